@@ -1,0 +1,11 @@
+//! jitney: just-in-time credentials for workloads.
+//!
+//! The map of the rooms, floor by floor; a room imports only from floors below its own, none from its own
+//! (`tests/architecture.rs` holds this). The only `cfg(feature)` lines of the crate stand here. Why it is built so:
+//! `docs/decisions.md`.
+
+#![forbid(unsafe_code)]
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+// Floor 0: plain data.
+pub mod model;

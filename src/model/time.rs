@@ -1,0 +1,196 @@
+//! Time as the protocol knows it: whole Unix seconds, and the one clock that tells them.
+//!
+//! Owns the only reading of the wall clock in the crate. Everything else is handed a [`Clock`] or a [`UnixTime`].
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// A moment in whole seconds since 1970-01-01T00:00:00Z: a `NumericDate` (RFC 7519 §2) without its fraction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UnixTime(u64);
+
+impl UnixTime {
+    /// The moment `secs` seconds after the Unix epoch.
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs)
+    }
+
+    /// Seconds since the Unix epoch.
+    pub const fn secs(self) -> u64 {
+        self.0
+    }
+
+    /// This moment and `span` more, whole seconds, saturating.
+    #[must_use]
+    pub const fn plus(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(span.as_secs()))
+    }
+
+    /// This moment less `span`, whole seconds, saturating at the Unix epoch.
+    #[must_use]
+    pub const fn minus(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(span.as_secs()))
+    }
+
+    /// How long from `earlier` to this moment; zero where `earlier` is later.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_secs(self.0.saturating_sub(earlier.0))
+    }
+
+    /// RFC 3339, UTC, to the second; a moment beyond year 9999 prints as its number.
+    pub fn rfc3339(self) -> String {
+        i64::try_from(self.0)
+            .ok()
+            .and_then(|secs| time::OffsetDateTime::from_unix_timestamp(secs).ok())
+            .and_then(|at| at.format(&time::format_description::well_known::Rfc3339).ok())
+            .unwrap_or_else(|| self.0.to_string())
+    }
+}
+
+impl fmt::Display for UnixTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The one source of "now". Cheap to clone; clones of a manual clock share its hand.
+#[derive(Clone, Debug)]
+pub struct Clock(Hand);
+
+#[derive(Clone, Debug)]
+enum Hand {
+    System,
+    /// The system's clock, held at the latest moment it ever told.
+    NeverBack(Arc<AtomicU64>),
+    Manual(Arc<AtomicU64>),
+}
+
+impl Clock {
+    /// The system's wall clock.
+    pub const fn system() -> Self {
+        Self(Hand::System)
+    }
+
+    /// The system's wall clock, except that it never runs back: a step backwards holds it still.
+    pub fn never_back() -> Self {
+        Self(Hand::NeverBack(Arc::new(AtomicU64::new(0))))
+    }
+
+    /// A clock that stands at `at` until [`Clock::set`] moves it: for tests and benches.
+    pub fn manual(at: UnixTime) -> Self {
+        Self(Hand::Manual(Arc::new(AtomicU64::new(at.secs().saturating_mul(1000)))))
+    }
+
+    /// Moves a manual clock. Any other clock is not moved.
+    pub fn set(&self, at: UnixTime) {
+        if let Hand::Manual(ms) = &self.0 {
+            ms.store(at.secs().saturating_mul(1000), Ordering::SeqCst);
+        }
+    }
+
+    /// Now, in whole seconds.
+    pub fn now(&self) -> UnixTime {
+        UnixTime(self.now_ms() / 1000)
+    }
+
+    /// Now, in milliseconds since the Unix epoch.
+    pub fn now_ms(&self) -> u64 {
+        match &self.0 {
+            Hand::System => system_ms(),
+            Hand::NeverBack(latest) => {
+                let now = system_ms();
+                latest.fetch_max(now, Ordering::AcqRel).max(now)
+            }
+            Hand::Manual(ms) => ms.load(Ordering::SeqCst),
+        }
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::system()
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the one reading of the wall clock")]
+fn system_ms() -> u64 {
+    // A clock before 1970 reads as 1970: every token is then "not yet valid", which fails closed.
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Reads a span as people write it: `90`, `90s`, `5m`, `8h`, `30d`. Zero, signs, fractions and mixtures are refused.
+///
+/// # Errors
+/// A sentence that names what was read and what would have been right.
+pub fn parse_span(raw: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{raw}` is no span of time: write a whole number with s, m, h or d, like `5m`");
+    let (digits, unit) = match raw.char_indices().find(|(_, c)| !c.is_ascii_digit()) {
+        Some((at, _)) => raw.split_at(at),
+        None => (raw, "s"),
+    };
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(wrong()),
+    };
+    match number.checked_mul(unit) {
+        Some(secs) if secs > 0 => Ok(Duration::from_secs(secs)),
+        _ => Err(wrong()),
+    }
+}
+
+/// Writes a span the way [`parse_span`] reads it, in the largest unit that fits exactly.
+pub fn format_span(span: Duration) -> String {
+    let secs = span.as_secs();
+    match secs {
+        0 => "0s".into(),
+        _ if secs.is_multiple_of(86_400) => format!("{}d", secs / 86_400),
+        _ if secs.is_multiple_of(3600) => format!("{}h", secs / 3600),
+        _ if secs.is_multiple_of(60) => format!("{}m", secs / 60),
+        _ => format!("{secs}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_read_back_as_they_are_written() {
+        for secs in [1, 59, 60, 90, 300, 3600, 5400, 86_400, 2_592_000] {
+            let span = Duration::from_secs(secs);
+            assert_eq!(parse_span(&format_span(span)), Ok(span));
+        }
+        assert_eq!(parse_span("90"), Ok(Duration::from_secs(90)));
+    }
+
+    #[test]
+    fn a_span_that_is_not_one_is_refused_by_name() {
+        for raw in
+            ["", "0", "0s", "-5m", "1.5h", "5 m", "5M", "1h30m", "m", "99999999999999999999s", "18446744073709551615d"]
+        {
+            let error = parse_span(raw).expect_err(raw);
+            assert!(error.contains("5m"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_never_runs_back_holds_still_instead() {
+        let clock = Clock::never_back();
+        let first = clock.now_ms();
+        assert!(clock.now_ms() >= first);
+    }
+
+    #[test]
+    fn a_moment_prints_as_people_read_it() {
+        assert_eq!(UnixTime::from_secs(1_790_000_000).rfc3339(), "2026-09-21T14:13:20Z");
+    }
+}
