@@ -9,3 +9,6 @@
 
 // Floor 0: plain data.
 pub mod model;
+
+// Floor 1: foundations.
+pub mod jose;

@@ -1,0 +1,124 @@
+//! JSON as security needs it: one meaning only. Duplicate members and deep nesting are refused (RFC 8725 §2.4, RFC 7515 §4).
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// How deep objects and arrays may nest.
+pub const MAX_DEPTH: usize = 16;
+
+/// Why bytes are not such JSON.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not the JSON object it should be: {0}")]
+pub struct JsonError(String);
+
+/// Parses a JSON object that has no member twice, at any depth, and nests at most [`MAX_DEPTH`] deep.
+///
+/// # Errors
+/// [`JsonError`] with what was found and where.
+pub fn strict(bytes: &[u8]) -> Result<Map<String, Value>, JsonError> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = Strict { depth: MAX_DEPTH }.deserialize(&mut reader).map_err(|error| JsonError(error.to_string()))?;
+    reader.end().map_err(|error| JsonError(error.to_string()))?;
+    match value {
+        Value::Object(object) => Ok(object),
+        _ => Err(JsonError("it is no object".into())),
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Strict {
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+    fn deserialize<D: serde::Deserializer<'de>>(self, d: D) -> Result<Value, D::Error> {
+        d.deserialize_any(self)
+    }
+}
+
+impl Strict {
+    fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
+        match self.depth {
+            0 => Err(E::custom(format!("it nests deeper than {MAX_DEPTH}"))),
+            depth => Ok(Self { depth: depth - 1 }),
+        }
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number that is none"))
+    }
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element_seed(inner)? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut object = Map::new();
+        while let Some(name) = members.next_key::<String>()? {
+            let value = members.next_value_seed(inner)?;
+            if object.contains_key(&name) {
+                return Err(A::Error::custom("a member stands in it twice"));
+            }
+            object.insert(name, value);
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_two_meanings_or_none_is_refused() {
+        let deep = format!("{}{}{}", r#"{"a":"#.repeat(17), "1", "}".repeat(17));
+        for bad in [
+            r#"{"a":1,"a":2}"#,
+            r#"{"x":{"a":1,"\u0061":2}}"#,
+            r#"[{"a":1}]"#,
+            "1",
+            "",
+            "{} x",
+            r#"{"a":1e999}"#,
+            deep.as_str(),
+        ] {
+            assert!(strict(bad.as_bytes()).is_err(), "{bad}");
+        }
+        assert!(strict(b"{\"a\":\"\xff\"}").is_err());
+        assert!(strict(br#" {"a":[1,{"b":null}],"c":1.5,"d":true} "#).is_ok());
+    }
+}

@@ -1,0 +1,195 @@
+//! A compact JWS taken apart (RFC 7515 §3.1, §7.1): strict about its form, silent about its meaning.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
+use serde_json::{Map, Value};
+
+use super::{Alg, JoseError, json};
+
+/// The longest JWS that is looked at, in bytes.
+pub const MAX_LEN: usize = 16 * 1024;
+
+/// Header parameters that carry or point at keys, or change what is signed: none is accepted (RFC 8725 §3.10).
+const REFUSED: [&str; 7] = ["crit", "b64", "jwk", "jku", "x5c", "x5u", "zip"];
+
+/// A compact JWS, not yet checked.
+#[derive(Debug, Clone)]
+pub struct Compact<'a> {
+    /// Its protected header.
+    pub header: Header,
+    /// What the signature is over: the first two segments and the dot between them.
+    pub signing_input: &'a str,
+    /// The payload, decoded.
+    pub payload: Vec<u8>,
+    /// The signature, still encoded: its form has been checked.
+    pub signature: &'a str,
+}
+
+/// The members of a protected header that mean something here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// The algorithm it claims; one of the four.
+    pub alg: Alg,
+    /// Its media type.
+    pub typ: Option<String>,
+    /// The key it claims.
+    pub kid: Option<String>,
+}
+
+impl<'a> Compact<'a> {
+    /// Takes a compact JWS apart.
+    ///
+    /// # Errors
+    /// [`JoseError::Form`], [`JoseError::Json`], [`JoseError::Header`] or [`JoseError::Algorithm`]; none of them depends
+    /// on any key.
+    pub fn parse(raw: &'a str) -> Result<Self, JoseError> {
+        Self::parse_within(raw, MAX_LEN)
+    }
+
+    /// The same for a JWS that may be longer than a token, up to `max_len` bytes: a snapshot names each of its parts.
+    ///
+    /// # Errors
+    /// As [`Compact::parse`].
+    pub fn parse_within(raw: &'a str, max_len: usize) -> Result<Self, JoseError> {
+        if raw.len() > max_len {
+            return Err(JoseError::Form("it is longer than it may be"));
+        }
+        let (header, payload, signature) = split(raw)?;
+        let header = Header::from_json(&json::strict(&decode(header)?)?)?;
+        let payload_bytes = decode(payload)?;
+        decode(signature)?;
+        Ok(Self { header, signing_input: &raw[..raw.len() - signature.len() - 1], payload: payload_bytes, signature })
+    }
+
+    /// The payload as a JSON object without duplicate members.
+    ///
+    /// # Errors
+    /// [`JoseError::Json`].
+    pub fn claims(&self) -> Result<Map<String, Value>, JoseError> {
+        Ok(json::strict(&self.payload)?)
+    }
+
+    /// The signature's bytes.
+    ///
+    /// # Errors
+    /// [`JoseError::Form`], which `parse` has ruled out.
+    pub fn signature_bytes(&self) -> Result<Vec<u8>, JoseError> {
+        decode(self.signature)
+    }
+}
+
+impl Header {
+    /// Reads a header's members.
+    ///
+    /// # Errors
+    /// [`JoseError::Header`], [`JoseError::Algorithm`].
+    pub fn from_json(members: &Map<String, Value>) -> Result<Self, JoseError> {
+        if let Some(name) = REFUSED.iter().find(|name| members.contains_key(**name)) {
+            return Err(JoseError::Header(format!("`{name}` is not accepted")));
+        }
+        let text = |name: &str| match members.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(_) => Err(JoseError::Header(format!("`{name}` must be a string"))),
+        };
+        let alg = text("alg")?.ok_or_else(|| JoseError::Header("`alg` is missing".into()))?;
+        let alg = Alg::parse(&alg).ok_or(JoseError::Algorithm)?;
+        Ok(Self { alg, typ: text("typ")?, kid: text("kid")? })
+    }
+}
+
+/// Splits a compact JWS into its three segments, none of them empty.
+///
+/// # Errors
+/// [`JoseError::Form`].
+pub fn split(raw: &str) -> Result<(&str, &str, &str), JoseError> {
+    let mut segments = raw.split('.');
+    let mut next = || segments.next().filter(|segment| !segment.is_empty());
+    match (next(), next(), next(), segments.next()) {
+        (Some(header), Some(payload), Some(signature), None) => Ok((header, payload, signature)),
+        _ => Err(JoseError::Form("it must be three segments of base64url with a dot between them")),
+    }
+}
+
+/// Decodes base64url without padding; trailing bits must be zero, so that each value has one spelling.
+///
+/// # Errors
+/// [`JoseError::Form`].
+pub fn decode(segment: &str) -> Result<Vec<u8>, JoseError> {
+    B64.decode(segment).map_err(|_| JoseError::Form("a segment is not canonical base64url without padding"))
+}
+
+/// Encodes base64url without padding.
+pub fn encode(bytes: &[u8]) -> String {
+    B64.encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn jws(header: &str, payload: &str) -> String {
+        format!("{}.{}.{}", encode(header.as_bytes()), encode(payload.as_bytes()), encode(&[1; 64]))
+    }
+
+    #[test]
+    fn a_well_formed_one_is_taken_apart() {
+        let raw = jws(r#"{"alg":"ES256","typ":"JWT","kid":"k"}"#, r#"{"a":1}"#);
+        let compact = Compact::parse(&raw).unwrap();
+        assert_eq!(compact.header, Header { alg: Alg::Es256, typ: Some("JWT".into()), kid: Some("k".into()) });
+        assert!(raw.starts_with(compact.signing_input) && compact.signing_input.matches('.').count() == 1);
+        assert_eq!(compact.claims().unwrap()["a"], 1);
+    }
+
+    #[test]
+    fn headers_that_are_not_accepted() {
+        for header in [
+            r#"{"alg":"none"}"#,
+            r#"{"alg":"None"}"#,
+            r#"{"alg":"HS256"}"#,
+            r#"{"alg":"es256"}"#,
+            r#"{"alg":""}"#,
+            r#"{"alg":1}"#,
+            r#"{"alg":["ES256"]}"#,
+            r#"{"typ":"JWT"}"#,
+            r#"{"alg":"ES256","alg":"none"}"#,
+            r#"{"alg":"ES256","kid":7}"#,
+            r#"{"alg":"ES256","crit":["exp"]}"#,
+            r#"{"alg":"ES256","b64":false}"#,
+            r#"{"alg":"ES256","jwk":{}}"#,
+            r#"{"alg":"ES256","jku":"https://a"}"#,
+            r#"{"alg":"ES256","x5c":[]}"#,
+            r#"{"alg":"ES256","x5u":""}"#,
+            r#"{"alg":"ES256","zip":"DEF"}"#,
+            "[]",
+            "x",
+        ] {
+            assert!(Compact::parse(&jws(header, "{}")).is_err(), "{header}");
+        }
+    }
+
+    #[test]
+    fn forms_that_are_not_accepted() {
+        let good = jws(r#"{"alg":"ES256"}"#, "{}");
+        let json = r#"{"payload":"e30","protected":"e30","signature":"e30"}"#;
+        let long = format!("{good}{}", "A".repeat(MAX_LEN));
+        for bad in [
+            "",
+            ".",
+            "..",
+            "a.b",
+            &format!("{good}.x"),
+            &format!("{good}="),
+            &format!(" {good}"),
+            &format!("{good}\n"),
+            &good.replacen('.', "..", 1),
+            json,
+            &long,
+            &good.replace("e30", "e31"),
+            &good.replace("e30", "e3+"),
+        ] {
+            assert!(Compact::parse(bad).is_err(), "{bad}");
+        }
+        assert!(Compact::parse(&good).is_ok());
+    }
+}
