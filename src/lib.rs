@@ -12,3 +12,5 @@ pub mod model;
 
 // Floor 1: foundations.
 pub mod jose;
+#[cfg(feature = "verifier")]
+pub mod revocation;
