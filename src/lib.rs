@@ -11,6 +11,8 @@
 pub mod model;
 
 // Floor 1: foundations.
+#[cfg(feature = "server")]
+pub mod audit;
 pub mod jose;
 #[cfg(feature = "verifier")]
 pub mod revocation;

@@ -1,0 +1,200 @@
+//! The chain: a line's envelope, its place, and the hash that binds it to the line before.
+//!
+//! A line is `{"v":1,"time":…,"seq":n,"broker":…, …record…,"prev":"<hex>","sum":"<hex>"}`. `prev` is the SHA-256 of the
+//! whole line before, without its newline; `sum` is the first 8 bytes of the SHA-256 of this line's own text before
+//! `,"sum"`, so that damage to the last line shows too.
+
+use std::fmt;
+
+use ring::digest::{Context, Digest, SHA256};
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::record::AuditRecord;
+
+/// The longest line that is ever written or read, its newline included. Every field is bounded well below it.
+pub(super) const MAX_LINE: usize = 64 * 1024;
+
+/// `"sum":"` and what stands around it: a comma before, 16 digits, a quote and the brace.
+const SUM_OPEN: &[u8] = b",\"sum\":\"";
+const SUM_LEN: usize = SUM_OPEN.len() + 16 + 2;
+
+/// A moment in milliseconds since the Unix epoch, written as RFC 3339 in UTC with three digits of a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp(pub(super) u64);
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The last millisecond of year 9999: what lies beyond has no RFC 3339 form.
+        let ms = self.0.min(253_402_300_799_999);
+        let secs = i64::try_from(ms / 1000).unwrap_or(0);
+        let at = time::OffsetDateTime::from_unix_timestamp(secs).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
+        let (year, month, day) = at.to_calendar_date();
+        let (hour, minute, second) = at.to_hms();
+        write!(f, "{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", u8::from(month), ms % 1000)
+    }
+}
+
+impl Serialize for Stamp {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+/// SHA-256 as 64 lower-case hex digits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hex([u8; 64]);
+
+impl Hex {
+    /// What the first line of all carries as `prev`.
+    pub(super) const ZERO: Self = Self([b'0'; 64]);
+
+    pub(super) fn of(line: &[u8]) -> Self {
+        Self::from(ring::digest::digest(&SHA256, line))
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl From<Digest> for Hex {
+    fn from(digest: Digest) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; 64];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(digest.as_ref()) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        Self(text)
+    }
+}
+
+/// The end of the chain as its writer knows it.
+#[derive(Clone, Copy)]
+pub(super) struct Chain {
+    /// The last line's number; 0 before the first.
+    pub(super) seq: u64,
+    /// The last line's hash.
+    pub(super) head: Hex,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    v: u8,
+    time: Stamp,
+    seq: u64,
+    broker: &'a str,
+    #[serde(flatten)]
+    record: &'a AuditRecord,
+    prev: &'a str,
+}
+
+impl Chain {
+    pub(super) const START: Self = Self { seq: 0, head: Hex::ZERO };
+
+    /// Writes `record` behind what `out` holds, as the next line, newline included.
+    ///
+    /// # Errors
+    /// What serde says; the chain and `out` are then as before.
+    pub(super) fn push(
+        &mut self,
+        out: &mut Vec<u8>,
+        broker: &str,
+        at_ms: u64,
+        record: &AuditRecord,
+    ) -> Result<(), serde_json::Error> {
+        let start = out.len();
+        let seq = self.seq + 1;
+        let line = Line { v: 1, time: Stamp(at_ms), seq, broker, record, prev: self.head.as_str() };
+        if let Err(error) = serde_json::to_writer(&mut *out, &line) {
+            out.truncate(start);
+            return Err(error);
+        }
+        out.pop();
+        let mut context = Context::new(&SHA256);
+        context.update(&out[start..]);
+        let sum = Hex::from(context.clone().finish());
+        let open = out.len();
+        out.extend_from_slice(SUM_OPEN);
+        out.extend_from_slice(&sum.0[..16]);
+        out.extend_from_slice(b"\"}");
+        context.update(&out[open..]);
+        *self = Self { seq, head: Hex::from(context.finish()) };
+        out.push(b'\n');
+        Ok(())
+    }
+}
+
+/// What the chain needs to know of a line that was read.
+#[derive(Debug, Deserialize)]
+pub(super) struct Link<'a> {
+    v: u8,
+    pub(super) time: &'a str,
+    pub(super) seq: u64,
+    pub(super) broker: &'a str,
+    pub(super) event: &'a str,
+    pub(super) prev: &'a str,
+}
+
+impl<'a> Link<'a> {
+    /// Reads a line without its newline; nothing where it is none of ours, or not as it was written.
+    pub(super) fn read(line: &'a [u8]) -> Result<Self, &'static str> {
+        let (body, sum) = line.split_at_checked(line.len().saturating_sub(SUM_LEN)).unwrap_or((line, b""));
+        let Some(sum) = sum.strip_prefix(SUM_OPEN).and_then(|rest| rest.strip_suffix(b"\"}")) else {
+            return Err("it is no line of this log's form");
+        };
+        if Hex::of(body).0[..16] != *sum {
+            return Err("its text does not match its own sum");
+        }
+        let link: Self = serde_json::from_slice(line).map_err(|_| "it is no line of this log's form")?;
+        if link.v == 1 { Ok(link) } else { Err("it is of a later version") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::{Event, Outcome};
+    use super::*;
+
+    #[test]
+    fn a_line_s_prev_is_the_hash_of_the_whole_line_before() {
+        let (mut chain, mut out) = (Chain::START, Vec::new());
+        for n in 0..3 {
+            let record = AuditRecord::new(Event::Mint, Outcome::Granted).detail(&format!("n {n}"));
+            chain.push(&mut out, "b1", 1_790_000_000_123, &record).unwrap();
+        }
+        let mut before = Hex::ZERO;
+        for (n, line) in out.split(|b| *b == b'\n').filter(|line| !line.is_empty()).enumerate() {
+            let link = Link::read(line).unwrap();
+            assert_eq!((link.prev, link.seq, link.time), (before.as_str(), n as u64 + 1, "2026-09-21T14:13:20.123Z"));
+            before = Hex::of(line);
+        }
+        assert_eq!(chain.head.as_str(), before.as_str());
+    }
+
+    #[test]
+    fn the_longest_record_fits_into_the_longest_line() {
+        let worst = "\u{e000f}\u{2028}\u{1}".repeat(400);
+        let names: Vec<std::sync::Arc<str>> = (0..2000).map(|n| format!("\u{1}\u{2}{n}").into()).collect();
+        let scopes: Vec<_> = (0..32).map(|n| format!("{n:<128}").replace(' ', "x")).collect();
+        let record = AuditRecord::new(Event::Mint, Outcome::Granted)
+            .detail(&worst)
+            .reason(&worst)
+            .actor(&worst)
+            .identity(&worst)
+            .scopes(crate::model::ScopeSet::parse(&scopes.join(" ")).unwrap())
+            .policies(&names);
+        let mut line = Vec::new();
+        let mut chain = Chain::START;
+        chain.push(&mut line, &"b".repeat(64), u64::MAX, &record).unwrap();
+        // What is left is for the names, none of which is longer than 255 bytes.
+        assert!(line.len() < MAX_LINE - 4096, "{}", line.len());
+        assert!(std::str::from_utf8(&line).unwrap().contains("\"+"));
+    }
+
+    #[test]
+    fn a_moment_without_an_rfc_3339_form_is_held_at_the_last_that_has_one() {
+        assert_eq!(Stamp(u64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
+        assert_eq!(Stamp(0).to_string(), "1970-01-01T00:00:00.000Z");
+    }
+}

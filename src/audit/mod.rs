@@ -1,0 +1,28 @@
+//! The decision log: JSON Lines, each line chained to the one before by its SHA-256, so that tampering shows.
+//!
+//! Owns the lines, their file, and [`Witnessed`], the proof that a record is written: signing takes nothing less.
+//! Never holds a secret: records are built from typed names and bounded, escaped text. How it is checked: `verify`.
+
+mod chain;
+mod error;
+mod file;
+mod flood;
+mod log;
+mod queue;
+mod record;
+mod tail;
+mod text;
+mod verify;
+mod witness;
+mod writer;
+
+pub use error::AuditError;
+pub use flood::FloodRate;
+pub use log::{AuditLog, AuditOptions, Counters, Durability};
+pub use record::{AuditRecord, Event, Outcome};
+pub use tail::{Filter, Follow, tail};
+pub use verify::{Broken, Fault, LineInfo, Summary, verify};
+pub use witness::Witnessed;
+
+#[cfg(test)]
+mod tests;

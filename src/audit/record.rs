@@ -1,0 +1,317 @@
+//! One record: what happened, to whom, and how it came out. Built from typed names, so that no field takes a secret.
+
+use std::fmt::Display;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::ser::SerializeSeq as _;
+use serde::{Serialize, Serializer};
+
+use crate::model::{AudienceUri, DecisionId, Epoch, KeyId, LeaseId, Position, Reason, ScopeSet, TaskId, WorkloadId};
+
+use super::chain::Stamp;
+use super::text::Text;
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$item:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[$item])* #[serde(rename = $word)] $variant,)*
+        }
+
+        impl $name {
+            /// The word in the line.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+        }
+    };
+}
+
+words!(
+    /// What happened.
+    Event {
+        /// A broker started.
+        Start = "start",
+        /// A broker stopped in order.
+        Stop = "stop",
+        /// A token was asked for.
+        Mint = "mint",
+        /// A lease's renewal was asked for.
+        Renew = "renew",
+        /// A task was completed.
+        Complete = "complete",
+        /// A token was asked about.
+        Introspect = "introspect",
+        /// Leases were revoked.
+        Revoke = "revoke",
+        /// A workload was put in quarantine.
+        Quarantine = "quarantine",
+        /// A workload was released from it.
+        Release = "release",
+        /// A request was refused before it was known what it asked for.
+        Refuse = "refuse",
+        /// A signing key was published.
+        KeyPublish = "key.publish",
+        /// Another signing key signs from now on.
+        KeyRotate = "key.rotate",
+        /// A signing key left the JWKS.
+        KeyWithdraw = "key.withdraw",
+        /// The store's log began another life.
+        EpochStart = "epoch.start",
+        /// A policy set was loaded, or refused.
+        PolicyReload = "policy.reload",
+        /// Something an operator did that has no word of its own.
+        Admin = "admin",
+        /// The file is another than before: `prev` is the hash of the last line this broker wrote elsewhere.
+        ChainContinue = "chain.continue",
+        /// Half a line at the end of the file was set aside.
+        ChainTorn = "chain.torn",
+        /// The log can be written again; `count` records that someone waited for were not written meanwhile.
+        ChainResume = "chain.resume",
+        /// `count` refusals to unknown callers since `since`, which were not written one by one.
+        RefusedSummary = "refused.summary",
+        /// `count` records since `since` did not fit into memory while the log could not be written.
+        LostSummary = "lost.summary",
+    }
+);
+
+words!(
+    /// How it came out.
+    Outcome {
+        /// Decided, recorded, and about to be signed.
+        Granted = "granted",
+        /// Refused; `refusal` says why.
+        Refused = "refused",
+        /// Done.
+        Done = "done",
+        /// Tried and not done.
+        Failed = "failed",
+    }
+);
+
+/// One record, before it has a place in the chain. The log stamps it with the moment it is handed over.
+#[derive(Debug, Clone, Serialize)]
+#[must_use = "a record says nothing until a log is given it"]
+pub struct AuditRecord {
+    event: Event,
+    outcome: Outcome,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown")]
+    decision_id: Option<DecisionId>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown")]
+    workload: Option<WorkloadId>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown")]
+    audience: Option<AudienceUri>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown")]
+    task: Option<TaskId>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown")]
+    scope: Option<ScopeSet>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lease: Option<LeaseId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    predecessor: Option<LeaseId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown")]
+    kid: Option<KeyId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epoch: Option<Epoch>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<Position>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty", serialize_with = "bounded_names")]
+    policies: Arc<[Arc<str>]>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "reason_name")]
+    refusal: Option<Reason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<Stamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<Text>,
+}
+
+impl AuditRecord {
+    /// The longest `detail` and `reason`, in characters; what is longer is cut.
+    pub const MAX_TEXT: usize = 1024;
+    const MAX_NAME: usize = 255;
+
+    /// A record of `event` that came out as `outcome`.
+    pub fn new(event: Event, outcome: Outcome) -> Self {
+        Self {
+            event,
+            outcome,
+            decision_id: None,
+            workload: None,
+            audience: None,
+            task: None,
+            scope: None,
+            lease: None,
+            predecessor: None,
+            ttl: None,
+            kid: None,
+            epoch: None,
+            position: None,
+            policies: Arc::default(),
+            refusal: None,
+            count: None,
+            since: None,
+            actor: None,
+            identity: None,
+            peer: None,
+            reason: None,
+            detail: None,
+        }
+    }
+
+    /// A refused `event`: outcome `refused`, and `reason` as `refusal`.
+    pub fn refused(event: Event, reason: Reason) -> Self {
+        Self::new(event, Outcome::Refused).refusal(reason)
+    }
+
+    /// The decision it explains.
+    pub fn decision(mut self, id: DecisionId) -> Self {
+        self.decision_id = Some(id);
+        self
+    }
+    /// Whose lease or request it is.
+    pub fn workload(mut self, id: WorkloadId) -> Self {
+        self.workload = Some(id);
+        self
+    }
+    /// The resource server it is about.
+    pub fn audience(mut self, uri: AudienceUri) -> Self {
+        self.audience = Some(uri);
+        self
+    }
+    /// The task it is about.
+    pub fn task(mut self, task: TaskId) -> Self {
+        self.task = Some(task);
+        self
+    }
+    /// The scopes asked for, or granted.
+    pub fn scopes(mut self, scopes: ScopeSet) -> Self {
+        self.scope = Some(scopes);
+        self
+    }
+    /// The lease it is about.
+    pub fn lease(mut self, id: LeaseId) -> Self {
+        self.lease = Some(id);
+        self
+    }
+    /// The lease that was renewed.
+    pub fn predecessor(mut self, id: LeaseId) -> Self {
+        self.predecessor = Some(id);
+        self
+    }
+    /// How long the token lives, whole seconds.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl.as_secs());
+        self
+    }
+    /// The signing key it is about.
+    pub fn key(mut self, kid: KeyId) -> Self {
+        self.kid = Some(kid);
+        self
+    }
+    /// The life of the store's log.
+    pub fn epoch(mut self, epoch: Epoch) -> Self {
+        self.epoch = Some(epoch);
+        self
+    }
+    /// The place in the revocation log: a token's `rev`, or the last rule of an end.
+    pub fn position(mut self, position: Position) -> Self {
+        self.position = Some(position);
+        self
+    }
+    /// The policies that determined it, by `@id`; the names beyond the first 4 KiB are left out and counted as `+n`.
+    pub fn policies(mut self, ids: &[Arc<str>]) -> Self {
+        self.policies = ids.into();
+        self
+    }
+    /// Why it was refused.
+    pub fn refusal(mut self, reason: Reason) -> Self {
+        self.refusal = Some(reason);
+        self
+    }
+    /// How many leases or rules it touched.
+    pub fn count(mut self, count: u64) -> Self {
+        self.count = Some(count);
+        self
+    }
+    /// Who did it where no workload did (`uid:1000`, an audience's URI); at most 255 characters.
+    pub fn actor(mut self, actor: &str) -> Self {
+        self.actor = Some(Text::new(actor, Self::MAX_NAME));
+        self
+    }
+    /// How the caller proved itself (`private_key_jwt`, and the `kid`); at most 255 characters.
+    pub fn identity(mut self, identity: &str) -> Self {
+        self.identity = Some(Text::new(identity, Self::MAX_NAME));
+        self
+    }
+    /// Where the request came from.
+    pub fn peer(mut self, peer: IpAddr) -> Self {
+        self.peer = Some(peer);
+        self
+    }
+    /// Why, in an operator's words.
+    pub fn reason(mut self, words: &str) -> Self {
+        self.reason = Some(Text::new(words, Self::MAX_TEXT));
+        self
+    }
+    /// What else there is to say: what was refused and by which rule. Never what was sent as a credential.
+    pub fn detail(mut self, words: &str) -> Self {
+        self.detail = Some(Text::new(words, Self::MAX_TEXT));
+        self
+    }
+
+    /// Since when `count` counts.
+    pub(super) fn since(mut self, ms: u64) -> Self {
+        self.since = Some(Stamp(ms));
+        self
+    }
+
+    /// Why it was refused, if it was.
+    pub(super) const fn refused_for(&self) -> Option<Reason> {
+        self.refusal
+    }
+}
+
+/// Writes a name through its `Display`: the derived way would copy it into a `String` first.
+fn shown<T: Display, S: Serializer>(value: &Option<T>, s: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => s.collect_str(value),
+        None => s.serialize_none(),
+    }
+}
+
+fn reason_name<S: Serializer>(value: &Option<Reason>, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_str(value.map_or("", Reason::as_str))
+}
+
+/// Keeps a line shorter than what the log reads back at open, however many policies there are and whatever they are
+/// called: JSON writes a byte as six at the most.
+fn bounded_names<S: Serializer>(names: &[Arc<str>], s: S) -> Result<S::Ok, S::Error> {
+    const ROOM: usize = 4 * 1024;
+    let mut seq = s.serialize_seq(None)?;
+    let mut used = 0;
+    for (at, name) in names.iter().enumerate() {
+        used += name.len() + 3;
+        if used > ROOM {
+            seq.serialize_element(&format_args!("+{}", names.len() - at))?;
+            break;
+        }
+        seq.serialize_element(&**name)?;
+    }
+    seq.end()
+}

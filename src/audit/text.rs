@@ -1,0 +1,87 @@
+//! Free text as a line may hold it: bounded, without control characters, without what looks like a token or a key.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+/// Text of at most a given number of characters, safe to print on a terminal.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Text(Box<str>);
+
+impl Text {
+    /// Takes `raw`: control and direction-changing characters are written as `\u{…}`, what looks like a compact JWS or a
+    /// PEM block is replaced by `[redacted]`, and what is longer than `max` characters is cut and ends in `…`.
+    pub(super) fn new(raw: &str, max: usize) -> Self {
+        if raw.len() <= max && raw.bytes().all(|b| matches!(b, b' '..=b'~')) && !raw.contains(JWS) && !raw.contains(PEM)
+        {
+            return Self(raw.into());
+        }
+        let (raw, hidden) = raw.split_once(PEM).map_or((raw, ""), |(before, _)| (before, REDACTED));
+        let mut text = String::with_capacity(raw.len().min(max * 4));
+        let mut length = 0;
+        for word in raw.split_inclusive(' ').chain([hidden]) {
+            let word = if word.contains(JWS) { REDACTED } else { word };
+            for c in word.chars() {
+                if length == max {
+                    text.push('…');
+                    return Self(text.into());
+                }
+                length += 1;
+                if is_hidden(c) { text.extend(c.escape_unicode()) } else { text.push(c) }
+            }
+        }
+        Self(text.into())
+    }
+}
+
+// The last door, not the first: callers hand in names and rules, never what was sent as a credential.
+/// How a JOSE header begins in base64url: `{"`.
+const JWS: &str = "eyJ";
+const PEM: &str = "-----BEGIN";
+const REDACTED: &str = "[redacted] ";
+
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_text_stays_as_it_is() {
+        assert_eq!(&*Text::new("leaked in a build log, ticket 4711", 64).0, "leaked in a build log, ticket 4711");
+        assert_eq!(&*Text::new("Schlüssel verloren", 64).0, "Schlüssel verloren");
+    }
+
+    #[test]
+    fn what_could_forge_a_line_or_a_screen_is_escaped() {
+        assert_eq!(&*Text::new("a\nb\u{1b}[2J\u{202e}c\u{7f}", 64).0, "a\\u{a}b\\u{1b}[2J\\u{202e}c\\u{7f}");
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_visibly() {
+        assert_eq!(&*Text::new("abcdef", 3).0, "abc…");
+        assert_eq!(&*Text::new("ääää", 3).0, "äää…");
+    }
+
+    #[test]
+    fn what_looks_like_a_token_or_a_key_is_not_kept() {
+        let text = Text::new("the token eyJhbGciOiJFUzI1NiJ9.e30.AAAA was shown", 200);
+        assert_eq!(&*text.0, "the token [redacted] was shown");
+        assert!(!Text::new("-----BEGIN EC PRIVATE KEY-----\nMHc A", 200).0.contains("MHc"));
+    }
+}
