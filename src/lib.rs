@@ -13,6 +13,8 @@ pub mod model;
 // Floor 1: foundations.
 #[cfg(feature = "server")]
 pub mod audit;
+#[cfg(any(feature = "verifier", feature = "client"))]
+pub mod fetch;
 pub mod jose;
 #[cfg(feature = "verifier")]
 pub mod revocation;
