@@ -18,3 +18,5 @@ pub mod fetch;
 pub mod jose;
 #[cfg(feature = "verifier")]
 pub mod revocation;
+#[cfg(feature = "server")]
+pub mod telemetry;

@@ -1,0 +1,9 @@
+//! What the process says of itself: logs on standard error, metrics for a scrape.
+//!
+//! Owns formats and names. Never sees a token, an assertion or a key; never decides anything.
+
+mod logs;
+mod metrics;
+
+pub use logs::{Format, LogError, check_filter, init};
+pub use metrics::{Endpoint, Metrics, StoreOp};
