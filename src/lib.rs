@@ -16,6 +16,8 @@ pub mod audit;
 #[cfg(any(feature = "verifier", feature = "client"))]
 pub mod fetch;
 pub mod jose;
+#[cfg(feature = "server")]
+pub mod net;
 #[cfg(feature = "verifier")]
 pub mod revocation;
 #[cfg(feature = "server")]

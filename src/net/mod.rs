@@ -1,0 +1,25 @@
+//! The doors of the process: listeners, TLS, limits, shutdown, and the tasks behind them.
+//!
+//! Owns bytes on the way in and out, and every bound on them. Never knows what a request means: it serves a router.
+
+mod limits;
+mod request;
+mod serve;
+mod shutdown;
+mod stall;
+mod supervise;
+mod tls;
+pub mod unix;
+
+pub use limits::{Limits, OpenConnections};
+pub use serve::serve;
+pub use shutdown::Shutdown;
+pub use supervise::{Died, Supervisor};
+pub use tls::{Tls, TlsError};
+pub use unix::Peer;
+
+#[cfg(test)]
+mod tests;
+
+#[cfg(test)]
+mod hostile;

@@ -1,0 +1,150 @@
+//! One request under its limits: body size and time, requests at once, time until the answer begins.
+//!
+//! The body is read whole before the router sees the request, so 413 and 408 have one place and a slow sender holds no
+//! place among the requests worked on. What may change something runs in a task of its own and is finished, whoever left.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::{Body as _, Incoming};
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
+use tokio::sync::Semaphore;
+
+use super::{Limits, Peer};
+
+/// What the connections of a listener share.
+pub(super) struct Shared {
+    pub(super) limits: Limits,
+    router: TowerToHyperService<Router>,
+    at_work: Arc<Semaphore>,
+}
+
+/// No more than `acquire_many` takes back at the end.
+const MOST_AT_WORK: usize = u32::MAX as usize >> 4;
+
+/// Served beyond the limit of requests at once: a busy process is not dead.
+const PROBES: [&str; 2] = ["/livez", "/readyz"];
+
+impl Shared {
+    pub(super) fn new(router: Router, limits: Limits) -> Self {
+        let at_work = Arc::new(Semaphore::new(limits.requests.min(MOST_AT_WORK)));
+        Self { limits, router: TowerToHyperService::new(router), at_work }
+    }
+
+    /// Answers a request, whatever happens.
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: Option<Peer>,
+    ) -> Result<Response<Body>, Infallible> {
+        Ok(self.try_answer(request, peer).await.unwrap_or_else(Refused::into_response))
+    }
+
+    async fn try_answer(&self, request: Request<Incoming>, peer: Option<Peer>) -> Result<Response<Body>, Refused> {
+        let (mut head, body) = request.into_parts();
+        // RFC 9112 §3.2.
+        if head.version == Version::HTTP_11 && head.headers.get_all(header::HOST).iter().count() != 1 {
+            return Err(Refused::Host);
+        }
+        let body = self.read(body).await?;
+        if let Some(peer) = peer {
+            head.extensions.insert(peer);
+        }
+        let probe = PROBES.contains(&head.uri.path());
+        let place = Arc::clone(&self.at_work).try_acquire_owned().ok();
+        if place.is_none() && !probe {
+            return Err(Refused::Busy);
+        }
+        let reads = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        let work = self.router.call(Request::from_parts(head, Body::from(body)));
+        let work = async move {
+            let response = work.await;
+            drop(place);
+            response.unwrap_or_else(|never| match never {})
+        };
+        let limit = self.limits.request_timeout;
+        if reads {
+            return tokio::time::timeout(limit, work).await.map_err(|_| Refused::TooLong);
+        }
+        // hyper drops what it waits for when a client leaves. Dropped between the store and the audit log, an end would
+        // stand that no line tells of: so it runs on its own, and keeps its place until it is done.
+        match tokio::time::timeout(limit, tokio::spawn(work)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a request's work died");
+                Err(Refused::Died)
+            }
+            Err(_) => Err(Refused::TooLong),
+        }
+    }
+
+    /// Returns when no request is worked on any more.
+    pub(super) async fn quiet(&self) {
+        let all = u32::try_from(self.limits.requests.min(MOST_AT_WORK)).unwrap_or(u32::MAX);
+        // Fails only where the semaphore is closed, which nobody does.
+        drop(self.at_work.acquire_many(all).await);
+    }
+
+    async fn read(&self, body: Incoming) -> Result<Bytes, Refused> {
+        if body.is_end_stream() {
+            return Ok(Bytes::new());
+        }
+        let most = self.limits.body;
+        // Announced too long: said before a byte of it is read.
+        if body.size_hint().lower() > u64::try_from(most).unwrap_or(u64::MAX) {
+            return Err(Refused::BodySize(most));
+        }
+        match tokio::time::timeout(self.limits.body_timeout, Limited::new(body, most).collect()).await {
+            Ok(Ok(whole)) => Ok(whole.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refused::BodySize(most)),
+            Ok(Err(_)) => Err(Refused::BodyBroken),
+            Err(_) => Err(Refused::BodyTime),
+        }
+    }
+}
+
+/// Why a request did not reach its endpoint, or its answer not the caller.
+enum Refused {
+    Host,
+    BodySize(usize),
+    BodyTime,
+    BodyBroken,
+    Busy,
+    TooLong,
+    Died,
+}
+
+impl Refused {
+    fn into_response(self) -> Response<Body> {
+        let (status, error, why) = match self {
+            Self::Host => (400, "invalid_request", "HTTP/1.1 asks for exactly one Host header".into()),
+            Self::BodySize(most) => {
+                (413, "invalid_request", format!("the body is longer than the {most} bytes that are taken"))
+            }
+            Self::BodyTime => (408, "invalid_request", "the body did not arrive in time".into()),
+            Self::BodyBroken => (400, "invalid_request", "the body does not parse".into()),
+            Self::Busy => (503, "temporarily_unavailable", "more is asked than is served at once".into()),
+            Self::TooLong => (503, "temporarily_unavailable", "the answer took too long".into()),
+            Self::Died => (500, "server_error", "a mistake of the server's own".into()),
+        };
+        let body = format!(r#"{{"error":"{error}","error_description":"{why}"}}"#);
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == 503 {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        } else {
+            // Something of the body may still be on its way.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}

@@ -1,0 +1,197 @@
+//! The accept loop: connections in, TLS where there is some, HTTP/1 on each, and the orderly end of all.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use super::limits::Entered;
+use super::request::Shared;
+use super::stall::Stall;
+use super::{Limits, Peer, Shutdown, Tls, unix};
+
+/// Serves `router` on `listener` until shutdown, then finishes what is in flight, for at most the time to drain.
+pub async fn serve(listener: TcpListener, tls: Option<Tls>, router: Router, limits: Limits, shutdown: Shutdown) {
+    run(Door::Tcp(listener, tls), router, limits, shutdown).await;
+}
+
+/// Where connections come from.
+pub(super) enum Door {
+    Tcp(TcpListener, Option<Tls>),
+    Unix(unix::Socket),
+}
+
+/// A connection, and all that is known of it.
+enum Guest {
+    Plain(TcpStream),
+    Tls(TcpStream, TlsAcceptor),
+    Local(UnixStream, Peer),
+}
+
+impl Door {
+    async fn accept(&self) -> io::Result<Guest> {
+        match self {
+            Self::Tcp(listener, tls) => {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok(match tls {
+                    Some(tls) => Guest::Tls(stream, TlsAcceptor::from(tls.current())),
+                    None => Guest::Plain(stream),
+                })
+            }
+            Self::Unix(socket) => socket.accept().await.map(|(stream, peer)| Guest::Local(stream, peer)),
+        }
+    }
+}
+
+pub(super) async fn run(door: Door, router: Router, limits: Limits, shutdown: Shutdown) {
+    let shared = Arc::new(Shared::new(router, limits));
+    let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_AT_ONCE));
+    let graceful = GracefulShutdown::new();
+    let mut tasks = JoinSet::new();
+    let ending = shutdown.wait();
+    tokio::pin!(ending);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut ending => break,
+            Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
+                report(ended);
+                continue;
+            }
+            accepted = door.accept() => accepted,
+        };
+        match accepted {
+            Ok(guest) => match shared.limits.open.enter(shared.limits.connections) {
+                Some(entered) => {
+                    tasks.spawn(connection(guest, entered, Arc::clone(&shared), graceful.watcher()));
+                }
+                None => turn_away(&mut tasks, &turned_away, guest),
+            },
+            Err(error) if is_theirs(&error) => {}
+            Err(error) => {
+                // Out of descriptors, most likely: some have to close first.
+                tracing::error!(%error, "cannot accept connections");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    // New connections are refused from here on, while those in flight finish.
+    drop(door);
+    let finished = async {
+        graceful.shutdown().await;
+        shared.quiet().await;
+    };
+    tokio::select! {
+        () = finished => {}
+        () = shutdown.drained() => tracing::warn!("connections were cut: the time to drain is over"),
+    }
+    tasks.shutdown().await;
+}
+
+/// Errors of one connection that died before it was accepted.
+fn is_theirs(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | InvalidInput | NotConnected)
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if ended.is_err_and(|error| error.is_panic()) {
+        tracing::error!("a connection's task panicked; the others go on");
+    }
+}
+
+async fn connection(guest: Guest, entered: Entered, shared: Arc<Shared>, watcher: Watcher) {
+    // Counted until it is closed.
+    let _entered = entered;
+    match guest {
+        Guest::Plain(stream) => http(stream, None, shared, watcher).await,
+        Guest::Local(stream, peer) => http(stream, Some(peer), shared, watcher).await,
+        Guest::Tls(stream, acceptor) => {
+            match tokio::time::timeout(shared.limits.handshake_timeout, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => http(stream, None, shared, watcher).await,
+                Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                Err(_) => tracing::debug!("a TLS handshake took too long"),
+            }
+        }
+    }
+}
+
+async fn http<S>(stream: S, peer: Option<Peer>, shared: Arc<Shared>, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut builder = http1::Builder::new();
+    // hyper's own 100 headers at most: they then need no allocation. Its timer for the head runs while idle, too.
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(shared.limits.header_timeout)
+        .max_header_size(shared.limits.header)
+        .max_buf_size(shared.limits.header.max(SMALLEST_BUFFER));
+    let stream = Stall::new(stream, shared.limits.header_timeout);
+    let service = service_fn(move |request| {
+        let shared = Arc::clone(&shared);
+        async move { shared.answer(request, peer).await }
+    });
+    if let Err(error) = watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// The smallest buffer for reading that is of use: a body of the usual size fits in.
+const SMALLEST_BUFFER: usize = 16 << 10;
+
+/// How many connections beyond the limit are answered at once; more are closed unanswered.
+const TURNED_AWAY_AT_ONCE: usize = 64;
+
+const FULL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncache-control: no-store\r\n\
+    retry-after: 1\r\nconnection: close\r\ncontent-length: 98\r\n\r\n\
+    {\"error\":\"temporarily_unavailable\",\"error_description\":\"more connections than are served at once\"}";
+
+/// Answers a connection beyond the limit without reading a request. Under TLS it is only closed: a handshake costs more
+/// than the limit saves.
+fn turn_away(tasks: &mut JoinSet<()>, turned_away: &Arc<Semaphore>, guest: Guest) {
+    let Ok(place) = Arc::clone(turned_away).try_acquire_owned() else { return };
+    match guest {
+        Guest::Plain(stream) => drop(tasks.spawn(refuse(stream, place))),
+        Guest::Local(stream, _) => drop(tasks.spawn(refuse(stream, place))),
+        Guest::Tls(..) => {}
+    }
+}
+
+async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, _place: tokio::sync::OwnedSemaphorePermit) {
+    let say = async {
+        stream.write_all(FULL).await?;
+        stream.shutdown().await?;
+        // Closing with unread bytes would reset the connection, and the answer be lost.
+        let mut rest = [0; 1024];
+        while stream.read(&mut rest).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // Whether it arrived is the other end's affair.
+    let _ = tokio::time::timeout(Duration::from_secs(1), say).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prepared_answer_is_as_long_as_it_says() {
+        let text = std::str::from_utf8(FULL).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.ends_with(&format!("content-length: {}", body.len())), "{}", body.len());
+        assert!(serde_json::from_str::<serde_json::Value>(body).is_ok());
+    }
+}
