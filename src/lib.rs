@@ -22,3 +22,7 @@ pub mod net;
 pub mod revocation;
 #[cfg(feature = "server")]
 pub mod telemetry;
+
+// Floor 2: what may be granted; what a resource server links; what a workload links.
+#[cfg(feature = "server")]
+pub mod policy;

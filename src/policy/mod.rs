@@ -1,0 +1,43 @@
+//! What workloads and audiences there are, and what may be granted: TOML files and Cedar policies, read at load.
+//!
+//! Owns the catalogue, the schema, the decision and its proof ([`Grant`]), and the reload. Never knows who really asks
+//! (`attest` does), whether a workload is in quarantine or a task has ended (the store does). `docs/policies.md`.
+
+mod ask;
+mod catalogue;
+mod decide;
+#[cfg(test)]
+mod decide_tests;
+mod denial;
+pub mod dev;
+mod diagnostic;
+#[cfg(test)]
+pub(crate) mod fixtures;
+pub mod grant;
+mod inventory;
+mod limits;
+#[cfg(test)]
+mod load_tests;
+mod names;
+mod reload;
+mod rule;
+mod schema;
+mod set;
+mod slice;
+#[cfg(test)]
+mod slice_tests;
+mod sources;
+mod world;
+
+pub use ask::{Ask, IdentityUsed, Limits, Renewed};
+pub use catalogue::{Audience, Day, Identity, IdentityKind, ScopeDeclaration, TaskNaming, Workload};
+pub use denial::{Considered, Denial, Outcome};
+pub(crate) use diagnostic::closest;
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use grant::Grant;
+#[cfg(test)]
+pub(crate) use grant::grant_for_tests;
+pub use inventory::PossibleGrant;
+pub use reload::{LOOK_EVERY, OnReload, Policies, Reloaded};
+pub use schema::{SCHEMA, SCHEMA_FILE};
+pub use set::{Loaded, PolicySet};

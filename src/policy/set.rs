@@ -1,0 +1,243 @@
+//! One loaded set of workloads, audiences and policies: whole and valid, or not there at all.
+//!
+//! Owns the order of loading and the checks that need more than one file. Never changes once it is made.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use cedar_policy::{EntityUid, PolicyId};
+
+use super::catalogue::scopes::{ScopeIx, ScopeTable};
+use super::catalogue::{Audience, Workload, audience, workload};
+use super::diagnostic::{Diagnostic, Diagnostics, Severity, SourceFile};
+use super::names;
+use super::rule::{self, Rule};
+use super::schema::{self, Words};
+use super::slice::{RuleIx, Slices};
+use super::sources::{Sources, Stamps};
+use super::world::{Principal, ScopeEntry, Target, World, number_scopes, uid};
+use crate::model::{Clock, UnixTime};
+
+/// The workloads, the audiences, and what may be granted.
+pub struct PolicySet {
+    digest: String,
+    mint: EntityUid,
+    principals: Vec<Principal>,
+    by_workload: HashMap<Arc<str>, usize>,
+    targets: Vec<Target>,
+    by_audience: HashMap<Arc<str>, usize>,
+    scopes: Vec<ScopeEntry>,
+    rules: Vec<Rule>,
+    by_policy: HashMap<PolicyId, RuleIx>,
+    world: World,
+    slices: Slices,
+}
+
+/// A set, and what somebody should look at.
+pub type Loaded = Result<(PolicySet, Vec<Diagnostic>), Diagnostics>;
+
+impl PolicySet {
+    /// Loads the set under `dir`; the warnings are those of the system's clock's now.
+    ///
+    /// # Errors
+    /// Everything that is wrong in it: one error anywhere, and nothing is loaded.
+    pub fn load(dir: &Path) -> Loaded {
+        Self::load_at(dir, Clock::system().now())
+    }
+
+    /// The same, with the warnings of `now`.
+    ///
+    /// # Errors
+    /// As [`PolicySet::load`].
+    pub fn load_at(dir: &Path, now: UnixTime) -> Loaded {
+        Self::load_stamped(dir, now).0
+    }
+
+    /// The same from memory: `(path, text)` pairs as they would lie in a directory.
+    ///
+    /// # Errors
+    /// As [`PolicySet::load`].
+    pub fn from_sources<P: Into<String>, T: Into<Arc<str>>>(
+        files: impl IntoIterator<Item = (P, T)>,
+        now: UnixTime,
+    ) -> Loaded {
+        Self::build(&mut Sources::memory(files), Vec::new(), now)
+    }
+
+    /// Loads, and says what was looked at, in either case.
+    pub(super) fn load_stamped(dir: &Path, now: UnixTime) -> (Loaded, Stamps) {
+        let (mut sources, findings) = Sources::directory(dir);
+        let loaded = Self::build(&mut sources, findings, now);
+        (loaded, sources.into_stamps())
+    }
+
+    /// The workload called `id`.
+    pub fn workload(&self, id: &str) -> Option<&Arc<Workload>> {
+        self.principal(id).map(|(_, principal)| &principal.workload)
+    }
+
+    /// All workloads, by name.
+    pub fn workloads(&self) -> impl ExactSizeIterator<Item = &Arc<Workload>> {
+        self.principals.iter().map(|principal| &principal.workload)
+    }
+
+    /// The audience that `uri` means; a path of `/` equals none.
+    pub fn audience(&self, uri: &str) -> Option<&Arc<Audience>> {
+        self.target(uri).map(|target| &target.audience)
+    }
+
+    /// All audiences, by URI.
+    pub fn audiences(&self) -> impl ExactSizeIterator<Item = &Arc<Audience>> {
+        self.targets.iter().map(|target| &target.audience)
+    }
+
+    /// How many policies there are.
+    pub fn policy_count(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Hex SHA-256 over every file's path and content: brokers with the same digest decide alike.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    fn build(sources: &mut Sources, mut findings: Vec<Diagnostic>, now: UnixTime) -> Loaded {
+        let words = Words::new()?;
+        let principals = read_workloads(&words, sources, now, &mut findings);
+        let targets = read_audiences(&words, sources, &mut findings);
+        let files: Vec<SourceFile> = sources.of_kind("", ".cedar").into_iter().map(|(_, file)| file).collect();
+        let rules = rule::read(&files, &words, &mut findings);
+        for (_, file) in sources.of_kind("", ".cedarschema") {
+            schema::compare(&file, &mut findings);
+        }
+        let scopes = number_scopes(&words, &targets);
+        let is_error = |finding: &Diagnostic| finding.severity == Severity::Error;
+        let catalogue_is_whole = !findings.iter().any(|finding| is_error(finding) && finding.file.ends_with(".toml"));
+        let named = names::check(&words, &principals, &targets, &rules, &mut findings);
+        if findings.iter().any(is_error) {
+            // What a broken file should have declared is not missing: that policies name it needs no mend.
+            findings.retain(|finding| catalogue_is_whole || is_error(finding) || finding.code != names::UNKNOWN);
+            return Err(Diagnostics(findings));
+        }
+        let world = World::new(&words, &principals, &targets, &scopes, &named)?;
+        let slices = Slices::cut(&rules, &principals, &targets, &scopes)?;
+        let set = Self {
+            digest: sources.digest(),
+            by_workload: (0..).zip(&principals).map(|(at, each)| (each.workload.id.as_str().into(), at)).collect(),
+            by_audience: (0..).zip(&targets).map(|(at, each)| (each.audience.id.as_str().into(), at)).collect(),
+            by_policy: (0..).zip(&rules).map(|(at, rule)| (rule.policy.id().clone(), at)).collect(),
+            mint: words.mint,
+            principals,
+            targets,
+            scopes,
+            rules,
+            world,
+            slices,
+        };
+        Ok((set, findings))
+    }
+
+    pub(super) fn principal(&self, id: &str) -> Option<(usize, &Principal)> {
+        self.by_workload.get(id).map(|at| (*at, &self.principals[*at]))
+    }
+
+    pub(super) fn target(&self, uri: &str) -> Option<&Target> {
+        let exact = self.by_audience.get(uri);
+        // The other spelling with or without the slash is tried only where it means the same (RFC 3986 §6.2.3).
+        let at = exact.or_else(|| match uri.strip_suffix('/') {
+            Some(bare) => self.by_audience.get(bare),
+            None => self.by_audience.get(format!("{uri}/").as_str()),
+        })?;
+        let target = &self.targets[*at];
+        target.audience.id.matches(uri).then_some(target)
+    }
+
+    pub(super) fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    pub(super) fn scope(&self, ix: ScopeIx) -> &ScopeEntry {
+        &self.scopes[ix as usize]
+    }
+
+    pub(super) fn scopes(&self) -> &[ScopeEntry] {
+        &self.scopes
+    }
+
+    pub(super) fn rule(&self, ix: RuleIx) -> &Rule {
+        &self.rules[ix as usize]
+    }
+
+    #[cfg(test)]
+    pub(super) fn all_rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    pub(super) fn rule_of(&self, id: &PolicyId) -> Option<RuleIx> {
+        self.by_policy.get(id).copied()
+    }
+
+    pub(super) fn world(&self) -> &World {
+        &self.world
+    }
+
+    pub(super) fn slices(&self) -> &Slices {
+        &self.slices
+    }
+
+    pub(super) fn mint(&self) -> &EntityUid {
+        &self.mint
+    }
+}
+
+impl std::fmt::Debug for PolicySet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PolicySet")
+            .field("digest", &self.digest)
+            .field("workloads", &self.principals.len())
+            .field("audiences", &self.targets.len())
+            .field("policies", &self.rules.len())
+            .finish()
+    }
+}
+
+fn read_workloads(
+    words: &Words,
+    sources: &mut Sources,
+    now: UnixTime,
+    findings: &mut Vec<Diagnostic>,
+) -> Vec<Principal> {
+    let files = sources.of_kind("workloads/", ".toml");
+    let read = files.iter().filter_map(|(stem, file)| workload::read(stem, file, sources, now, findings));
+    read.map(|workload| Principal { uid: uid(&words.workload, workload.id.as_str()), workload: Arc::new(workload) })
+        .collect()
+}
+
+fn read_audiences(words: &Words, sources: &mut Sources, findings: &mut Vec<Diagnostic>) -> Vec<Target> {
+    let mut read: Vec<(Audience, SourceFile)> = Vec::new();
+    let mut seen: HashSet<String> = HashSet::new();
+    for (_, file) in sources.of_kind("audiences/", ".toml") {
+        let Some(audience) = audience::read(&file, sources, findings) else { continue };
+        let id = audience.id.as_str();
+        // Two spellings that `matches` takes for one differ in a last slash at most.
+        let twin = |(other, _): &&(Audience, SourceFile)| other.id.matches(id);
+        let bare = id.strip_suffix('/').unwrap_or(id).to_owned();
+        let taken = if seen.insert(bare) { None } else { read.iter().find(twin) };
+        if let Some((_, first)) = taken {
+            let finding = Diagnostic::error("audience", format!("audience `{id}` is declared twice")).at(&file, 0..0);
+            findings.push(finding.help(format!("the other one stands in {}; a path of `/` equals none", first.path)));
+            continue;
+        }
+        read.push((audience, file));
+    }
+    read.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
+    let mut first: ScopeIx = 0;
+    let mut targets = Vec::with_capacity(read.len());
+    for (audience, _) in read {
+        let table = ScopeTable::new(&audience, first);
+        first += audience.scopes.len() as ScopeIx;
+        targets.push(Target { uid: uid(&words.audience, audience.id.as_str()), table, audience: Arc::new(audience) });
+    }
+    targets
+}

@@ -1,0 +1,245 @@
+//! The files of a set of policies: from a directory, or from memory.
+//!
+//! Owns reading, bounds on size, the stamps that tell a change, and the digest. Never looks inside a file.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ring::digest::{Context, SHA256};
+
+use super::diagnostic::{Diagnostic, SourceFile};
+
+/// No file of a set is larger.
+const MAX_FILE: u64 = 64 * 1024 * 1024;
+
+/// Where a set's files lie, and what kind they are.
+const FOLDERS: &[(&str, &str)] =
+    &[("", ".cedar"), ("", ".cedarschema"), ("workloads/", ".toml"), ("audiences/", ".toml")];
+
+/// The files read so far, by path relative to the set's directory, with `/`.
+pub(super) struct Sources {
+    root: Option<PathBuf>,
+    files: BTreeMap<String, SourceFile>,
+    stamps: Stamps,
+}
+
+/// What a file looked like just before it was read; `None` where there was none to read.
+pub(super) type Stamps = BTreeMap<String, Option<Stamp>>;
+
+/// Length, modification, change and inode: a rewritten file differs in one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    len: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+    inode: u64,
+}
+
+impl Sources {
+    /// Reads the set's own files under `dir`; those they name are read by [`Sources::fetch`].
+    /// What could not be read is a finding; what could is there all the same.
+    pub(super) fn directory(dir: &Path) -> (Self, Vec<Diagnostic>) {
+        let mut sources = Self { root: Some(dir.to_owned()), files: BTreeMap::new(), stamps: Stamps::new() };
+        let mut findings = Vec::new();
+        match list(dir) {
+            Ok(names) => {
+                for name in names {
+                    if let Err(error) = sources.fetch(&name) {
+                        findings.push(unreadable(&dir.join(&name), &error));
+                    }
+                }
+            }
+            Err(error) => findings.push(unreadable(dir, &error).help("[policies] dir names the folder of the set")),
+        }
+        (sources, findings)
+    }
+
+    /// Takes `(path, text)` pairs as if they lay in a directory.
+    pub(super) fn memory<P: Into<String>, T: Into<Arc<str>>>(files: impl IntoIterator<Item = (P, T)>) -> Self {
+        let files = files
+            .into_iter()
+            .map(|(path, text)| {
+                let path: String = path.into();
+                let file = SourceFile { path: path.as_str().into(), text: text.into() };
+                (path, file)
+            })
+            .collect();
+        Self { root: None, files, stamps: Stamps::new() }
+    }
+
+    /// The file at `path`, read at most once.
+    pub(super) fn fetch(&mut self, path: &str) -> io::Result<SourceFile> {
+        if let Some(file) = self.files.get(path) {
+            return Ok(file.clone());
+        }
+        let Some(root) = &self.root else {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "no such file in the set"));
+        };
+        let full = root.join(path);
+        // The stamp is taken first: a change while reading is then seen at the next look.
+        self.stamps.insert(path.to_owned(), stamp(&full).ok());
+        let file = SourceFile { path: full.to_string_lossy().as_ref().into(), text: read(&full)?.into() };
+        self.files.insert(path.to_owned(), file.clone());
+        Ok(file)
+    }
+
+    /// The files directly in `folder` (`""` or `name/`) that end in `ending`: stem and file, sorted.
+    pub(super) fn of_kind(&self, folder: &str, ending: &str) -> Vec<(String, SourceFile)> {
+        self.files
+            .iter()
+            .filter_map(|(path, file)| {
+                let stem = path.strip_prefix(folder)?.strip_suffix(ending)?;
+                (!stem.is_empty() && !stem.contains('/')).then(|| (stem.to_owned(), file.clone()))
+            })
+            .collect()
+    }
+
+    /// Hex SHA-256 over every file's path and content, in the order of paths. Lengths go in front, so that no two
+    /// different sets run together to the same bytes.
+    pub(super) fn digest(&self) -> String {
+        let mut hash = Context::new(&SHA256);
+        for (path, file) in &self.files {
+            for part in [path.as_bytes(), file.text.as_bytes()] {
+                hash.update(&(part.len() as u64).to_be_bytes());
+                hash.update(part);
+            }
+        }
+        hash.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// What was looked at, as it was then.
+    pub(super) fn into_stamps(self) -> Stamps {
+        self.stamps
+    }
+}
+
+/// Whether a look at the directory now shows anything else than `then`.
+pub(super) fn changed(dir: &Path, then: &Stamps) -> bool {
+    // A directory that cannot be listed is a change: the reload then says what is wrong with it.
+    let Ok(names) = list(dir) else { return true };
+    names.iter().any(|name| !then.contains_key(name))
+        || then.iter().any(|(path, then)| stamp(&dir.join(path)).ok() != *then)
+}
+
+/// `path` as written in a file of `folder`, relative to the set's directory; an absolute one stays.
+pub(super) fn resolve(folder: &str, path: &str) -> String {
+    if path.starts_with('/') {
+        return path.to_owned();
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in folder.split('/').chain(path.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => drop(parts.pop()),
+            other => parts.push(other),
+        }
+    }
+    parts.join("/")
+}
+
+/// The set's own files in `dir`. Hidden ones are passed over: editors and ConfigMap mounts keep theirs there.
+fn list(dir: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for (folder, ending) in FOLDERS {
+        let entries = match fs::read_dir(dir.join(folder)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !folder.is_empty() => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let Ok(name) = entry?.file_name().into_string() else { continue };
+            if name.ends_with(ending) && !name.starts_with('.') {
+                names.push(format!("{folder}{name}"));
+            }
+        }
+    }
+    Ok(names)
+}
+
+fn stamp(path: &Path) -> io::Result<Stamp> {
+    use std::os::unix::fs::MetadataExt as _;
+    let meta = fs::metadata(path)?;
+    Ok(Stamp {
+        len: meta.len(),
+        modified: (meta.mtime(), meta.mtime_nsec()),
+        changed: (meta.ctime(), meta.ctime_nsec()),
+        inode: meta.ino(),
+    })
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let invalid = |why: &'static str| io::Error::new(io::ErrorKind::InvalidData, why);
+    // Asked before opening: opening a pipe would wait for its writer.
+    if !fs::metadata(path)?.is_file() {
+        return Err(invalid("not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(invalid("larger than 64 MiB"));
+    }
+    String::from_utf8(bytes).map_err(|_| invalid("not UTF-8"))
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
+    Diagnostic::error("unreadable", format!("cannot read {}: {error}", path.display())).in_file(&path.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_read_from_the_folder_of_the_file_that_names_it() {
+        assert_eq!(resolve("workloads", "../keys/a.json"), "keys/a.json");
+        assert_eq!(resolve("workloads", "a.json"), "workloads/a.json");
+        assert_eq!(resolve("workloads", "./x/../a.json"), "workloads/a.json");
+        assert_eq!(resolve("workloads", "../../shared/a.json"), "../shared/a.json");
+        assert_eq!(resolve("workloads", "/etc/a.json"), "/etc/a.json");
+    }
+
+    #[test]
+    fn the_digest_tells_files_apart_and_not_their_order() {
+        let digest = |files: &[(&str, &str)]| Sources::memory(files.iter().copied()).digest();
+        assert_eq!(digest(&[("a", "1"), ("b", "2")]), digest(&[("b", "2"), ("a", "1")]));
+        assert_ne!(digest(&[("a", "1b2")]), digest(&[("a", "1"), ("b", "2")]));
+        assert_ne!(digest(&[("a", "1")]), digest(&[("a", "2")]));
+        assert_eq!(digest(&[]).len(), 64);
+    }
+
+    #[test]
+    fn only_the_set_s_own_files_are_read_and_a_change_of_any_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("workloads")).unwrap();
+        for name in ["a.cedar", ".b.cedar", "README.md", "workloads/w.toml", "workloads/w.toml~"] {
+            fs::write(dir.path().join(name), "x").unwrap();
+        }
+        let (sources, findings) = Sources::directory(dir.path());
+        assert!(findings.is_empty());
+        assert_eq!(sources.files.keys().collect::<Vec<_>>(), ["a.cedar", "workloads/w.toml"]);
+        let stamps = sources.into_stamps();
+        assert!(!changed(dir.path(), &stamps));
+        fs::write(dir.path().join("workloads/w.toml"), "xy").unwrap();
+        assert!(changed(dir.path(), &stamps));
+        let (sources, _) = Sources::directory(dir.path());
+        let stamps = sources.into_stamps();
+        fs::write(dir.path().join("c.cedar"), "").unwrap();
+        assert!(changed(dir.path(), &stamps));
+        fs::remove_file(dir.path().join("c.cedar")).unwrap();
+        assert!(!changed(dir.path(), &stamps));
+        fs::remove_file(dir.path().join("a.cedar")).unwrap();
+        assert!(changed(dir.path(), &stamps));
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_and_a_file_that_is_no_text_are_findings() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_, findings) = Sources::directory(&dir.path().join("nowhere"));
+        assert_eq!(findings[0].code, "unreadable");
+        fs::write(dir.path().join("a.cedar"), [0xff, 0xfe]).unwrap();
+        let (_, findings) = Sources::directory(dir.path());
+        assert!(findings[0].message.contains("not UTF-8"), "{}", findings[0].message);
+    }
+}
