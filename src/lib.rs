@@ -26,3 +26,5 @@ pub mod telemetry;
 // Floor 2: what may be granted; what a resource server links; what a workload links.
 #[cfg(feature = "server")]
 pub mod policy;
+#[cfg(feature = "verifier")]
+pub mod verifier;

@@ -1,0 +1,21 @@
+//! Checks access tokens in memory: key, signature, claims, and the view of revocations. What a resource server links.
+//!
+//! [`Checker`] is the check alone, without I/O; [`Verifier`] keeps a checker's keys and view fresh from a broker. Never
+//! mints, never asks anybody about a token while it is checked.
+
+mod check;
+mod feed;
+mod fresh;
+mod invalid;
+mod jwks;
+mod live;
+#[cfg(test)]
+mod stub;
+mod token;
+
+pub use check::{Checker, CheckerOptions, Expect};
+pub use feed::FeedError;
+pub use invalid::Invalid;
+pub use jwks::JwksError;
+pub use live::{ConnectError, Verifier, VerifierOptions};
+pub use token::VerifiedToken;
