@@ -28,3 +28,7 @@ pub mod telemetry;
 pub mod policy;
 #[cfg(feature = "verifier")]
 pub mod verifier;
+
+// Floor 3: where leases stand. A draft is made from a policy's grant.
+#[cfg(feature = "server")]
+pub mod store;

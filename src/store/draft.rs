@@ -1,0 +1,106 @@
+//! What a store is asked to record. A draft is made from a policy's grant and from nothing else.
+
+use ring::digest::{SHA256, digest};
+
+use crate::model::{Epoch, KeyId, Lease, LeaseId, Position, UnixTime};
+use crate::policy::Grant;
+
+/// A lease that was decided and is not yet recorded.
+#[derive(Debug)]
+pub struct LeaseDraft {
+    lease: Lease,
+    spent: Option<Spent>,
+    ceiling: Option<Position>,
+}
+
+impl LeaseDraft {
+    /// Turns a decision into a draft. `kid` and `epoch` are the signer's at this moment; the store refuses others.
+    pub fn new(grant: &Grant, id: LeaseId, kid: KeyId, epoch: Epoch) -> Self {
+        let lease = Lease {
+            id,
+            workload: grant.workload().clone(),
+            audience: grant.audience().clone(),
+            scopes: grant.scopes().clone(),
+            task: grant.task().clone(),
+            issued_at: grant.at(),
+            expires_at: grant.at().plus(grant.ttl()),
+            chain_limit: grant.chain_limit(),
+            predecessor: grant.predecessor(),
+            actors: Vec::new(),
+            kid,
+            epoch,
+            // The store writes the head it reads over this.
+            position: Position::START,
+        };
+        Self { lease, spent: None, ceiling: None }
+    }
+
+    /// Adds the assertion that asked for it, to be used up in the same atomic step.
+    #[must_use]
+    pub fn spending(mut self, spent: Option<Spent>) -> Self {
+        self.spent = spent;
+        self
+    }
+
+    /// For a lease that rests on another one judged earlier: it takes the smaller of `head` (read before that judgement)
+    /// and the head at recording, so that an end of the other which fell between the two ends this one too.
+    #[must_use]
+    pub const fn judged_at(mut self, head: Position) -> Self {
+        self.ceiling = Some(head);
+        self
+    }
+
+    /// The highest position it may take, where it rests on an earlier judgement.
+    pub const fn ceiling(&self) -> Option<Position> {
+        self.ceiling
+    }
+
+    /// The lease as it would be recorded, but for its position.
+    pub const fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// The assertion to use up.
+    pub const fn spent(&self) -> Option<&Spent> {
+        self.spent.as_ref()
+    }
+
+    /// The lease with the head that the store read. Only a store takes a draft apart.
+    pub(in crate::store) fn at(self, position: Position) -> Lease {
+        let position = self.ceiling.map_or(position, |ceiling| ceiling.min(position));
+        Lease { position, ..self.lease }
+    }
+}
+
+/// An assertion that counts once, as the replay memory keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spent {
+    /// Whose corner of the store keeps it.
+    pub subject: String,
+    /// The first 16 bytes of SHA-256 over issuer, NUL, `jti`.
+    pub digest: [u8; 16],
+    /// No assertion of this name can be accepted after this moment.
+    pub until: UnixTime,
+}
+
+impl Spent {
+    /// The memory of one assertion. `until` is its latest acceptable moment, skew included.
+    pub fn new(issuer: &str, jti: &str, until: UnixTime) -> Self {
+        let mut text = Vec::with_capacity(issuer.len() + jti.len() + 1);
+        text.extend_from_slice(issuer.as_bytes());
+        text.push(0);
+        text.extend_from_slice(jti.as_bytes());
+        let hash = digest(&SHA256, &text);
+        let mut short = [0; 16];
+        short.copy_from_slice(&hash.as_ref()[..16]);
+        Self { subject: issuer.to_owned(), digest: short, until }
+    }
+
+    /// The shard of the store that keeps it: the first four bytes of SHA-256 of the subject, as in a lease's id.
+    pub fn shard(&self) -> [u8; 4] {
+        let hash = digest(&SHA256, self.subject.as_bytes());
+        let mut shard = [0; 4];
+        shard.copy_from_slice(&hash.as_ref()[..4]);
+        shard
+    }
+}

@@ -1,0 +1,261 @@
+//! What the writer knows of the file without reading it: who may still live, what is closed, what was used up.
+//!
+//! Owns the memory; a digest of 16 bytes stands for each name. Belongs to the writer alone, so it has no lock; it is
+//! built from the file at open and thrown away when a commit fails.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _};
+
+use super::packed::{PackedLease, corrupt, unpack_lease, unpack_rule};
+use super::table::{KEYS, LEASES, LOG, MARKS, META, QUARANTINES, REVOKED, SPENT, undue};
+use super::view::{Row, View};
+use crate::model::{
+    AudienceUri, Epoch, KeyId, Lease, LeaseId, Position, Rule, RuleDigest, RuleKind, Selector, UnixTime, WorkloadId,
+};
+use crate::store::{Head, PublishedKey, Quarantine, StoreError};
+
+/// A name's digest.
+pub(super) type Digest = [u8; 16];
+
+/// How far the leases of a name reach.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Reach {
+    /// The latest `exp` among them.
+    pub latest: UnixTime,
+    /// The greatest position any of them carries: a rule behind it ends them all.
+    pub newest: Position,
+}
+
+impl Reach {
+    fn stretch(&mut self, lease: &Lease) {
+        self.latest = self.latest.max(lease.expires_at);
+        self.newest = self.newest.max(lease.position);
+    }
+}
+
+/// The end of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// It takes no lease before.
+    pub closed_until: UnixTime,
+    /// The rule that ended its leases; [`Position::START`] where none was needed.
+    pub position: Position,
+    /// The mark says nothing any more after this.
+    pub kept_until: UnixTime,
+}
+
+/// The audiences of a task's leases: a bit for each of the first 63 names ever met. The last bit means "any".
+pub(super) type AudienceSet = u64;
+
+/// Bit 63: not known, or more than can be told.
+pub(super) const ANY: AudienceSet = 1 << 63;
+
+/// The writer's memory.
+#[derive(Debug)]
+pub(super) struct Index {
+    pub head: Head,
+    /// The tag chained over all entries of the log so far.
+    pub tag: u64,
+    /// Assertions that were used up and could be shown again.
+    pub replays: HashSet<Digest>,
+    /// Each name of the lineage of each lease, by the digest of its task rule.
+    pub tasks: HashMap<Digest, (Reach, AudienceSet)>,
+    /// By the selectors that would end them: workloads, audiences, everything.
+    pub groups: HashMap<Selector, Reach>,
+    /// Leases by `exp`, to be dropped in that order.
+    pub expiring: BTreeMap<UnixTime, Vec<LeaseId>>,
+    pub marks: HashMap<Digest, Mark>,
+    /// The last rule on each workload, audience, and on everything, with its `until`.
+    pub walls: HashMap<Digest, (Position, UnixTime)>,
+    /// Rules by `until`, to be dropped in that order.
+    pub fading: BTreeMap<UnixTime, Vec<u64>>,
+    pub keys: BTreeMap<KeyId, PublishedKey>,
+    pub revoked: HashSet<KeyId>,
+    pub quarantines: HashMap<WorkloadId, Quarantine>,
+    /// What the bits of an [`AudienceSet`] stand for.
+    pub names: Vec<AudienceUri>,
+}
+
+impl Index {
+    /// Reads the whole file once; gives the view for readers with it.
+    pub(super) fn load(database: &Database) -> Result<(Self, View), StoreError> {
+        let txn = database.begin_read()?;
+        let meta = txn.open_table(META)?;
+        let number = |name: &str| -> Result<u64, StoreError> {
+            let found = meta.get(name)?.map(|guard| guard.value());
+            found.ok_or_else(|| StoreError::Corrupt(format!("the file does not tell its {name}")))
+        };
+        let head = Head { epoch: Epoch::from_bits(number("epoch")?), position: Position::new(number("position")?) };
+        let mut index = Self::empty(head, number("tag")?);
+        index.load_leases(&txn)?;
+        index.load_marks(&txn)?;
+        let log = index.load_log(&txn)?;
+        let view = View::of(&index, log);
+        Ok((index, view))
+    }
+
+    /// Leases, and the assertions that were used up for them or elsewhere.
+    fn load_leases(&mut self, txn: &ReadTransaction) -> Result<(), StoreError> {
+        for row in txn.open_table(LEASES)?.iter()? {
+            let PackedLease { lease, spent } = unpack_lease(row?.1.value())?;
+            self.add(&lease);
+            self.replays.extend(spent.map(|(digest, _)| digest));
+        }
+        for row in txn.open_table(SPENT)?.iter()? {
+            self.replays.insert(undue(row?.0.value()).1);
+        }
+        Ok(())
+    }
+
+    /// What is closed: tasks, keys, workloads; and the keys that are published.
+    fn load_marks(&mut self, txn: &ReadTransaction) -> Result<(), StoreError> {
+        for row in txn.open_table(MARKS)?.iter()? {
+            let (key, value) = row?;
+            let (kept_until, digest) = undue(key.value());
+            let (closed_until, position) = value.value();
+            let mark = Mark {
+                closed_until: UnixTime::from_secs(closed_until),
+                position: Position::new(position),
+                kept_until: UnixTime::from_secs(kept_until),
+            };
+            self.marks.insert(digest, mark);
+        }
+        for row in txn.open_table(KEYS)?.iter()? {
+            let key: PublishedKey = json(row?.1.value())?;
+            self.keys.insert(key.kid.clone(), key);
+        }
+        for row in txn.open_table(REVOKED)?.iter()? {
+            let kid = KeyId::parse(row?.0.value()).map_err(|_| corrupt("a revoked key without a name"))?;
+            self.revoked.insert(kid);
+        }
+        for row in txn.open_table(QUARANTINES)?.iter()? {
+            let quarantine: Quarantine = json(row?.1.value())?;
+            self.quarantines.insert(quarantine.workload.clone(), quarantine);
+        }
+        Ok(())
+    }
+
+    /// The log, whose last entry has to be the one that the head names.
+    fn load_log(&mut self, txn: &ReadTransaction) -> Result<BTreeMap<u64, Row>, StoreError> {
+        let mut log = BTreeMap::new();
+        for row in txn.open_table(LOG)?.iter()? {
+            let (position, value) = row?;
+            let (position, (tag, packed)) = (position.value(), value.value());
+            let (rule, audiences) = unpack_rule(position, packed)?;
+            if rule.position == self.head.position && tag != self.tag {
+                return Err(corrupt("the log's last entry is not the one that the head names"));
+            }
+            let set = audiences.iter().fold(0, |set, audience| set | self.bit(audience));
+            self.note(&rule);
+            log.insert(position, Row::new(&rule, set));
+        }
+        if log.keys().next_back().is_some_and(|last| *last > self.head.position.get()) {
+            return Err(corrupt("the log has entries behind its head"));
+        }
+        Ok(log)
+    }
+
+    fn empty(head: Head, tag: u64) -> Self {
+        Self {
+            head,
+            tag,
+            replays: HashSet::new(),
+            tasks: HashMap::new(),
+            groups: HashMap::new(),
+            expiring: BTreeMap::new(),
+            marks: HashMap::new(),
+            walls: HashMap::new(),
+            fading: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            revoked: HashSet::new(),
+            quarantines: HashMap::new(),
+            names: Vec::new(),
+        }
+    }
+
+    /// Counts a lease among what may live.
+    pub(super) fn add(&mut self, lease: &Lease) {
+        let bit = self.bit(&lease.audience);
+        for digest in lineage(lease) {
+            let (reach, audiences) = self.tasks.entry(digest).or_default();
+            reach.stretch(lease);
+            *audiences |= bit;
+        }
+        for group in groups(lease) {
+            self.groups.entry(group).or_default().stretch(lease);
+        }
+        self.expiring.entry(lease.expires_at).or_default().push(lease.id);
+    }
+
+    /// Takes a lease that is past out again, and every name that reaches no further.
+    pub(super) fn forget(&mut self, lease: &Lease) {
+        for digest in lineage(lease) {
+            if self.tasks.get(&digest).is_some_and(|(reach, _)| reach.latest <= lease.expires_at) {
+                self.tasks.remove(&digest);
+            }
+        }
+        for group in groups(lease) {
+            if self.groups.get(&group).is_some_and(|reach| reach.latest <= lease.expires_at) {
+                self.groups.remove(&group);
+            }
+        }
+    }
+
+    /// Remembers a rule of the log where leases are judged by it, and when it may go.
+    pub(super) fn note(&mut self, rule: &Rule) {
+        let Some(until) = rule.until else { return };
+        if matches!(rule.kind, RuleKind::Workload | RuleKind::Audience | RuleKind::All) {
+            self.walls.insert(rule.digest.to_bytes(), (rule.position, until));
+        }
+        self.fading.entry(until).or_default().push(rule.position.get());
+    }
+
+    /// Whether a rule of the log, or the key's, has ended a lease. Its own end is its record's to tell.
+    pub(super) fn has_ended(&self, lease: &Lease) -> bool {
+        self.revoked.contains(&lease.kid)
+            || lineage(lease).any(|name| self.marks.get(&name).is_some_and(|mark| mark.position > lease.position))
+            || groups(lease).any(|group| self.wall(&group) > lease.position)
+    }
+
+    /// The position of the last rule with a workload's, an audience's or everything's selector.
+    pub(super) fn wall(&self, group: &Selector) -> Position {
+        self.walls.get(&group.digest().to_bytes()).map_or(Position::START, |(at, _)| *at)
+    }
+
+    /// The bit of an audience; [`ANY`] once all are taken.
+    pub(super) fn bit(&mut self, audience: &AudienceUri) -> AudienceSet {
+        let at = self.names.iter().position(|name| name == audience).unwrap_or_else(|| {
+            if self.names.len() < 63 {
+                self.names.push(audience.clone());
+                self.names.len() - 1
+            } else {
+                63
+            }
+        });
+        1 << at
+    }
+}
+
+/// The digests of a task's names, eldest first.
+pub(super) fn lineage(lease: &Lease) -> impl Iterator<Item = Digest> {
+    lease.task.lineage().map(|name| RuleDigest::task(&lease.workload, name).to_bytes())
+}
+
+/// The selectors, but for tasks and keys, that select a lease.
+fn groups(lease: &Lease) -> impl Iterator<Item = Selector> {
+    let workloads = std::iter::once(&lease.workload).chain(&lease.actors);
+    workloads.cloned().map(Selector::Workload).chain([Selector::Audience(lease.audience.clone()), Selector::All])
+}
+
+/// The audiences of a set, none where any may be among them.
+pub(super) fn named(set: AudienceSet, names: &[AudienceUri]) -> Vec<AudienceUri> {
+    if set & ANY != 0 {
+        return Vec::new();
+    }
+    names.iter().enumerate().filter(|(at, _)| set >> at & 1 == 1).map(|(_, name)| name.clone()).collect()
+}
+
+fn json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(bytes).map_err(|why| StoreError::Corrupt(why.to_string()))
+}

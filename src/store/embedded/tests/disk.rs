@@ -1,0 +1,115 @@
+//! A disk that fails, dawdles, or belongs to someone else.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::fixture::{FAULTS, InAFile, ONE_AT_A_TIME, faulty};
+use crate::store::embedded::{EmbeddedStore, Options};
+use crate::store::suite::{Ask, Fixture as _, KEY, assertion, complete, fresh_id, published, ready};
+use crate::store::{LeaseStore, RecordError, StoreError};
+
+/// A store on the faulty disk with the usual key.
+async fn on_a_faulty_disk(fixture: &InAFile, options: Options) -> Arc<dyn LeaseStore> {
+    let store: Arc<dyn LeaseStore> = Arc::new(EmbeddedStore::open_with(&fixture.path(), options, faulty).unwrap());
+    store.publish(published(KEY), store.head().await.unwrap().epoch).await.unwrap();
+    store
+}
+
+fn is_unavailable<T: std::fmt::Debug>(got: &Result<T, RecordError>) -> bool {
+    matches!(got, Err(RecordError::Store(StoreError::Unavailable(_))))
+}
+
+#[tokio::test]
+async fn what_a_failed_sync_carried_does_not_stand_and_the_store_recovers_by_itself() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let fixture = InAFile::fresh().await;
+    let store = on_a_faulty_disk(&fixture, Options::default()).await;
+    let head = store.head().await.unwrap();
+    let kept = Ask::task("t", head.epoch).record(&store).await.unwrap();
+    let lost = fresh_id("nightly-report");
+    FAULTS.failing.store(true, Ordering::SeqCst);
+    let ask = Ask::task("t", head.epoch).id(lost).spending(assertion("one"));
+    let got = ask.clone().record(&store).await;
+    assert!(is_unavailable(&got), "{got:?}");
+    assert!(store.head().await.is_err() && store.lease(kept.id).await.is_err(), "nothing is told meanwhile");
+    FAULTS.failing.store(false, Ordering::SeqCst);
+    let mut moved = store.moved();
+    moved.borrow_and_update();
+    while store.head().await.is_err() {
+        tokio::time::timeout(Duration::from_secs(10), moved.changed()).await.expect("it recovers").unwrap();
+    }
+    assert_eq!(store.head().await.unwrap(), head, "it is the same log still");
+    assert_eq!(store.lease(kept.id).await.unwrap().unwrap().lease, kept);
+    assert_eq!(store.lease(lost).await.unwrap(), None);
+    ask.record(&store).await.expect("neither id nor assertion was used up");
+    assert_eq!(complete(&store, "t").await.rules[0].position.get(), 1);
+}
+
+#[tokio::test]
+async fn a_slow_disk_makes_callers_hear_of_it_in_time() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let fixture = InAFile::fresh().await;
+    let timeout = Duration::from_millis(200);
+    let store = on_a_faulty_disk(&fixture, Options { timeout, queue: 2, ..Options::default() }).await;
+    let head = store.head().await.unwrap();
+    FAULTS.sync_ms.store(3000, Ordering::SeqCst);
+    let begun = Instant::now();
+    let mint = || {
+        let (store, ask) = (Arc::clone(&store), Ask::task("t", head.epoch));
+        tokio::spawn(async move { ask.record(&store).await })
+    };
+    let mut mints = vec![mint()];
+    FAULTS.dawdling.notified().await;
+    mints.extend((0..7).map(|_| mint()));
+    let mut full = 0;
+    for mint in mints {
+        let got = mint.await.unwrap();
+        assert!(is_unavailable(&got), "{got:?}");
+        full += usize::from(format!("{got:?}").contains("too many"));
+    }
+    assert_eq!(full, 5, "one is with the writer, two wait, the others are turned away at once");
+    assert!(begun.elapsed() < Duration::from_millis(2500), "they waited for the sync: {:?}", begun.elapsed());
+    assert_eq!(store.head().await.unwrap(), head, "reads of memory go on");
+    FAULTS.sync_ms.store(0, Ordering::SeqCst);
+}
+
+#[tokio::test]
+async fn a_second_opening_is_refused_with_the_reason() {
+    let fixture = InAFile::fresh().await;
+    let (store, _) = ready(&fixture).await;
+    let refused = EmbeddedStore::open(&fixture.path(), Options::default()).unwrap_err();
+    assert!(refused.to_string().contains("another process has it open"), "{refused}");
+    store.head().await.expect("the first one is not disturbed");
+}
+
+#[tokio::test]
+async fn the_file_is_its_owners_alone() {
+    let fixture = InAFile::fresh().await;
+    ready(&fixture).await;
+    let mode = std::fs::metadata(fixture.path()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn what_is_no_store_is_refused_and_left_alone() {
+    let fixture = InAFile::fresh().await;
+    std::fs::write(fixture.path(), "[server]\nlisten = \"127.0.0.1:8180\"\n".repeat(1000)).unwrap();
+    let before = std::fs::read(fixture.path()).unwrap();
+    let refused = EmbeddedStore::open(&fixture.path(), Options::default()).unwrap_err();
+    assert!(matches!(&refused, StoreError::Corrupt(why) if why.contains("leases.redb")), "{refused}");
+    assert_eq!(std::fs::read(fixture.path()).unwrap(), before);
+    let refused = EmbeddedStore::open(&fixture.path().join("nowhere/x"), Options::default()).unwrap_err();
+    assert!(refused.to_string().contains("nowhere/x"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_lost_file_is_another_epoch() {
+    let fixture = InAFile::fresh().await;
+    let (store, epoch) = ready(&fixture).await;
+    drop(store);
+    fixture.restart().await;
+    std::fs::remove_file(fixture.path()).unwrap();
+    assert_ne!(fixture.open().await.head().await.unwrap().epoch, epoch);
+}

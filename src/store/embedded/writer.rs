@@ -1,0 +1,182 @@
+//! The one thread that writes: takes what waits, carries it out in one transaction, syncs, and only then answers.
+//!
+//! Owns the group commit and what follows a failed one: nothing of the batch stands, the memory is thrown away, and
+//! the file is opened and read again until that succeeds. Never answers before the sync.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use redb::{Database, Durability};
+
+use super::expire::is_due;
+use super::index::Index;
+use super::step::Step;
+use super::table::{Opener, Tables, open};
+use super::view::{Effects, Shared};
+use crate::model::Clock;
+use crate::store::StoreError;
+
+/// One request: carried out in a step, it gives what is to be answered once the step is durable. One that is dropped
+/// without being carried out, or whose answer is, has failed, and its caller is told so.
+pub(super) type Job = Box<dyn FnOnce(&mut Step<'_>) -> Result<Answer, StoreError> + Send>;
+
+/// Tells a caller what came of its request; none where the caller has gone.
+pub(super) type Answer = Option<Box<dyn FnOnce() + Send>>;
+
+/// The most requests that share a sync: beyond it the sync is cheap already and the first would wait for the last.
+const LARGEST_BATCH: usize = 512;
+/// Past records dropped in a batch, besides two for each request in it.
+const SLICE: usize = 64;
+/// The same while nobody waits.
+const IDLE_SLICE: usize = 512;
+/// How often past records are looked for while nothing happens.
+const IDLE: Duration = Duration::from_secs(1);
+/// How long the first attempt to open the file again waits, doubled for each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// The longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What an open file consists of.
+pub(super) struct Open {
+    pub database: Arc<Database>,
+    pub index: Index,
+}
+
+/// The thread's belongings.
+pub(super) struct Writer {
+    pub path: PathBuf,
+    pub opener: Opener,
+    pub clock: Clock,
+    pub shared: Arc<Shared>,
+}
+
+/// Closed after a failure: when the next attempt is due, and how long the pause after that.
+struct Closed {
+    next: Instant,
+    pause: Duration,
+}
+
+impl Writer {
+    /// Runs until the last sender is dropped.
+    pub(super) fn run(self, first: Open, queue: &Receiver<Job>) {
+        let _told = ToldIfItPanics(&self.shared);
+        let mut state = Ok(first);
+        loop {
+            let batch = match self.gather(queue, &state) {
+                Ok(batch) => batch,
+                Err(()) => return,
+            };
+            state = match state {
+                Ok(open) => self.turn(open, batch),
+                Err(closed) => {
+                    // Dropping a request answers it.
+                    drop(batch);
+                    self.reopen(closed)
+                }
+            };
+        }
+    }
+
+    /// What waits, or after a while nothing; an error where nobody can ask any more.
+    fn gather(&self, queue: &Receiver<Job>, state: &Result<Open, Closed>) -> Result<Vec<Job>, ()> {
+        let wait = match state {
+            Ok(open) if is_due(&open.index, self.clock.now()) => Duration::ZERO,
+            Ok(_) => IDLE,
+            Err(closed) => closed.next.saturating_duration_since(Instant::now()),
+        };
+        let mut batch = Vec::new();
+        match queue.recv_timeout(wait) {
+            Ok(job) => batch.push(job),
+            Err(RecvTimeoutError::Timeout) => return Ok(batch),
+            Err(RecvTimeoutError::Disconnected) => return Err(()),
+        }
+        batch.extend(queue.try_iter().take(LARGEST_BATCH - 1));
+        Ok(batch)
+    }
+
+    fn turn(&self, mut open: Open, batch: Vec<Job>) -> Result<Open, Closed> {
+        if batch.is_empty() && !is_due(&open.index, self.clock.now()) {
+            return Ok(open);
+        }
+        // Who is answered by being dropped hears of it only once the store is closed.
+        let (mut waiting, mut answers) = (batch.into_iter(), Vec::new());
+        match self.commit(&mut open, &mut waiting, &mut answers) {
+            Ok(()) => {
+                for answer in answers {
+                    answer();
+                }
+                Ok(open)
+            }
+            Err(why) => {
+                tracing::error!(error = %why, "the store's file could not be written; it is opened again");
+                self.shared.close(why.to_string());
+                Err(Closed { next: Instant::now() + FIRST_PAUSE, pause: FIRST_PAUSE })
+            }
+        }
+    }
+
+    /// One batch: carry out, commit, show. After an error the memory is ahead of the file and must go.
+    fn commit(
+        &self,
+        open: &mut Open,
+        batch: &mut std::vec::IntoIter<Job>,
+        answers: &mut Vec<Box<dyn FnOnce() + Send>>,
+    ) -> Result<(), StoreError> {
+        let slice = if batch.len() == 0 { IDLE_SLICE } else { SLICE + 2 * batch.len() };
+        let mut effects = Effects::default();
+        let mut txn = open.database.begin_write()?;
+        txn.set_durability(Durability::Immediate).map_err(|why| StoreError::Unavailable(why.to_string()))?;
+        let written = {
+            let tables = Tables::open(&txn)?;
+            let mut step = Step { tables, index: &mut open.index, effects: &mut effects, written: false };
+            for job in batch {
+                answers.extend(job(&mut step)?);
+            }
+            step.expire(self.clock.now(), slice)?;
+            step.finish()?
+        };
+        if written {
+            txn.commit()?;
+            self.shared.show(&open.index, &effects);
+        } else {
+            txn.abort()?;
+        }
+        Ok(())
+    }
+
+    fn reopen(&self, closed: Closed) -> Result<Open, Closed> {
+        if Instant::now() < closed.next {
+            return Err(closed);
+        }
+        let again = open(&self.path, self.opener).and_then(|database| {
+            let (index, view) = Index::load(&database)?;
+            Ok((Arc::new(database), index, view))
+        });
+        match again {
+            Ok((database, index, view)) => {
+                tracing::info!("the store's file is open again");
+                self.shared.reopen(view, Arc::clone(&database));
+                Ok(Open { database, index })
+            }
+            Err(why) => {
+                self.shared.close(why.to_string());
+                let pause = (closed.pause * 2).min(LONGEST_PAUSE);
+                Err(Closed { next: Instant::now() + pause, pause })
+            }
+        }
+    }
+}
+
+/// Closes the store to readers when its writer dies, for nothing would ever change in it again.
+struct ToldIfItPanics<'a>(&'a Shared);
+
+impl Drop for ToldIfItPanics<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the store's writer has panicked; the broker must be started again");
+            self.0.close("its writer has stopped".into());
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Where leases, ends and published keys are recorded: the one trait, and what goes in and comes out.
+//!
+//! Owns the order "mark, rule, acknowledge" of an end and "head, marks, record" of a mint, each as one atomic step.
+//! Never decides who may do what. Two stores: `embedded`, and one on Redis; one behavioural suite, `suite`.
+
+mod draft;
+pub mod embedded;
+mod end;
+mod error;
+mod page;
+mod recorded;
+#[cfg(test)]
+pub(crate) mod suite;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use tokio::sync::watch;
+
+use crate::model::{Epoch, KeyId, LeaseId, LeaseRecord, Position, Selector, UnixTime, WorkloadId};
+
+pub use draft::{LeaseDraft, Spent};
+pub use end::{End, EndTarget, Ended, Quarantine};
+pub use error::{RecordError, StoreError};
+pub use page::{LeaseFilter, LeasePage, LogEntry, LogPage, PublishedKey, Safety, StoreStats};
+pub use recorded::Recorded;
+
+/// A boxed future: one allocation a call, the price of choosing the store at start-up.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The end of the log: which life of it, and the place of its last rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The log's life.
+    pub epoch: Epoch,
+    /// The last rule's place, [`Position::START`] where there is none.
+    pub position: Position,
+}
+
+/// A store of leases, ends and published keys, shared by all brokers of an issuer.
+///
+/// Every call answers within the store's own time limit (2 s at most) or fails with [`StoreError::Unavailable`]; a call
+/// that failed may have been carried out, so an end is repeated and a mint is not.
+pub trait LeaseStore: Send + Sync + 'static {
+    /// The log's head, read from the store now.
+    fn head(&self) -> Pending<'_, Result<Head, StoreError>>;
+
+    /// Records a lease in one atomic step: reads the head; then checks the epoch, the signing key, the quarantine of
+    /// workload and actors, the end marks of the task's lineage, the assertion's replay memory, and for a renewal its
+    /// predecessor; then writes lease, index and replay memory. Durable, as the store promises, when it returns.
+    fn record(&self, draft: LeaseDraft) -> Pending<'_, Result<Recorded, RecordError>>;
+
+    /// Remembers an assertion that was used elsewhere than for a lease; gives the head as read before.
+    fn spend(&self, spent: Spent) -> Pending<'_, Result<Head, RecordError>>;
+
+    /// Ends what the target says: sets its mark, appends its rule or rules, and returns once both are durable.
+    fn end(&self, end: End) -> Pending<'_, Result<Ended, RecordError>>;
+
+    /// How many live leases an end with this selector would select now, without ending any.
+    fn count(&self, selector: Selector, now: UnixTime) -> Pending<'_, Result<u64, StoreError>>;
+
+    /// Lifts a quarantine. False where there was none.
+    fn release(&self, workload: WorkloadId) -> Pending<'_, Result<bool, StoreError>>;
+
+    /// The quarantines among `workloads`.
+    fn quarantines(&self, workloads: Vec<WorkloadId>) -> Pending<'_, Result<Vec<Quarantine>, StoreError>>;
+
+    /// One lease, while its record stands (until its `exp` plus a grace of a minute at least).
+    fn lease(&self, id: LeaseId) -> Pending<'_, Result<Option<LeaseRecord>, StoreError>>;
+
+    /// A page of live leases, in no promised order, each at most once; resumed by the page's cursor.
+    fn leases(
+        &self,
+        filter: LeaseFilter,
+        cursor: Option<String>,
+        limit: usize,
+    ) -> Pending<'_, Result<LeasePage, StoreError>>;
+
+    /// The rules behind `after`, in order, at most `limit`, with the head as it was read before them. Rules whose
+    /// `until` has passed may be left out.
+    fn log(&self, after: Position, limit: usize) -> Pending<'_, Result<LogPage, StoreError>>;
+
+    /// Changes when the log may have moved or its epoch changed: a hint to read it, never the truth.
+    fn moved(&self) -> watch::Receiver<u64>;
+
+    /// The keys whose tokens count in this epoch, of all brokers.
+    fn keys(&self) -> Pending<'_, Result<Vec<PublishedKey>, StoreError>>;
+
+    /// Publishes a key, or extends how long it is published. Refused where the key was revoked or the epoch is another.
+    fn publish(&self, key: PublishedKey, epoch: Epoch) -> Pending<'_, Result<(), RecordError>>;
+
+    /// Takes a key out of the published ones: it was retired and the last token under it has expired.
+    fn withdraw(&self, kid: KeyId) -> Pending<'_, Result<(), StoreError>>;
+
+    /// What the store's settings promise and what they do not, as read from it.
+    fn safety(&self) -> Pending<'_, Result<Vec<Safety>, StoreError>>;
+
+    /// Figures for status and metrics.
+    fn stats(&self, now: UnixTime) -> Pending<'_, Result<StoreStats, StoreError>>;
+}
