@@ -1,7 +1,7 @@
 //! Where leases, ends and published keys are recorded: the one trait, and what goes in and comes out.
 //!
 //! Owns the order "mark, rule, acknowledge" of an end and "head, marks, record" of a mint, each as one atomic step.
-//! Never decides who may do what. Two stores: `embedded`, and one on Redis; one behavioural suite, `suite`.
+//! Never decides who may do what. Two stores: `redis` and `embedded`; one behavioural suite, `suite`.
 
 mod draft;
 pub mod embedded;
@@ -9,6 +9,7 @@ mod end;
 mod error;
 mod page;
 mod recorded;
+pub mod redis;
 #[cfg(test)]
 pub(crate) mod suite;
 

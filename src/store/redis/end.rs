@@ -1,0 +1,109 @@
+//! Ends: the mark first, the rule second, acknowledged third. On one Redis all of it is one script (`lua/end.lua`).
+//!
+//! Runs on a line of its own, where `WAIT` follows if replicas are asked for.
+
+use super::layout;
+use super::mint::replay_of;
+use super::packed;
+use super::script::{Answer, Call, END, Seen, bytes, odd};
+use super::shared::Shared;
+use crate::model::{LeaseId, Selector};
+use crate::store::{End, EndTarget, Ended, RecordError, StoreError};
+
+/// What the script is told of a target: its word, the key it keeps, the digest of its rule, two arguments.
+struct Told {
+    word: &'static str,
+    key: Vec<u8>,
+    selector: Selector,
+    arguments: [Vec<u8>; 2],
+}
+
+/// Ends what the target says.
+///
+/// # Errors
+/// As [`LeaseStore::end`](crate::store::LeaseStore::end) says.
+pub(super) async fn end(shared: &Shared, end: End) -> Result<Ended, RecordError> {
+    let told = told(&end.target)?;
+    let (replay, seconds) = replay_of(end.spent.as_ref(), end.at);
+    let build = |seen: &Seen| {
+        let mut call = Call::new(&END, 1 + usize::from(end.spent.is_some())).with(&told.key);
+        if let Some(spent) = &end.spent {
+            call = call.with(layout::replay(spent.shard(), layout::minute(spent.until)));
+        }
+        let [first, second] = &told.arguments;
+        call.seen(seen)
+            .with(told.word)
+            .with(end.at.secs())
+            .with(&told.selector.digest().to_bytes())
+            .with(usize::from(end.spent.is_some()))
+            .with(&replay)
+            .with(seconds)
+            .with(first)
+            .with(second)
+    };
+    let answer = shared.call(&shared.ends, build).await?;
+    match answer.word.as_str() {
+        "OK" => {
+            if let EndTarget::Task { closed_until, .. } = &end.target {
+                shared.witness(told.key, *closed_until);
+            }
+            Ok(read(answer)?)
+        }
+        "REPLAYED" => Err(RecordError::Replayed),
+        _ => Err(odd(&END).into()),
+    }
+}
+
+fn told(target: &EndTarget) -> Result<Told, StoreError> {
+    let none = || [Vec::new(), Vec::new()];
+    let head = || layout::HEAD.into();
+    Ok(match target {
+        EndTarget::Task { workload, task, closed_until } => Told {
+            word: "task",
+            key: layout::mark(workload, task.as_str()),
+            selector: Selector::Task(workload.clone(), task.clone()),
+            arguments: [closed_until.to_string().into(), Vec::new()],
+        },
+        EndTarget::Lease(id) => Told {
+            word: "lease",
+            key: layout::lease(*id),
+            selector: Selector::Lease(*id),
+            arguments: [layout::lease_prefix(id.shard()), id.to_bytes().into()],
+        },
+        EndTarget::Workload(workload) => {
+            Told { word: "workload", key: head(), selector: Selector::Workload(workload.clone()), arguments: none() }
+        }
+        EndTarget::Quarantine(quarantine) => Told {
+            word: "quarantine",
+            key: layout::quarantine(&quarantine.workload).into(),
+            selector: Selector::Workload(quarantine.workload.clone()),
+            arguments: [
+                serde_json::to_vec(quarantine).map_err(|error| StoreError::Corrupt(error.to_string()))?,
+                Vec::new(),
+            ],
+        },
+        EndTarget::Audience(uri) => {
+            Told { word: "audience", key: head(), selector: Selector::Audience(uri.clone()), arguments: none() }
+        }
+        EndTarget::Key(kid) => Told {
+            word: "key",
+            key: layout::published(kid).into(),
+            selector: Selector::Key(kid.clone()),
+            arguments: [kid.as_str().into(), Vec::new()],
+        },
+        EndTarget::All => Told { word: "all", key: head(), selector: Selector::All, arguments: none() },
+    })
+}
+
+fn read(mut answer: Answer) -> Result<Ended, StoreError> {
+    let corrupt = || odd(&END);
+    let mut ended = Ended::default();
+    for entry in answer.list().ok_or_else(corrupt)? {
+        ended.rules.push(packed::entry(&bytes(entry).ok_or_else(corrupt)?)?.rule);
+    }
+    for id in answer.list().ok_or_else(corrupt)? {
+        let id = bytes(id).and_then(|raw| raw.try_into().ok()).ok_or_else(corrupt)?;
+        ended.leases.push(LeaseId::from_bytes(id));
+    }
+    Ok(ended)
+}

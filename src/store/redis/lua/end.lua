@@ -1,0 +1,69 @@
+-- Ends leases: the mark first, the rule second. KEYS: 2 what the target keeps (mark, lease, quarantine or published key;
+-- the head again where it keeps nothing), 3 the replay memory (if ARGV[8] is 1). ARGV: 5 target, 6 now, 7 digest of the
+-- rule, 9 replay digest, 10 seconds of the replay memory, 11 and 12 as the target needs.
+if lost() then return answer('LOST') end
+local target, now, digest = ARGV[5], tonumber(ARGV[6]), ARGV[7]
+local KIND = {lease = 1, task = 2, workload = 3, quarantine = 3, audience = 4, key = 5, all = 6}
+local kind = KIND[target]
+local rules, leases = {}, {}
+
+local chain = {}
+if target == 'lease' then
+  local key, id, of = KEYS[2], ARGV[12], digest
+  while key do
+    local raw = redis.call('GET', key)
+    local found = raw and lease(raw)
+    if not found or found.epoch ~= epoch then break end
+    if not found.ended and found.exp > now then
+      chain[#chain + 1] = {key = key, id = id, digest = of, exp = found.exp, audience = found.audience}
+    end
+    key, id, of = found.successor and ARGV[11] .. found.successor, found.successor, found.digest
+  end
+end
+local m = target == 'task' and mark(redis.call('GET', KEYS[2]))
+if ARGV[8] == '1' and redis.call('HEXISTS', KEYS[3], ARGV[9]) == 1 then return answer('REPLAYED') end
+
+-- Nothing forbids it: from here on everything is written.
+local function append(of, till, audiences)
+  pos = pos + 1
+  local body = string.char(kind) .. of .. struct.pack('>I6I5', pos, till)
+  tag = string.sub(redis.sha1hex(tag .. body .. audiences), 1, 12)
+  local entry, key = body .. tag .. audiences, segment(pos)
+  local ttl = math.max(till - now, 0) + GRACE
+  local length = redis.call('RPUSH', key, entry)
+  if redis.call('TTL', key) < ttl then redis.call('EXPIRE', key, ttl) end
+  local live = 'jitney:{log}:live:' .. epoch
+  redis.call('ZADD', live, 'GT', now + ttl, math.floor((pos - 1) / SEGMENT))
+  if redis.call('TTL', live) < ttl then redis.call('EXPIRE', live, ttl) end
+  if length == 1 then redis.call('ZREMRANGEBYSCORE', live, '-inf', now - GRACE) end
+  rules[#rules + 1] = entry
+end
+
+if ARGV[8] == '1' then remember(KEYS[3], ARGV[9], ARGV[10]) end
+if target == 'task' then
+  m.c = math.max(m.c, tonumber(ARGV[11]))
+  local covers = m.x + LEEWAY > now and m.e == 0
+  if covers then m.e = pos + 1 end
+  set_mark(KEYS[2], m, now)
+  if covers then append(digest, m.x, m.a == '*' and '' or m.a) end
+elseif target == 'lease' then
+  for _, each in ipairs(chain) do
+    redis.call('APPEND', each.key, 'E' .. struct.pack('>I5I6', now, pos + 1))
+    append(each.digest, each.exp, each.audience)
+    leases[#leases + 1] = each.id
+  end
+elseif target == 'key' then
+  if redis.call('HEXISTS', KEYS[1], 'k:' .. ARGV[11]) == 0 then
+    redis.call('HSET', KEYS[1], 'k:' .. ARGV[11], pos + 1)
+    redis.call('DEL', KEYS[2])
+    append(digest, 0, '')
+  end
+else
+  if target == 'quarantine' then redis.call('SET', KEYS[2], ARGV[11]) end
+  if maxexp + LEEWAY > now then append(digest, maxexp, '') end
+end
+-- Written even where nothing was appended: WAIT may count from this connection's last write only, and what an earlier
+-- call wrote on another connection is to be waited for too. (Redis 7.0 counts from its last command of any kind.)
+redis.call('HSET', KEYS[1], 'pos', pos, 'tag', tag)
+if #rules > 0 then redis.call('PUBLISH', 'jitney:moved', pos) end
+return answer('OK', rules, leases)

@@ -1,0 +1,92 @@
+//! What lies beside leases and log: published keys, quarantines.
+
+use redis::Value;
+
+use super::layout;
+use super::script::{Call, KEYS, PUBLISH, Seen, bytes, odd};
+use super::shared::Shared;
+use crate::model::{Epoch, KeyId, WorkloadId};
+use crate::store::{PublishedKey, Quarantine, RecordError, StoreError};
+
+/// The published keys of this epoch.
+///
+/// # Errors
+/// [`StoreError`].
+pub(super) async fn keys(shared: &Shared) -> Result<Vec<PublishedKey>, StoreError> {
+    let build = |seen: &Seen| Call::new(&KEYS, 1).with(layout::KIDS).seen(seen);
+    let mut answer = shared.call(&shared.main, build).await?;
+    let mut keys = Vec::new();
+    for value in answer.list().ok_or_else(|| odd(&KEYS))? {
+        let json = bytes(value).ok_or_else(|| odd(&KEYS))?;
+        let key: PublishedKey =
+            serde_json::from_slice(&json).map_err(|_| StoreError::Corrupt("a published key".into()))?;
+        keys.push(key);
+    }
+    keys.sort_by(|a, b| (a.published_at, &a.kid).cmp(&(b.published_at, &b.kid)));
+    Ok(keys)
+}
+
+/// Publishes a key.
+///
+/// # Errors
+/// [`RecordError::KeyRefused`], [`RecordError::Epoch`] or [`RecordError::Store`].
+pub(super) async fn publish(shared: &Shared, key: PublishedKey, epoch: Epoch) -> Result<(), RecordError> {
+    let json = serde_json::to_string(&key).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    let seconds = layout::seconds(key.published_until, shared.clock.now());
+    let build = |seen: &Seen| {
+        Call::new(&PUBLISH, 2)
+            .with(layout::published(&key.kid))
+            .with(layout::KIDS)
+            .seen(seen)
+            .with(epoch.to_string())
+            .with(key.kid.as_str())
+            .with(format!("{epoch}{json}"))
+            .with(seconds)
+    };
+    let answer = shared.call(&shared.main, build).await?;
+    match answer.word.as_str() {
+        "OK" => Ok(()),
+        "EPOCH" => Err(RecordError::Epoch(answer.seen.epoch)),
+        "KEY" => Err(RecordError::KeyRefused(key.kid)),
+        _ => Err(odd(&PUBLISH).into()),
+    }
+}
+
+/// Takes a key out.
+///
+/// # Errors
+/// [`StoreError`].
+pub(super) async fn withdraw(shared: &Shared, kid: KeyId) -> Result<(), StoreError> {
+    let mut both = redis::pipe();
+    both.cmd("DEL").arg(layout::published(&kid)).cmd("SREM").arg(layout::KIDS).arg(kid.as_str());
+    shared.commands(&both).await.map(|_| ())
+}
+
+/// Lifts a quarantine.
+///
+/// # Errors
+/// [`StoreError`].
+pub(super) async fn release(shared: &Shared, workload: &WorkloadId) -> Result<bool, StoreError> {
+    let mut command = redis::cmd("DEL");
+    command.arg(layout::quarantine(workload));
+    Ok(shared.command(&command).await? == Value::Int(1))
+}
+
+/// The quarantines among `workloads`.
+///
+/// # Errors
+/// [`StoreError`].
+pub(super) async fn quarantines(shared: &Shared, workloads: &[WorkloadId]) -> Result<Vec<Quarantine>, StoreError> {
+    let mut found = Vec::new();
+    for some in workloads.chunks(256) {
+        let mut reads = redis::pipe();
+        for workload in some {
+            reads.cmd("GET").arg(layout::quarantine(workload));
+        }
+        for json in shared.commands(&reads).await?.into_iter().filter_map(bytes) {
+            let read = serde_json::from_slice(&json);
+            found.push(read.map_err(|_| StoreError::Corrupt("a quarantine".into()))?);
+        }
+    }
+    Ok(found)
+}

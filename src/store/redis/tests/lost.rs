@@ -1,0 +1,175 @@
+//! A log whose tail is gone: whatever call comes first notices, a new epoch begins, and nothing of the old one mints.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::server::Server;
+use crate::model::{Epoch, Position};
+use crate::store::suite::{Ask, KEY, complete, published, ready};
+use crate::store::{LeaseStore, RecordError};
+
+/// Waits until a handle is in another epoch than `old`.
+async fn next_epoch(store: &Arc<dyn LeaseStore>, old: Epoch) -> Epoch {
+    let mut moved = store.moved();
+    let changed = async {
+        loop {
+            match store.head().await {
+                Ok(head) if head.epoch != old => return head.epoch,
+                _ => moved.changed().await.expect("the store lives"),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), changed).await.expect("a new epoch")
+}
+
+/// Waits until all handles are in one epoch that is not `old`. Two that find the loss at once may each begin one: the
+/// later stands, and the earlier has signed nothing that outlives it.
+async fn agreed_epoch(brokers: &[Arc<dyn LeaseStore>], old: Epoch) -> Epoch {
+    let agreed = async {
+        loop {
+            let mut epochs = Vec::new();
+            for store in brokers {
+                epochs.push(next_epoch(store, old).await);
+            }
+            if epochs.iter().all(|epoch| *epoch == epochs[0]) {
+                return epochs[0];
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), agreed).await.expect("brokers agree")
+}
+
+/// Nothing of `old` mints or renews on any of the brokers, and all agree on one epoch.
+async fn old_epoch_is_over(server: &Server, brokers: &[Arc<dyn LeaseStore>], old: Epoch) -> Epoch {
+    let new = agreed_epoch(brokers, old).await;
+    for store in brokers {
+        let refused = Ask::task("t", old).record(store).await.unwrap_err();
+        assert!(matches!(refused, RecordError::Epoch(real) if real == new), "{refused:?}");
+        assert!(
+            store.keys().await.unwrap().iter().all(|key| key.kid.as_str() != KEY),
+            "no key of the old epoch counts"
+        );
+        let refused = Ask::task("t", new).record(store).await.unwrap_err();
+        assert!(matches!(refused, RecordError::KeyRefused(_)), "{refused:?}");
+    }
+    let fresh = server.store().await;
+    assert_eq!(fresh.head().await.unwrap().epoch, new);
+    new
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_brokers_that_find_an_empty_redis_agree_on_its_first_epoch() {
+    for _ in 0..5 {
+        let server = Server::safe().await;
+        let (one, two) = tokio::join!(server.store(), server.store());
+        assert_eq!(one.head().await.unwrap(), two.head().await.unwrap());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emptied_redis_begins_a_new_epoch_behind_the_last_known_place() {
+    let server = Server::safe().await;
+    let (one, old) = ready(&server).await;
+    let two = server.store().await;
+    let lease = Ask::task("t", old).record(&one).await.unwrap();
+    let rule = complete(&one, "t").await.rules[0];
+    two.head().await.unwrap();
+    server.say(&["FLUSHALL"]).await;
+    let new = old_epoch_is_over(&server, &[Arc::clone(&one), two], old).await;
+    assert!(one.head().await.unwrap().position >= rule.position, "no place is used twice");
+    one.publish(published(KEY), new).await.unwrap();
+    let refused = Ask::task("t", new).renews(lease.id).record(&one).await.unwrap_err();
+    assert!(matches!(refused, RecordError::Predecessor(_)), "{refused:?}");
+    Ask::task("t", new).record(&one).await.expect("life goes on in the new epoch");
+    assert_eq!(complete(&one, "t").await.rules.len(), 1);
+    let page = one.log(Position::START, 100).await.unwrap();
+    assert_eq!((page.entries.len(), page.head.epoch), (1, new), "of the old log nothing is told");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_went_back_begins_a_new_epoch() {
+    let server = Server::safe().await;
+    let (store, old) = ready(&server).await;
+    for name in ["a", "b"] {
+        Ask::task(name, old).record(&store).await.unwrap();
+    }
+    complete(&store, "a").await;
+    let head = server.list(&["HMGET", "jitney:{log}:head", "pos", "tag"]).await;
+    let head: Vec<String> = head.into_iter().map(|field| String::from_utf8(field).unwrap()).collect();
+    complete(&store, "b").await;
+    // All at once, as a failover does it: the older head, and the last rule gone.
+    let script = format!(
+        "redis.call('RPOP', redis.call('KEYS', 'jitney:{{log}}:s:*')[1])
+        redis.call('HSET', 'jitney:{{log}}:head', 'pos', '{}', 'tag', '{}')",
+        head[0], head[1]
+    );
+    server.say(&["EVAL", &script, "0"]).await;
+    old_epoch_is_over(&server, &[store], old).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_rule_at_the_last_known_place_begins_a_new_epoch() {
+    // With as many rules as before, and with more: then the head alone tells nothing.
+    for further in [0, 3] {
+        let server = Server::safe().await;
+        let (store, old) = ready(&server).await;
+        Ask::task("t", old).record(&store).await.unwrap();
+        let place = complete(&store, "t").await.rules[0].position.get();
+        // What a broker that never saw the lost rule has written instead.
+        let (last, other) = (place + further, "ffffffffffff");
+        let script = format!(
+            "local segment = redis.call('KEYS', 'jitney:{{log}}:s:*')[1] redis.call('RPOP', segment)
+            for place = {place}, {last} do
+              local body = '\\2' .. string.rep('x', 16) .. struct.pack('>I6I5', place, 9999999999)
+              redis.call('RPUSH', segment, body .. '{other}')
+            end
+            redis.call('HSET', 'jitney:{{log}}:head', 'pos', {last}, 'tag', '{other}')"
+        );
+        server.say(&["EVAL", &script, "0"]).await;
+        old_epoch_is_over(&server, &[store], old).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_lease_begins_a_new_epoch_though_no_rule_is_missing() {
+    let server = Server::safe().await;
+    let (store, old) = ready(&server).await;
+    Ask::task("t", old).record(&store).await.unwrap();
+    server.say(&["EVAL", "return redis.call('DEL', redis.call('KEYS', 'jitney:{*}:l:*')[1])", "0"]).await;
+    old_epoch_is_over(&server, &[store], old).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_expired_is_not_lost() {
+    let server = Server::safe().await;
+    let (store, epoch) = ready(&server).await;
+    Ask::task("t", epoch).record(&store).await.unwrap();
+    complete(&store, "t").await;
+    // Another broker's rule, so that the first one must look for its own last place, and the segment is gone in time.
+    let other = server.store().await;
+    Ask::task("u", epoch).record(&other).await.unwrap();
+    server.say(&["EVAL", "return redis.call('DEL', redis.call('KEYS', 'jitney:{log}:s:*')[1])", "0"]).await;
+    complete(&other, "u").await;
+    assert_eq!(store.head().await.unwrap().epoch, epoch);
+    assert_eq!(store.log(Position::START, 10).await.unwrap().entries.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_backup_whose_head_was_deleted_begins_a_new_epoch() {
+    let server = Server::safe().await;
+    let (store, old) = ready(&server).await;
+    let lease = Ask::task("t", old).record(&store).await.unwrap();
+    complete(&store, "u").await;
+    drop(store);
+    server.say(&["DEL", "jitney:{log}:head"]).await;
+    let store = server.store().await;
+    let new = store.head().await.unwrap().epoch;
+    assert_ne!(new, old);
+    store.publish(published(KEY), new).await.unwrap();
+    let refused = Ask::task("t", new).renews(lease.id).record(&store).await.unwrap_err();
+    assert!(matches!(refused, RecordError::Predecessor(_)), "{refused:?}");
+    let refused = Ask::task("u", new).record(&store).await.unwrap_err();
+    assert!(matches!(refused, RecordError::TaskEnded { .. }), "an ended task stays closed: {refused:?}");
+    Ask::task("t", new).record(&store).await.unwrap();
+    assert_eq!(complete(&store, "t").await.rules.len(), 1);
+}
