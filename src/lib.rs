@@ -32,3 +32,7 @@ pub mod verifier;
 // Floor 3: where leases stand. A draft is made from a policy's grant.
 #[cfg(feature = "server")]
 pub mod store;
+
+// Floor 4: who asks; what signs.
+#[cfg(feature = "server")]
+pub mod attest;

@@ -1,0 +1,16 @@
+//! Who asks: client authentication by `private_key_jwt` (RFC 7523 §3, RFC 8725), for workloads and resource servers.
+//!
+//! Owns the proof of identity. Never says what a caller may do or whether it is in good standing (quarantine, expiry),
+//! and never says which clients or keys exist before a signature is verified.
+
+mod attestor;
+mod caller;
+mod claims;
+#[cfg(test)]
+mod fixtures;
+mod keys;
+#[cfg(test)]
+mod tests;
+
+pub use attestor::{Attestor, ClientAuth, Endpoint};
+pub use caller::{Caller, Fault, Unproven, Who};
