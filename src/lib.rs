@@ -36,3 +36,5 @@ pub mod store;
 // Floor 4: who asks; what signs.
 #[cfg(feature = "server")]
 pub mod attest;
+#[cfg(feature = "server")]
+pub mod keys;
