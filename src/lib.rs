@@ -38,3 +38,7 @@ pub mod store;
 pub mod attest;
 #[cfg(feature = "server")]
 pub mod keys;
+
+// Floor 5: the use cases.
+#[cfg(feature = "server")]
+pub mod broker;

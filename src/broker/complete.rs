@@ -1,0 +1,155 @@
+//! Complete: the workload says that a task is over.
+
+use std::borrow::Cow;
+
+use crate::attest::{ClientAuth, Endpoint};
+use crate::audit::{AuditRecord, Event, Outcome};
+use crate::model::{AccessClaims, DecisionId, LeaseId, Reason, RuleKind, TaskId, WorkloadId};
+use crate::store::{End, EndTarget, Ended, Spent};
+use crate::verifier::Invalid;
+
+use super::mint::workload_of;
+use super::refused::No;
+use super::trail::Trail;
+use super::{Broker, Refused};
+
+/// A request to complete a task.
+#[derive(Debug)]
+pub struct CompleteAsk<'a> {
+    /// The task's name from the path, decoded.
+    pub task: &'a str,
+    /// The path as it was called, for an assertion that names it as audience.
+    pub path: &'a str,
+    /// By what.
+    pub credential: Credential<'a>,
+}
+
+/// What a caller showed at `/v1/…`.
+#[derive(Debug)]
+pub enum Credential<'a> {
+    /// Client authentication in the form.
+    Client(ClientAuth<'a>),
+    /// A bearer token (RFC 6750 §2.1).
+    Bearer(&'a str),
+    /// Nothing.
+    None,
+}
+
+impl Broker {
+    /// Ends every lease of the task and of its children; the name takes no lease for a stated time. Twice is no error.
+    ///
+    /// # Errors
+    /// [`Refused`], written down.
+    pub async fn complete(&self, ask: CompleteAsk<'_>) -> Result<DecisionId, Refused> {
+        let decision = self.decision()?;
+        let mut trail = Trail::default();
+        match self.try_complete(&ask, &mut trail).await {
+            Ok(ended) => {
+                self.parts.metrics.end(RuleKind::Task);
+                let mut record = trail.record(AuditRecord::new(Event::Complete, Outcome::Done));
+                record = record.decision(decision.clone()).count(ended.rules.len() as u64);
+                if let Some(rule) = ended.rules.last() {
+                    record = record.position(rule.position);
+                }
+                // The store's log holds the end; its line follows and is never waited for.
+                self.parts.audit.post(record);
+                Ok(decision)
+            }
+            Err(no) => Err(self.refuse(Event::Complete, no.with(&trail), decision).await),
+        }
+    }
+
+    async fn try_complete(&self, ask: &CompleteAsk<'_>, trail: &mut Trail) -> Result<Ended, No> {
+        let now = self.parts.clock.now();
+        let (workload, task, spent) = match &ask.credential {
+            Credential::Client(auth) => {
+                let set = self.parts.policies.current();
+                let caller = self.attestor.attest(&set, auth, Endpoint::at(ask.path), now)?;
+                trail.identity = Some(caller.identity.kind.as_str());
+                let parsed = workload_of(&caller)
+                    .map(|workload| workload.id.clone())
+                    .and_then(|workload| Ok((workload, TaskId::parse(ask.task)?)));
+                match parsed {
+                    Ok((workload, task)) => (workload, task, caller.spent),
+                    Err(no) => return Err(self.spend(caller.spent).await.err().unwrap_or(no)),
+                }
+            }
+            Credential::Bearer(token) => {
+                trail.identity = Some("bearer");
+                let (claims, is_over) = self.bearer_of_task(token, ask.task).await?;
+                if is_over {
+                    return self.complete_again(claims, trail).await;
+                }
+                (claims.sub, claims.txn, None)
+            }
+            Credential::None => {
+                let mut no = No::new(Reason::MissingToken, "show the task's token, or the workload's client assertion");
+                no.trail.unknown = true;
+                return Err(no);
+            }
+        };
+        trail.workload = Some(workload.clone());
+        trail.task = Some(task.clone());
+        self.end_task(workload, task, spent).await
+    }
+
+    /// Sets the mark and appends the rule; for a workload that keeps completing what never lived, at a bounded pace.
+    async fn end_task(&self, workload: WorkloadId, task: TaskId, spent: Option<Spent>) -> Result<Ended, No> {
+        let now = self.parts.clock.now();
+        if !self.empty_ends.may(&workload, now) {
+            return Err(No::new(Reason::Busy, "too many completions of tasks that have no lease: slow down"));
+        }
+        let closed_until = now.plus(self.options.closed_for);
+        let target = EndTarget::Task { workload: workload.clone(), task, closed_until };
+        let ended =
+            self.parts.store.end(End { target, at: now, spent }).await.map_err(|error| No::from_record(&error))?;
+        if ended.rules.is_empty() {
+            self.empty_ends.charge(&workload, now);
+        }
+        self.follower.hear(&ended.rules);
+        Ok(ended)
+    }
+
+    /// A completion by a token that the end of its task has ended. The name may live again by now, and a token that is
+    /// over ends nothing of that. The store is asked to end a lease that never was, so that this answer too waits until
+    /// what was written before is held where it must be.
+    async fn complete_again(&self, claims: AccessClaims, trail: &mut Trail) -> Result<Ended, No> {
+        let nothing = LeaseId::new(0, LeaseId::shard_of(&claims.sub), 0);
+        trail.workload = Some(claims.sub);
+        trail.task = Some(claims.txn);
+        trail.lease = Some(claims.jti);
+        let end = End { target: EndTarget::Lease(nothing), at: self.parts.clock.now(), spent: None };
+        self.parts.store.end(end).await.map_err(|error| No::from_record(&error))
+    }
+
+    /// The claims of a bearer token that may complete `task`, and whether it is over: one that stands, or one that the
+    /// task's own end has ended, so that a repeated completion is no error.
+    async fn bearer_of_task(&self, token: &str, task: &str) -> Result<(AccessClaims, bool), No> {
+        let head = self.parts.store.head().await.map_err(|error| No::unavailable(&error.into()))?;
+        self.see(head).await?;
+        let bad = |why: &Invalid| {
+            let why: Cow<'static, str> = format!("this token is not good: {why}").into();
+            let mut no = No::new(Reason::InvalidToken, why);
+            no.trail.unknown = true;
+            no
+        };
+        let token = self.look(|checker| checker.open(token)).await?.map_err(|why| bad(&why))?;
+        let is_over = match self.checker.judge(&token) {
+            Ok(()) => false,
+            Err(Invalid::Revoked(RuleKind::Task)) => true,
+            Err(why) => return Err(bad(&why)),
+        };
+        let claims = token.claims();
+        let mut no = match claims.txn.as_str() == task {
+            true if self.options.bearer_complete => return Ok((claims.clone(), is_over)),
+            true => No::new(
+                Reason::BearerCannotComplete,
+                "a bearer token completes nothing here: use the workload's own credential",
+            ),
+            false => No::new(Reason::WrongTask, "this token is for another task"),
+        };
+        no.trail.workload = Some(claims.sub.clone());
+        no.trail.lease = Some(claims.jti);
+        Err(no)
+    }
+}

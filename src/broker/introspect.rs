@@ -1,0 +1,52 @@
+//! Introspect (RFC 7662): an audience about tokens meant for it, a workload about its own; anything else is inactive.
+
+use crate::attest::{ClientAuth, Endpoint, Who};
+use crate::audit::Event;
+use crate::model::{AccessClaims, Reason};
+
+use super::refused::No;
+use super::trail::Trail;
+use super::{Broker, Refused};
+
+/// What is said about a token: its claims where it stands and the caller may know, else nothing but that it does not.
+#[derive(Debug)]
+pub enum Introspection {
+    /// It stands.
+    Active(Box<AccessClaims>),
+    /// It does not, or is none of the caller's business: which, is not told.
+    Inactive,
+}
+
+impl Broker {
+    /// Says whether a token stands now, revocation included.
+    ///
+    /// # Errors
+    /// [`Refused`], written down, where the caller did not prove who it is, or sent no token.
+    pub async fn introspect(&self, auth: ClientAuth<'_>, token: Option<&str>) -> Result<Introspection, Refused> {
+        match self.try_introspect(&auth, token).await {
+            Ok(answer) => Ok(answer),
+            Err(no) => Err(self.refuse(Event::Introspect, no, self.decision()?).await),
+        }
+    }
+
+    async fn try_introspect(&self, auth: &ClientAuth<'_>, token: Option<&str>) -> Result<Introspection, No> {
+        let set = self.parts.policies.current();
+        let caller = self.attestor.attest(&set, auth, Endpoint::INTROSPECT, self.parts.clock.now())?;
+        let mut trail = Trail { identity: Some(caller.identity.kind.as_str()), ..Trail::default() };
+        if let Who::Workload(workload) = &caller.who {
+            trail.workload = Some(workload.id.clone());
+        }
+        let head = self.spend(caller.spent).await.map_err(|no| no.with(&trail))?;
+        self.see(head).await.map_err(|no| no.with(&trail))?;
+        let token =
+            token.ok_or_else(|| No::new(Reason::InvalidRequest, "the parameter token is missing").with(&trail))?;
+        let looked = self.look(|checker| checker.inspect(token)).await.map_err(|no| no.with(&trail))?;
+        let Ok(token) = looked else { return Ok(Introspection::Inactive) };
+        let claims = token.claims();
+        let is_theirs = match &caller.who {
+            Who::Workload(workload) => claims.sub == workload.id,
+            Who::Audience(audience) => claims.aud == audience.id,
+        };
+        Ok(if is_theirs { Introspection::Active(Box::new(claims.clone())) } else { Introspection::Inactive })
+    }
+}

@@ -1,0 +1,244 @@
+//! Mint: attest, decide, record, witness, sign: in that order and in no other.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use ring::rand::SecureRandom as _;
+
+use crate::attest::{Caller, ClientAuth, Endpoint, Who};
+use crate::audit::{AuditRecord, Event, Outcome};
+use crate::keys::SignedToken;
+use crate::model::{DecisionId, LeaseId, Position, Reason, ScopeSet, TaskId, UnixTime};
+use crate::policy::{Ask, Grant, PolicySet, TaskNaming, Workload};
+use crate::store::{LeaseDraft, RecordError, Recorded, Spent, StoreError};
+
+use super::refused::No;
+use super::trail::Trail;
+use super::{Broker, Refused};
+
+/// A request for a token, as its form tells it.
+#[derive(Debug)]
+pub struct TokenAsk<'a> {
+    /// `grant_type`.
+    pub grant_type: Option<&'a str>,
+    /// Client authentication.
+    pub auth: ClientAuth<'a>,
+    /// `task`.
+    pub task: Option<&'a str>,
+    /// `ttl`, seconds.
+    pub ttl: Option<&'a str>,
+    /// `scope`.
+    pub scope: Option<&'a str>,
+    /// Every `resource` (RFC 8707) and `audience`; all must name one resource server.
+    pub targets: Vec<&'a str>,
+}
+
+/// A token that may leave.
+#[derive(Debug)]
+pub struct Issued {
+    /// The token and its lease.
+    pub token: SignedToken,
+    /// The decision.
+    pub decision_id: DecisionId,
+}
+
+impl Broker {
+    /// A token for one task (RFC 6749 §4.4).
+    ///
+    /// # Errors
+    /// [`Refused`], written down.
+    pub async fn mint(&self, ask: TokenAsk<'_>) -> Result<Issued, Refused> {
+        let decision = self.decision()?;
+        match self.try_mint(&ask, &decision).await {
+            Ok(token) => {
+                self.parts.metrics.mint("granted");
+                Ok(Issued { token, decision_id: decision })
+            }
+            Err(no) => {
+                self.parts.metrics.mint(no.refusal.reason.as_str());
+                Err(self.refuse(Event::Mint, no, decision).await)
+            }
+        }
+    }
+
+    async fn try_mint(&self, ask: &TokenAsk<'_>, decision: &DecisionId) -> Result<SignedToken, No> {
+        match ask.grant_type {
+            Some("client_credentials") => {}
+            Some(_) => return Err(No::new(Reason::UnsupportedGrantType, "use grant_type client_credentials")),
+            None => return Err(No::new(Reason::InvalidRequest, "the parameter grant_type is missing")),
+        }
+        let now = self.parts.clock.now();
+        let set = self.parts.policies.current();
+        let caller = self.attestor.attest(&set, &ask.auth, Endpoint::TOKEN, now)?;
+        let mut trail = Trail { identity: Some(caller.identity.kind.as_str()), ..Trail::default() };
+        let grant = self.decide(&set, &caller, ask, now, &mut trail);
+        let spent = caller.spent.clone();
+        match grant {
+            Ok(grant) => self.carry_out(Event::Mint, &grant, spent, None, decision, &trail).await,
+            // An assertion counts once, also where it got nothing.
+            Err(no) => Err(self.spend(spent).await.err().unwrap_or(no).with(&trail)),
+        }
+    }
+
+    fn decide(
+        &self,
+        set: &PolicySet,
+        caller: &Caller,
+        ask: &TokenAsk<'_>,
+        now: UnixTime,
+        trail: &mut Trail,
+    ) -> Result<Grant, No> {
+        let workload = workload_of(caller)?;
+        trail.workload = Some(workload.id.clone());
+        let task = self.task(ask.task, caller.task)?;
+        trail.task = Some(task.clone());
+        let ttl = parse_ttl(ask.ttl)?;
+        let audience = target(set, &ask.targets)?;
+        trail.audience = set.audience(audience).map(|audience| audience.id.clone());
+        let scopes = ask.scope.ok_or_else(|| No::new(Reason::UnknownScope, "the parameter scope is missing"))?;
+        let scopes = ScopeSet::parse(scopes)?;
+        trail.scopes = Some(scopes.clone());
+        let grant = set.decide(&Ask {
+            workload: &workload.id,
+            audience,
+            scopes: &scopes,
+            task: &task,
+            ttl,
+            identity: &caller.identity,
+            now,
+            limits: self.options.limits,
+            renews: None,
+        })?;
+        trail.policies = grant.policies().to_vec();
+        Ok(grant)
+    }
+
+    /// Record, witness, sign. What comes in is a decision; what goes out is a token, or nothing.
+    pub(super) async fn carry_out(
+        &self,
+        event: Event,
+        grant: &Grant,
+        spent: Option<Spent>,
+        judged_at: Option<Position>,
+        decision: &DecisionId,
+        trail: &Trail,
+    ) -> Result<SignedToken, No> {
+        let recorded = match self.record(grant, spent.clone(), judged_at).await {
+            Ok(recorded) => recorded,
+            Err(RecordError::Replayed) => return Err(No::from_record(&RecordError::Replayed).with(trail)),
+            // What the store refused it did not write, the assertion neither.
+            Err(error @ RecordError::Store(_)) => return Err(No::from_record(&error).with(trail)),
+            Err(error) => {
+                let no = No::from_record(&error);
+                return Err(self.spend(spent).await.err().unwrap_or(no).with(trail));
+            }
+        };
+        if judged_at.is_some() {
+            self.still_stands(&recorded).await.map_err(|no| no.with(trail))?;
+        }
+        let lease = recorded.lease();
+        let mut record = trail.record(AuditRecord::new(event, Outcome::Granted));
+        record = record.decision(decision.clone()).lease(lease.id).ttl(grant.ttl()).key(lease.kid.clone());
+        record = record.position(lease.position).audience(lease.audience.clone());
+        if let Some(predecessor) = lease.predecessor {
+            record = record.predecessor(predecessor);
+        }
+        let witnessed = self.parts.audit.witness(record, recorded).await.map_err(|error| {
+            tracing::error!(%error, "the audit log takes no record: no token leaves");
+            No::new(Reason::AuditUnavailable, "the audit log cannot be written: try again with a fresh assertion")
+                .with(trail)
+        })?;
+        self.parts.keys.sign(witnessed).map_err(|error| {
+            tracing::error!(%error, "a recorded lease could not be signed");
+            let mut no = No::new(Reason::StoreUnavailable, "no signing key may sign now: try again");
+            no.trail.detail = Some(error.to_string());
+            no.with(trail)
+        })
+    }
+
+    async fn record(
+        &self,
+        grant: &Grant,
+        spent: Option<Spent>,
+        judged_at: Option<Position>,
+    ) -> Result<Recorded, RecordError> {
+        let shard = LeaseId::shard_of(grant.workload());
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let signer = self.parts.keys.signer().map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            // A token may not outlive its key's publication. Said here too, so that no lease is recorded for nothing.
+            if grant.at().plus(grant.ttl()).plus(Self::SKEW) > signer.published_until {
+                return Err(StoreError::Unavailable("no key is published for long enough".into()).into());
+            }
+            let mut random = [0; 8];
+            self.rng.fill(&mut random).map_err(|_| RecordError::Duplicate)?;
+            let id = LeaseId::new(self.parts.clock.now_ms(), shard, u64::from_be_bytes(random));
+            let mut draft = LeaseDraft::new(grant, id, signer.kid, signer.epoch).spending(spent.clone());
+            if let Some(head) = judged_at {
+                draft = draft.judged_at(head);
+            }
+            match self.parts.store.record(draft).await {
+                Err(RecordError::Duplicate) if tries < 3 => {}
+                // The key was revoked elsewhere a moment ago, or the store lost its publication: the tick takes the next
+                // key, or publishes this one again.
+                Err(RecordError::KeyRefused(_)) if tries < 3 => {
+                    let _ = self.tend_keys().await;
+                }
+                Err(RecordError::Epoch(_)) if tries < 3 => {
+                    let _ = self.catch_up().await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn task(&self, asked: Option<&str>, naming: TaskNaming) -> Result<TaskId, No> {
+        match (asked, naming) {
+            (Some(task), _) => Ok(TaskId::parse(task)?),
+            (None, TaskNaming::Auto) => {
+                let mut random = [0; 10];
+                self.rng.fill(&mut random).map_err(|_| No::new(Reason::Internal, "the system has no randomness"))?;
+                let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+                Ok(TaskId::parse(&format!("auto-{hex}"))?)
+            }
+            (None, _) => {
+                Err(No::new(Reason::InvalidRequest, "the parameter task is missing: name the task the token is for"))
+            }
+        }
+    }
+}
+
+/// The workload behind a caller; a resource server gets no tokens.
+pub(super) fn workload_of(caller: &Caller) -> Result<&Workload, No> {
+    match &caller.who {
+        Who::Workload(workload) => Ok(workload),
+        Who::Audience(_) => Err(No::new(Reason::Ungoverned, "a resource server gets no tokens: ask as a workload")),
+    }
+}
+
+/// `ttl`: whole seconds, one at least.
+pub(super) fn parse_ttl(raw: Option<&str>) -> Result<Option<Duration>, No> {
+    let Some(raw) = raw else { return Ok(None) };
+    let is_plain = (1..=9).contains(&raw.len()) && raw.bytes().all(|byte| byte.is_ascii_digit());
+    match raw.parse::<u64>() {
+        Ok(secs) if is_plain && secs > 0 => Ok(Some(Duration::from_secs(secs))),
+        _ => Err(No::new(Reason::InvalidRequest, "ttl: whole seconds, 1 at least, in digits")),
+    }
+}
+
+/// The one resource server that all of `resource` and `audience` name.
+fn target<'a>(set: &PolicySet, targets: &[&'a str]) -> Result<&'a str, No> {
+    let Some((first, rest)) = targets.split_first() else {
+        let why: Cow<'static, str> = "the parameter resource (or audience) is missing: name the resource server".into();
+        return Err(No::new(Reason::InvalidRequest, why));
+    };
+    let known = set.audience(first);
+    let is_same = |other: &&&str| known.map_or(**other == *first, |audience| audience.id.matches(other));
+    match rest.iter().find(|other| !is_same(other)) {
+        None => Ok(first),
+        Some(_) => {
+            Err(No::new(Reason::InvalidRequest, "resource and audience differ: a token is for one resource server"))
+        }
+    }
+}

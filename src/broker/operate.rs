@@ -1,0 +1,324 @@
+//! What operators do: revoke by every selector, quarantine and release a workload. Each needs a reason.
+
+use crate::audit::{AuditRecord, Event, Outcome};
+use crate::model::{
+    AudienceUri, DecisionId, InvalidName, KeyId, LeaseId, Rule, RuleKind, Selector, TaskId, UnixTime, WorkloadId,
+};
+use crate::store::{End, EndTarget, Ended, LeaseFilter, Quarantine, RecordError, StoreError};
+
+use super::{Broker, LeaseState};
+
+/// How many leases are looked at, at most, to tell how many an end has ended.
+pub(super) const COUNTED: usize = 2000;
+
+/// What an operator wants ended.
+#[derive(Debug, Clone)]
+pub enum What {
+    /// One lease and its successors.
+    Lease(LeaseId),
+    /// A task; without its workload where only one runs a task of that name. It takes no new lease for a stated time.
+    Task(TaskId, Option<WorkloadId>),
+    /// All of a workload's.
+    Workload(WorkloadId),
+    /// All for a resource server.
+    Audience(AudienceUri),
+    /// All under a key.
+    Key(KeyId),
+    /// Everything.
+    All,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default)]
+pub struct Revoked {
+    /// How many live leases it selected.
+    pub selected: u64,
+    /// The rules appended.
+    pub rules: Vec<Rule>,
+    /// The leases ended by name.
+    pub leases: Vec<LeaseId>,
+    /// The decision; none where nothing was done.
+    pub decision_id: Option<DecisionId>,
+}
+
+/// Why an operator's wish was not carried out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OperatorRefusal {
+    /// A name that is none, or no reason given.
+    #[error("{0}")]
+    Invalid(String),
+    /// There is nothing of that name.
+    #[error("there is no {0}")]
+    NotFound(String),
+    /// Several workloads run a task of that name.
+    #[error("several workloads run a task of that name: name one of them")]
+    Ambiguous(Vec<WorkloadId>),
+    /// The store failed; the end may have been carried out and may be repeated.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The keys could not be changed.
+    #[error("{0}")]
+    Keys(#[from] crate::keys::KeyError),
+    /// What jitney itself could not do.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl From<InvalidName> for OperatorRefusal {
+    fn from(error: InvalidName) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
+impl From<RecordError> for OperatorRefusal {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Store(error) => Self::Store(error),
+            other => Self::Internal(other.to_string()),
+        }
+    }
+}
+
+impl Broker {
+    /// Ends what the operator names, or counts what would end. `actor` is who asks (`uid:1000`).
+    ///
+    /// # Errors
+    /// [`OperatorRefusal`].
+    pub async fn revoke_as_operator(
+        &self,
+        what: What,
+        reason: &str,
+        actor: &str,
+        dry_run: bool,
+    ) -> Result<Revoked, OperatorRefusal> {
+        if reason.trim().is_empty() {
+            return Err(OperatorRefusal::Invalid("a reason is required: say why it ends".into()));
+        }
+        let now = self.parts.clock.now();
+        let (selector, target) = self.resolve(what, now).await?;
+        let selected = self.selected(&selector, if dry_run { usize::MAX } else { COUNTED }).await?;
+        if selected == 0 {
+            self.refuse_typo(&selector, now).await?;
+        }
+        if dry_run {
+            return Ok(Revoked { selected, ..Revoked::default() });
+        }
+        let decision = self.operator_decision()?;
+        let ended = self.parts.store.end(End { target, at: now, spent: None }).await?;
+        self.follower.hear(&ended.rules);
+        if let Selector::Key(kid) = &selector {
+            self.parts.keys.revoked(kid.clone()).await?;
+            self.checker.set_keys(self.parts.keys.verifying_keys());
+        }
+        self.parts.metrics.end(selector.kind());
+        let record = operator_record(Event::Revoke, &decision, reason, actor, &ended);
+        self.parts.audit.post(name(record, &selector).count(selected));
+        Ok(Revoked { selected, rules: ended.rules, leases: ended.leases, decision_id: Some(decision) })
+    }
+
+    /// Shuts a workload out, on all brokers, and ends its leases by one rule.
+    ///
+    /// # Errors
+    /// [`OperatorRefusal`].
+    pub async fn quarantine(&self, workload: &str, reason: &str, actor: &str) -> Result<Revoked, OperatorRefusal> {
+        let workload = self.known_workload(workload)?;
+        if reason.trim().is_empty() {
+            return Err(OperatorRefusal::Invalid("a reason is required: say why it is shut out".into()));
+        }
+        let now = self.parts.clock.now();
+        let decision = self.operator_decision()?;
+        let selected = self.selected(&Selector::Workload(workload.clone()), COUNTED).await?;
+        let quarantine =
+            Quarantine { workload: workload.clone(), reason: reason.to_owned(), actor: actor.to_owned(), since: now };
+        let ended =
+            self.parts.store.end(End { target: EndTarget::Quarantine(quarantine), at: now, spent: None }).await?;
+        self.follower.hear(&ended.rules);
+        self.parts.metrics.end(RuleKind::Workload);
+        let record = operator_record(Event::Quarantine, &decision, reason, actor, &ended);
+        self.parts.audit.post(record.workload(workload).count(selected));
+        Ok(Revoked { selected, rules: ended.rules, leases: ended.leases, decision_id: Some(decision) })
+    }
+
+    /// Lets a workload in again. What was ended stays ended. False where it was not shut out.
+    ///
+    /// # Errors
+    /// [`OperatorRefusal`].
+    pub async fn release(
+        &self,
+        workload: &str,
+        reason: &str,
+        actor: &str,
+    ) -> Result<(bool, DecisionId), OperatorRefusal> {
+        let workload = WorkloadId::parse(workload)?;
+        if reason.trim().is_empty() {
+            return Err(OperatorRefusal::Invalid("a reason is required: say why it is let in again".into()));
+        }
+        let decision = self.operator_decision()?;
+        let was = self.parts.store.release(workload.clone()).await?;
+        if !was {
+            self.known_workload(workload.as_str())?;
+        }
+        let record = operator_record(Event::Release, &decision, reason, actor, &Ended::default());
+        self.parts.audit.post(record.workload(workload));
+        Ok((was, decision))
+    }
+
+    /// Switches to the next signing key, now or as soon as it has been published long enough. `actor` is who asks.
+    ///
+    /// # Errors
+    /// [`KeyError`](crate::keys::KeyError).
+    pub async fn rotate(&self, now: bool, actor: &str) -> Result<crate::keys::Rotation, crate::keys::KeyError> {
+        let rotation = self.parts.keys.rotate(now).await?;
+        self.checker.set_keys(self.parts.keys.verifying_keys());
+        if let crate::keys::Rotation::Done(kid) = &rotation {
+            self.parts.audit.post(AuditRecord::new(Event::KeyRotate, Outcome::Done).key(kid.clone()).actor(actor));
+        }
+        Ok(rotation)
+    }
+
+    async fn resolve(&self, what: What, now: UnixTime) -> Result<(Selector, EndTarget), OperatorRefusal> {
+        Ok(match what {
+            What::Lease(id) => {
+                self.parts.store.lease(id).await?.ok_or_else(|| OperatorRefusal::NotFound(format!("lease {id}")))?;
+                (Selector::Lease(id), EndTarget::Lease(id))
+            }
+            What::Task(task, workload) => {
+                let workload = match workload {
+                    Some(workload) => workload,
+                    None => self.only_workload(&task, now).await?,
+                };
+                let closed_until = now.plus(self.options.closed_for);
+                let target = EndTarget::Task { workload: workload.clone(), task: task.clone(), closed_until };
+                (Selector::Task(workload, task), target)
+            }
+            What::Workload(workload) => (Selector::Workload(workload.clone()), EndTarget::Workload(workload)),
+            What::Audience(audience) => {
+                // The declared spelling is the one in the tokens.
+                let set = self.parts.policies.current();
+                let audience = set.audience(audience.as_str()).map_or(audience, |known| known.id.clone());
+                (Selector::Audience(audience.clone()), EndTarget::Audience(audience))
+            }
+            What::Key(kid) => {
+                let known = self.parts.store.keys().await?.iter().any(|key| key.kid == kid);
+                if !known {
+                    return Err(OperatorRefusal::NotFound(format!("published key {kid}")));
+                }
+                (Selector::Key(kid.clone()), EndTarget::Key(kid))
+            }
+            What::All => (Selector::All, EndTarget::All),
+        })
+    }
+
+    /// A workload or an audience that no file names and no lease was ever for, as far as the store remembers: a typo,
+    /// which must not look like an end. The leases of one whose file is gone can still be ended, and ended again.
+    async fn refuse_typo(&self, selector: &Selector, now: UnixTime) -> Result<(), OperatorRefusal> {
+        let set = self.parts.policies.current();
+        let name = match selector {
+            Selector::Workload(id) if set.workload(id.as_str()).is_none() => format!("workload {id}"),
+            Selector::Audience(id) if set.audience(id.as_str()).is_none() => format!("audience {id}"),
+            _ => return Ok(()),
+        };
+        match self.parts.store.count(selector.clone(), now).await? {
+            0 => Err(OperatorRefusal::NotFound(format!("{name}, and no lease of one"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// How many leases that stand now a selector selects: held against the rules, up to `most` of them. Beyond that the
+    /// store's own count is told, which knows nothing of rules, so that an end among millions does not wait to be counted.
+    pub(super) async fn selected(&self, selector: &Selector, most: usize) -> Result<u64, StoreError> {
+        self.follower.catch_up().await?;
+        let now = self.parts.clock.now();
+        let mut filter = LeaseFilter { now, ..LeaseFilter::default() };
+        match selector {
+            Selector::Task(workload, task) => {
+                filter.workload = Some(workload.clone());
+                filter.task = Some(task.clone());
+            }
+            Selector::Workload(workload) => filter.workload = Some(workload.clone()),
+            Selector::Audience(audience) => filter.audience = Some(audience.clone()),
+            Selector::Lease(_) => return self.parts.store.count(selector.clone(), now).await,
+            Selector::Key(_) | Selector::All => {}
+        }
+        let (mut count, mut looked_at, mut cursor) = (0, 0, None);
+        loop {
+            let page = self.parts.store.leases(filter.clone(), cursor, 1000).await?;
+            looked_at += page.leases.len();
+            let standing = page.leases.iter().filter(|record| {
+                let lease = &record.lease;
+                let is_meant = !matches!(selector, Selector::Key(kid) if *kid != lease.kid);
+                is_meant && self.view_lease((*record).clone()).state == LeaseState::Live
+            });
+            count += standing.count() as u64;
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(count);
+            }
+            if looked_at >= most {
+                return self.parts.store.count(selector.clone(), now).await;
+            }
+        }
+    }
+
+    /// The one workload that runs a task of this name now.
+    async fn only_workload(&self, task: &TaskId, now: UnixTime) -> Result<WorkloadId, OperatorRefusal> {
+        let filter = LeaseFilter { task: Some(task.clone()), now, ..LeaseFilter::default() };
+        self.follower.catch_up().await?;
+        let mut found: Vec<WorkloadId> = Vec::new();
+        let mut cursor = None;
+        loop {
+            let page = self.parts.store.leases(filter.clone(), cursor, 1000).await?;
+            for record in page.leases {
+                let is_new = !found.contains(&record.lease.workload) && found.len() < 20;
+                let view = self.view_lease(record);
+                if is_new && view.state == LeaseState::Live {
+                    found.push(view.record.lease.workload);
+                }
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        match found.len() {
+            0 => {
+                Err(OperatorRefusal::NotFound(format!("live lease of a task {task}: name its --workload to close it")))
+            }
+            1 => Ok(found.remove(0)),
+            _ => {
+                found.sort();
+                Err(OperatorRefusal::Ambiguous(found))
+            }
+        }
+    }
+
+    fn known_workload(&self, raw: &str) -> Result<WorkloadId, OperatorRefusal> {
+        let known = self.parts.policies.current().workload(raw).map(|workload| workload.id.clone());
+        known.ok_or_else(|| OperatorRefusal::NotFound(format!("workload {raw}")))
+    }
+
+    fn operator_decision(&self) -> Result<DecisionId, OperatorRefusal> {
+        self.decision().map_err(|refused| OperatorRefusal::Internal(refused.refusal.description.into_owned()))
+    }
+}
+
+fn operator_record(event: Event, decision: &DecisionId, reason: &str, actor: &str, ended: &Ended) -> AuditRecord {
+    let mut record = AuditRecord::new(event, Outcome::Done).decision(decision.clone()).reason(reason).actor(actor);
+    if let Some(rule) = ended.rules.last() {
+        record = record.position(rule.position);
+    }
+    record
+}
+
+/// Adds to a record what the selector names.
+fn name(record: AuditRecord, selector: &Selector) -> AuditRecord {
+    match selector.clone() {
+        Selector::Lease(id) => record.lease(id),
+        Selector::Task(workload, task) => record.workload(workload).task(task),
+        Selector::Workload(workload) => record.workload(workload),
+        Selector::Audience(audience) => record.audience(audience),
+        Selector::Key(kid) => record.key(kid),
+        Selector::All => record.detail("everything"),
+    }
+}

@@ -1,0 +1,110 @@
+//! A refusal on its way out, and how failures of other rooms become one.
+
+use crate::attest::Unproven;
+use crate::model::{DecisionId, Reason, Refusal};
+use crate::policy::Denial;
+use crate::store::{RecordError, StoreError};
+
+use super::BrokerError;
+use super::trail::Trail;
+
+/// A refusal that was written down.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// Finds the whole explanation; none only where the system had no randomness for an id.
+    pub decision_id: Option<DecisionId>,
+}
+
+/// A refusal that is not yet written down, with what is known of the request.
+#[derive(Debug)]
+pub(super) struct No {
+    pub refusal: Refusal,
+    pub trail: Box<Trail>,
+}
+
+impl No {
+    pub(super) fn new(reason: Reason, description: impl Into<std::borrow::Cow<'static, str>>) -> Self {
+        Self { refusal: Refusal::new(reason, description), trail: Box::default() }
+    }
+
+    pub(super) fn unavailable(error: &BrokerError) -> Self {
+        tracing::warn!(%error, "the store cannot be asked");
+        let mut no = Self::new(Reason::StoreUnavailable, "the lease store cannot be reached: try again");
+        no.trail.detail = Some(error.to_string());
+        no
+    }
+
+    /// With what is known of the request added, where the failure did not bring its own.
+    pub(super) fn with(mut self, trail: &Trail) -> Self {
+        self.trail.fill(trail);
+        self
+    }
+
+    pub(super) fn from_record(error: &RecordError) -> Self {
+        let (reason, description) = match error {
+            RecordError::Store(StoreError::Unavailable(_)) => {
+                (Reason::StoreUnavailable, "the lease store cannot be reached: try again with a fresh assertion".into())
+            }
+            RecordError::Store(_) => {
+                (Reason::StoreUnavailable, "the lease store's answer cannot be trusted: try again later".into())
+            }
+            RecordError::Replayed => (Reason::InvalidClient, "this assertion was used before: make a fresh one".into()),
+            RecordError::TaskEnded { task, until } => {
+                (Reason::TaskEnded, format!("the task {task} has ended and takes no lease before {}", until.rfc3339()))
+            }
+            RecordError::Quarantined(_) => {
+                (Reason::Quarantined, "this workload is in quarantine: ask its owner or an operator".into())
+            }
+            RecordError::Predecessor(why) => (Reason::InvalidGrant, format!("the lease to renew {why}")),
+            RecordError::KeyRefused(_) | RecordError::Epoch(_) | RecordError::Duplicate => {
+                (Reason::StoreUnavailable, "the broker is changing its signing keys: try again".into())
+            }
+        };
+        let mut no = Self::new(reason, description);
+        if let RecordError::Store(error) = error {
+            tracing::warn!(%error, "the store cannot be asked");
+            no.trail.detail = Some(error.to_string());
+        }
+        no
+    }
+}
+
+impl From<Refusal> for No {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, trail: Box::default() }
+    }
+}
+
+impl From<crate::model::InvalidName> for No {
+    fn from(error: crate::model::InvalidName) -> Self {
+        Refusal::from(error).into()
+    }
+}
+
+impl From<Unproven> for No {
+    fn from(unproven: Unproven) -> Self {
+        let trail = Trail {
+            unknown: true,
+            detail: Some(match &unproven.claimed {
+                Some(claimed) => format!("{}, claimed {claimed}", unproven.fault.as_str()),
+                None => unproven.fault.as_str().to_owned(),
+            }),
+            ..Trail::default()
+        };
+        Self { refusal: unproven.refusal, trail: Box::new(trail) }
+    }
+}
+
+impl From<Denial> for No {
+    fn from(denial: Denial) -> Self {
+        let considered: Vec<String> = denial.considered.iter().map(ToString::to_string).collect();
+        let trail = Trail {
+            policies: denial.policies,
+            detail: (!considered.is_empty()).then(|| considered.join("; ")),
+            ..Trail::default()
+        };
+        Self { refusal: denial.refusal, trail: Box::new(trail) }
+    }
+}

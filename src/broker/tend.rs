@@ -1,0 +1,93 @@
+//! What a broker does unasked: follows the log, tends its keys, drops what is past, keeps its figures.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::audit::{AuditRecord, Event, Outcome};
+
+use super::Broker;
+
+/// What must be there before a broker may mint; what `/readyz` says is missing.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Readiness {
+    /// Whether nothing is missing.
+    pub ready: bool,
+    /// What is, each in a few words.
+    pub missing: Vec<String>,
+}
+
+impl Broker {
+    /// Follows the store's log until the process ends: on each hint, and once a second in any case.
+    pub async fn follow(self: Arc<Self>) {
+        let mut moved = self.parts.store.moved();
+        let mut tick = interval(Duration::from_secs(1));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                changed = moved.changed() => if changed.is_err() {
+                    // The store is gone with its hints; the tick goes on asking.
+                    tick.tick().await;
+                },
+            }
+            if let Err(error) = self.catch_up().await {
+                tracing::warn!(%error, "the revocation log cannot be followed");
+            }
+        }
+    }
+
+    /// Tends keys and figures until the process ends.
+    pub async fn tend(self: Arc<Self>) {
+        let mut tick = interval(Duration::from_secs(2));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            if let Err(error) = self.tend_keys().await {
+                tracing::warn!(%error, "the signing keys cannot be tended");
+            }
+            self.follower.expire();
+            self.measure().await;
+        }
+    }
+
+    pub(super) async fn tend_keys(&self) -> Result<(), super::BrokerError> {
+        let rotated = self.parts.keys.tick().await?;
+        self.refresh_keys().await?;
+        if let Some(kid) = rotated {
+            self.parts.audit.post(AuditRecord::new(Event::KeyRotate, Outcome::Done).key(kid));
+        }
+        Ok(())
+    }
+
+    async fn measure(&self) {
+        if let Ok(stats) = self.parts.store.stats(self.parts.clock.now()).await {
+            self.parts.metrics.set_live_leases(stats.live_leases);
+            self.parts.metrics.set_live_rules(stats.live_rules);
+            self.parts.metrics.set_log_position(stats.position);
+        }
+        let counters = self.parts.audit.counters();
+        let (lines, failures) = (counters.lines.load(Relaxed), counters.failures.load(Relaxed));
+        self.parts.metrics.audit_lines(lines.saturating_sub(self.told.0.swap(lines, Relaxed)));
+        for _ in self.told.1.swap(failures, Relaxed)..failures {
+            self.parts.metrics.audit_failure();
+        }
+    }
+
+    /// What is missing before this broker may mint.
+    pub async fn readiness(&self) -> Readiness {
+        let mut missing = Vec::new();
+        if let Err(error) = self.parts.store.head().await {
+            missing.push(format!("store: {error}"));
+        }
+        if let Err(error) = self.parts.audit.healthy() {
+            missing.push(format!("audit log: {error}"));
+        }
+        if let Err(error) = self.parts.keys.signer() {
+            missing.push(format!("keys: {error}"));
+        }
+        Readiness { ready: missing.is_empty(), missing }
+    }
+}

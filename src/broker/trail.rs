@@ -1,0 +1,75 @@
+//! What is known of a request while it is looked at: it ends up in the audit line, whatever comes out.
+
+use std::sync::Arc;
+
+use crate::audit::AuditRecord;
+use crate::model::{AudienceUri, LeaseId, ScopeSet, TaskId, WorkloadId};
+
+/// What is known so far.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Trail {
+    /// Nobody proved who asks.
+    pub unknown: bool,
+    pub workload: Option<WorkloadId>,
+    pub audience: Option<AudienceUri>,
+    pub task: Option<TaskId>,
+    pub scopes: Option<ScopeSet>,
+    pub lease: Option<LeaseId>,
+    pub identity: Option<&'static str>,
+    pub policies: Vec<Arc<str>>,
+    pub detail: Option<String>,
+}
+
+impl Trail {
+    pub(super) const fn is_unknown(&self) -> bool {
+        self.unknown
+    }
+
+    /// Takes over what this one does not know yet.
+    pub(super) fn fill(&mut self, other: &Self) {
+        fn take<T: Clone>(into: &mut Option<T>, from: &Option<T>) {
+            if into.is_none() {
+                into.clone_from(from);
+            }
+        }
+        take(&mut self.workload, &other.workload);
+        take(&mut self.audience, &other.audience);
+        take(&mut self.task, &other.task);
+        take(&mut self.scopes, &other.scopes);
+        take(&mut self.lease, &other.lease);
+        take(&mut self.identity, &other.identity);
+        take(&mut self.detail, &other.detail);
+        if self.policies.is_empty() {
+            self.policies.clone_from(&other.policies);
+        }
+    }
+
+    /// Adds what is known to a record.
+    pub(super) fn record(&self, mut record: AuditRecord) -> AuditRecord {
+        if let Some(workload) = &self.workload {
+            record = record.workload(workload.clone());
+        }
+        if let Some(audience) = &self.audience {
+            record = record.audience(audience.clone());
+        }
+        if let Some(task) = &self.task {
+            record = record.task(task.clone());
+        }
+        if let Some(scopes) = &self.scopes {
+            record = record.scopes(scopes.clone());
+        }
+        if let Some(lease) = self.lease {
+            record = record.lease(lease);
+        }
+        if let Some(identity) = self.identity {
+            record = record.identity(identity);
+        }
+        if !self.policies.is_empty() {
+            record = record.policies(&self.policies);
+        }
+        if let Some(detail) = &self.detail {
+            record = record.detail(detail);
+        }
+        record
+    }
+}
