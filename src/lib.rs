@@ -42,3 +42,7 @@ pub mod keys;
 // Floor 5: the use cases.
 #[cfg(feature = "server")]
 pub mod broker;
+
+// Floor 6: the use cases over HTTP.
+#[cfg(feature = "server")]
+pub mod http;

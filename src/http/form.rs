@@ -1,0 +1,167 @@
+//! A form body (`application/x-www-form-urlencoded`), read strictly: one meaning or none.
+
+use std::borrow::Cow;
+
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+
+use crate::attest::ClientAuth;
+use crate::model::{Reason, Refusal};
+
+use super::answer;
+
+/// The most parameters one form may have.
+const MAX_PARAMETERS: usize = 64;
+
+/// Parameters that may come more than once (RFC 8707 §2).
+const REPEATABLE: [&str; 2] = ["resource", "audience"];
+
+/// The parameters of a form; those without a value count as left out (RFC 6749 §3.1).
+#[derive(Debug)]
+pub(super) struct Form<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl<'a> Form<'a> {
+    /// Reads a form.
+    pub(super) fn parse(body: &'a [u8]) -> Result<Self, Refusal> {
+        let wrong = |why: &'static str| Refusal::new(Reason::InvalidRequest, why);
+        if !is_form_text(body) {
+            return Err(wrong("the body is not form-encoded: visible ASCII with % and two hex digits for all else"));
+        }
+        let mut parameters: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::with_capacity(8);
+        for (name, value) in form_urlencoded::parse(body) {
+            // What was no UTF-8 has become U+FFFD.
+            if [&name, &value].iter().any(|text| text.contains(|c: char| c.is_control() || c == '\u{fffd}')) {
+                return Err(wrong("a parameter holds a control character, or bytes that are no UTF-8"));
+            }
+            if value.is_empty() {
+                continue;
+            }
+            if !REPEATABLE.contains(&&*name) && parameters.iter().any(|(other, _)| *other == name) {
+                return Err(Refusal::new(
+                    Reason::InvalidRequest,
+                    format!("the parameter {} is repeated", short(&name)),
+                ));
+            }
+            if parameters.len() == MAX_PARAMETERS {
+                return Err(wrong("there are more than 64 parameters"));
+            }
+            parameters.push((name, value));
+        }
+        Ok(Self(parameters))
+    }
+
+    /// The value of a parameter.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(each, _)| each == name).map(|(_, value)| value.as_ref())
+    }
+
+    /// Every value of a parameter.
+    pub(super) fn all<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'b str> {
+        self.0.iter().filter(move |(each, _)| each == name).map(|(_, value)| value.as_ref())
+    }
+
+    /// The client authentication in it (RFC 7521 §4.2).
+    pub(super) fn client_auth(&self) -> ClientAuth<'_> {
+        ClientAuth {
+            assertion_type: self.get("client_assertion_type"),
+            assertion: self.get("client_assertion"),
+            client_id: self.get("client_id"),
+        }
+    }
+
+    /// Whether there is any client authentication in it.
+    pub(super) fn has_client_auth(&self) -> bool {
+        self.get("client_assertion").is_some() || self.get("client_assertion_type").is_some()
+    }
+}
+
+/// Refuses a body of another type. An empty body needs none.
+pub(super) fn check_type(headers: &HeaderMap, body: &[u8]) -> Result<(), Box<Response>> {
+    if body.is_empty() {
+        return Ok(());
+    }
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    let media = types.next().and_then(|value| value.to_str().ok()).and_then(|text| text.split(';').next());
+    match media.map(str::trim) {
+        Some(media) if media.eq_ignore_ascii_case("application/x-www-form-urlencoded") && types.next().is_none() => {
+            Ok(())
+        }
+        _ => Err(Box::new(answer::unserved(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "send Content-Type: application/x-www-form-urlencoded",
+        ))),
+    }
+}
+
+/// Whether bytes are what a form encoder writes: no raw controls or bytes beyond ASCII, and no half percent-encoding.
+fn is_form_text(body: &[u8]) -> bool {
+    let mut rest = body;
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        match first {
+            b'%' => match tail {
+                [a, b, tail @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => rest = tail,
+                _ => return false,
+            },
+            0x20..=0x7e => {}
+            _ => return false,
+        }
+    }
+    true
+}
+
+fn short(name: &str) -> &str {
+    name.char_indices().nth(40).map_or(name, |(at, _)| &name[..at])
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_form_is_read_and_empty_values_count_as_left_out() {
+        let form = Form::parse(b"scope=a+b%20c&task=&resource=x&resource=y&ttl=5").unwrap();
+        assert_eq!(form.get("scope"), Some("a b c"));
+        assert_eq!(form.get("task"), None);
+        assert_eq!(form.all("resource").collect::<Vec<_>>(), ["x", "y"]);
+    }
+
+    #[test]
+    fn what_has_two_meanings_is_refused() {
+        for bad in [
+            &b"scope=a&scope=b"[..],
+            b"scope=a&%73cope=b",
+            b"a=%",
+            b"a=%2",
+            b"a=%zz",
+            b"a=%00",
+            b"a=\0",
+            b"a=%ff",
+            b"a=\xff",
+            b"a=\n",
+            b"a=%0a",
+        ] {
+            assert!(Form::parse(bad).is_err(), "{bad:?}");
+        }
+        let many = (0..65).map(|n| format!("p{n}=1")).collect::<Vec<_>>().join("&");
+        assert!(Form::parse(many.as_bytes()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn what_an_encoder_writes_is_read_back(value in "[ -~äöü€]{1,40}", name in "[a-z]{1,10}") {
+            let body = form_urlencoded::Serializer::new(String::new()).append_pair(&name, &value).finish();
+            let form = Form::parse(body.as_bytes()).unwrap();
+            prop_assert_eq!(form.get(&name), Some(value.as_str()));
+        }
+
+        #[test]
+        fn no_bytes_upset_it(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Form::parse(&body);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The broker over HTTP: one file an endpoint; bytes in, a use case of the broker's, bytes out.
+//!
+//! Owns forms, status codes and headers. Never decides anything and never touches a store, a key or a policy itself.
+
+pub mod admin;
+mod answer;
+mod form;
+mod health;
+mod jwks;
+mod leases;
+mod metadata;
+mod oauth;
+mod observe;
+mod openapi;
+mod revocations;
+mod tasks;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware;
+use axum::routing::{get, post};
+
+use crate::broker::Broker;
+
+/// What every endpoint is handed.
+#[derive(Clone)]
+pub struct Shared {
+    broker: Arc<Broker>,
+    documents: Arc<metadata::Documents>,
+}
+
+/// The public listener's routes, and the method of each: what `/openapi.json` describes.
+pub const PUBLIC_ROUTES: &[(&str, &str)] = &[
+    ("get", "/.well-known/oauth-authorization-server"),
+    ("get", "/.well-known/openid-configuration"),
+    ("get", "/oauth2/authorize"),
+    ("get", "/oauth2/jwks"),
+    ("post", "/oauth2/token"),
+    ("post", "/oauth2/introspect"),
+    ("post", "/oauth2/revoke"),
+    ("post", "/v1/tasks/{task}/complete"),
+    ("post", "/v1/leases/{id}/renew"),
+    ("get", "/v1/revocations"),
+    ("get", "/livez"),
+    ("get", "/readyz"),
+    ("get", "/openapi.json"),
+];
+
+/// The public listener: everything on it comes from strangers until proven otherwise.
+pub fn public(broker: Arc<Broker>) -> Router {
+    let documents = Arc::new(metadata::Documents::new(&broker.options().issuer));
+    let shared = Shared { broker, documents };
+    Router::new()
+        .route("/.well-known/oauth-authorization-server", get(metadata::metadata))
+        .route("/.well-known/openid-configuration", get(metadata::metadata))
+        .route("/oauth2/authorize", get(metadata::authorize).post(metadata::authorize))
+        .route("/oauth2/jwks", get(jwks::jwks))
+        .route("/oauth2/token", post(oauth::token))
+        .route("/oauth2/introspect", post(oauth::introspect))
+        .route("/oauth2/revoke", post(oauth::revoke))
+        .route("/v1/tasks/{task}/complete", post(tasks::complete))
+        .route("/v1/leases/{id}/renew", post(leases::renew))
+        .route("/v1/revocations", get(revocations::revocations))
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .route("/openapi.json", get(openapi::openapi))
+        .fallback(answer::not_found)
+        .method_not_allowed_fallback(answer::method_not_allowed)
+        .layer(middleware::from_fn_with_state(shared.clone(), observe::observe))
+        .with_state(shared)
+}
