@@ -46,3 +46,7 @@ pub mod broker;
 // Floor 6: the use cases over HTTP.
 #[cfg(feature = "server")]
 pub mod http;
+
+// Floor 7: what a broker is told.
+#[cfg(feature = "server")]
+pub mod config;

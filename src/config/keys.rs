@@ -1,0 +1,265 @@
+//! The table of all settings: name, form, default, meaning, and where the value goes. File, environment, defaults and
+//! `docs/configuration.md` come from it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::value::{Given, address, flag, issuer, names, number, optional, path, put, size, span, store, word};
+use super::{
+    Admin, Audit, Config, KeyStorage, Keys, Limits, Policies, Server, Store, StoreUrl, Tasks, Telemetry, TlsFiles,
+    Tokens,
+};
+use crate::audit::Durability;
+use crate::telemetry::{Format, check_filter};
+
+/// How a value is written in TOML.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Text,
+    Path,
+    Flag,
+    Number,
+    Span,
+    Size,
+    Names,
+}
+
+impl Form {
+    /// What to write, for people.
+    pub(super) const fn told(self) -> &'static str {
+        match self {
+            Self::Text => "a string in quotes",
+            Self::Path => "a path in quotes",
+            Self::Flag => "`true` or `false`",
+            Self::Number => "a whole number",
+            Self::Span => "a span of time in quotes, like `\"5m\"`",
+            Self::Size => "bytes, or a size in quotes, like `\"64KiB\"`",
+            Self::Names => "a list of names, like `[\"appendfsync\"]`",
+        }
+    }
+}
+
+/// One setting.
+pub(super) struct Key {
+    pub(super) section: &'static str,
+    pub(super) name: &'static str,
+    pub(super) form: Form,
+    /// As it would be given in the environment; empty: none.
+    pub(super) default: &'static str,
+    pub(super) meaning: &'static str,
+    pub(super) set: fn(&mut Config, &Given<'_>) -> Result<(), String>,
+}
+
+impl Key {
+    /// Its environment twin.
+    pub(super) fn env(&self) -> String {
+        format!("JITNEY_{}_{}", self.section, self.name).to_uppercase()
+    }
+}
+
+/// The sections, and what each is about.
+pub(super) const SECTIONS: [(&str, &str); 10] = [
+    ("server", "The public listener."),
+    ("admin", "The operators' listener."),
+    ("store", "Where leases and the revocation log are kept."),
+    ("policies", "What may be granted."),
+    ("tokens", "How long tokens live. Policies and audiences may set shorter times, never longer ones."),
+    ("tasks", "How tasks end."),
+    ("keys", "The keys that sign tokens."),
+    ("audit", "The log of decisions."),
+    ("limits", "How much is taken in at once, and how long it may take. They hold for each listener on its own."),
+    ("telemetry", "What the process says of itself, on standard error."),
+];
+
+/// Settings that the contract names and that do not exist yet.
+pub(super) const LATER: [(&str, &str, &str); 1] =
+    [("admin", "listen", "the admin API on a network address is not built yet: use the Unix socket, `socket`")];
+
+const fn key(
+    section: &'static str,
+    name: &'static str,
+    form: Form,
+    default: &'static str,
+    meaning: &'static str,
+    set: fn(&mut Config, &Given<'_>) -> Result<(), String>,
+) -> Key {
+    Key { section, name, form, default, meaning, set }
+}
+
+#[rustfmt::skip]
+pub(super) const KEYS: &[Key] = &[
+    key("server", "listen", Form::Text, "127.0.0.1:8180",
+        "Address and port. Port 0 takes a free one. An address other than loopback needs TLS, or `allow_plain_http`.",
+        |c, g| put(&mut c.server.listen, address(g))),
+    key("server", "issuer", Form::Text, "",
+        "The URL clients know the broker by: scheme, host and port, nothing behind them. Left out, it is made of the \
+         address listened on, which serves this machine only.",
+        |c, g| put(&mut c.server.issuer, optional(g, issuer))),
+    key("server", "tls_cert", Form::Path, "",
+        "The certificate chain, PEM. Read again when it changes. Also `cert` in `[server.tls]`.",
+        |c, g| tls(c, optional(g, path)?, |files| &mut files.cert)),
+    key("server", "tls_key", Form::Path, "",
+        "The certificate's private key, PEM. Also `key` in `[server.tls]`.",
+        |c, g| tls(c, optional(g, path)?, |files| &mut files.key)),
+    key("server", "allow_plain_http", Form::Flag, "false",
+        "Whether plain HTTP may be spoken with other machines, and the issuer be an `http` URL: only behind a proxy that \
+         ends TLS, or in a network you trust with every token.",
+        |c, g| put(&mut c.server.allow_plain_http, flag(g))),
+    key("server", "accept_endpoint_audience", Form::Flag, "false",
+        "Whether the `aud` of a client assertion may be the URL of the endpoint called, for clients that cannot send the \
+         issuer.",
+        |c, g| put(&mut c.server.accept_endpoint_audience, flag(g))),
+
+    key("admin", "socket", Form::Path, ".jitney/admin.sock",
+        "The Unix socket, mode 0600.",
+        |c, g| put(&mut c.admin.socket, path(g))),
+
+    key("store", "url", Form::Text, "embedded:.jitney/store",
+        "`embedded:PATH` for one broker, or `redis://…` or `rediss://…` for any number of brokers. May hold a password, so \
+         it is never shown.",
+        |c, g| put(&mut c.store.url, store(g))),
+    key("store", "ca_file", Form::Path, "",
+        "Certificates to trust for `rediss://`, PEM. Left out, the system's are.",
+        |c, g| put(&mut c.store.ca_file, optional(g, path))),
+    key("store", "accept_unsafe", Form::Names, "",
+        "Settings of the store that are accepted though they put acknowledged revocations at risk, by name: see \
+         `docs/durability.md`.",
+        |c, g| put(&mut c.store.accept_unsafe, names(g))),
+    key("store", "min_replicas", Form::Number, "0",
+        "So many replicas must hold a revocation before it is acknowledged.",
+        |c, g| put(&mut c.store.min_replicas, number(g, 0..=16))),
+
+    key("policies", "dir", Form::Path, "policies",
+        "The directory of policies, workloads and audiences.",
+        |c, g| put(&mut c.policies.dir, path(g))),
+
+    key("tokens", "default_ttl", Form::Span, "5m",
+        "How long a token lives where none is asked, cut to what is allowed.",
+        |c, g| put(&mut c.tokens.default_ttl, span(g))),
+    key("tokens", "max_ttl", Form::Span, "1h",
+        "The longest a token may live.",
+        |c, g| put(&mut c.tokens.max_ttl, span(g))),
+    key("tokens", "max_lifetime", Form::Span, "8h",
+        "The longest a chain of renewals may last, from the first lease on.",
+        |c, g| put(&mut c.tokens.max_lifetime, span(g))),
+
+    key("tasks", "closed_for", Form::Span, "10m",
+        "How long an ended task takes no new lease.",
+        |c, g| put(&mut c.tasks.closed_for, span(g))),
+    key("tasks", "bearer_complete", Form::Flag, "true",
+        "Whether a plain bearer token of a task may complete it. Every audience the token was sent to has it.",
+        |c, g| put(&mut c.tasks.bearer_complete, flag(g))),
+
+    key("keys", "storage", Form::Text, "file",
+        "`file`: private keys outlive a restart, in files of mode 0600. `memory`: they are in no file, and a restart makes \
+         new ones.",
+        |c, g| put(&mut c.keys.storage, word(g, &[("file", KeyStorage::File), ("memory", KeyStorage::Memory)]))),
+    key("keys", "dir", Form::Path, ".jitney/keys",
+        "The folder of the private keys, where they are in files.",
+        |c, g| put(&mut c.keys.dir, path(g))),
+    key("keys", "rotation", Form::Span, "30d",
+        "The age at which a signing key is replaced.",
+        |c, g| put(&mut c.keys.rotation, span(g))),
+    key("keys", "jwks_max_age", Form::Span, "10m",
+        "How long a verifier may keep the JWKS. A key is published at least that long before it signs.",
+        |c, g| put(&mut c.keys.jwks_max_age, span(g))),
+
+    key("audit", "path", Form::Path, ".jitney/audit.jsonl",
+        "The file.",
+        |c, g| put(&mut c.audit.path, path(g))),
+    key("audit", "durability", Form::Text, "write",
+        "`write`: a token leaves when the kernel has its line. `sync`: when the disk has it.",
+        |c, g| put(&mut c.audit.durability, word(g, &[("write", Durability::Write), ("sync", Durability::Sync)]))),
+
+    key("limits", "body", Form::Size, "64KiB",
+        "The longest body of a request; more is answered 413.",
+        |c, g| put(&mut c.limits.body, size(g, 1024..=16 << 20))),
+    key("limits", "header", Form::Size, "16KiB",
+        "The longest head of a request; more, or more than 100 headers, is answered 431.",
+        |c, g| put(&mut c.limits.header, size(g, 1024..=1 << 20))),
+    key("limits", "connections", Form::Number, "4096",
+        "Connections at once; one more is answered 503 and closed.",
+        |c, g| put(&mut c.limits.connections, number(g, 1..=1_000_000))),
+    key("limits", "requests", Form::Number, "1024",
+        "Requests worked on at once; one more is answered 503.",
+        |c, g| put(&mut c.limits.requests, number(g, 1..=1_000_000))),
+    key("limits", "handshake_timeout", Form::Span, "10s",
+        "How long a TLS handshake may take.",
+        |c, g| put(&mut c.limits.handshake_timeout, span(g))),
+    key("limits", "header_timeout", Form::Span, "30s",
+        "How long a connection may go without a whole request head: a slow head and an idle connection both end here.",
+        |c, g| put(&mut c.limits.header_timeout, span(g))),
+    key("limits", "body_timeout", Form::Span, "10s",
+        "How long a body may take to arrive; longer is answered 408.",
+        |c, g| put(&mut c.limits.body_timeout, span(g))),
+    key("limits", "request_timeout", Form::Span, "10s",
+        "How long the work on a request may take; longer is answered 503.",
+        |c, g| put(&mut c.limits.request_timeout, span(g))),
+    key("limits", "drain_timeout", Form::Span, "10s",
+        "How long what is in flight may take at shutdown.",
+        |c, g| put(&mut c.limits.drain_timeout, span(g))),
+
+    key("telemetry", "log", Form::Text, "info",
+        "A level (`error`, `warn`, `info`, `debug`, `trace`, `off`), or some by target: `info,jitney::store=debug`.",
+        |c, g| put(&mut c.telemetry.log, log_filter(g))),
+    key("telemetry", "format", Form::Text, "text",
+        "`text` for people, `json` for one object a line.",
+        |c, g| put(&mut c.telemetry.format, g.text.parse::<Format>())),
+];
+
+/// The setting of this name.
+pub(super) fn find(section: &str, name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.section == section && key.name == name)
+}
+
+/// Half of a TLS pair; an empty path stands for the half that is not given.
+fn tls(config: &mut Config, file: Option<PathBuf>, half: fn(&mut TlsFiles) -> &mut PathBuf) -> Result<(), String> {
+    if let Some(file) = file {
+        *half(config.server.tls.get_or_insert_default()) = file;
+    }
+    Ok(())
+}
+
+fn log_filter(given: &Given<'_>) -> Result<String, String> {
+    check_filter(given.text).map_err(|error| error.to_string())?;
+    Ok(given.text.to_owned())
+}
+
+/// A configuration to write the defaults into: every value here is replaced by the table's.
+pub(super) fn blank() -> Config {
+    let (none, zero) = (PathBuf::new(), Duration::ZERO);
+    Config {
+        server: Server {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            issuer: None,
+            tls: None,
+            allow_plain_http: false,
+            accept_endpoint_audience: false,
+        },
+        admin: Admin { socket: none.clone() },
+        store: Store {
+            url: StoreUrl::Embedded(none.clone()),
+            ca_file: None,
+            accept_unsafe: Vec::new(),
+            min_replicas: 0,
+        },
+        policies: Policies { dir: none.clone() },
+        tokens: Tokens { default_ttl: zero, max_ttl: zero, max_lifetime: zero },
+        tasks: Tasks { closed_for: zero, bearer_complete: false },
+        keys: Keys { storage: KeyStorage::File, dir: none.clone(), rotation: zero, jwks_max_age: zero },
+        audit: Audit { path: none, durability: Durability::Write },
+        limits: Limits {
+            body: 0,
+            header: 0,
+            connections: 0,
+            requests: 0,
+            handshake_timeout: zero,
+            header_timeout: zero,
+            body_timeout: zero,
+            request_timeout: zero,
+            drain_timeout: zero,
+        },
+        telemetry: Telemetry { log: String::new(), format: Format::Text },
+    }
+}
