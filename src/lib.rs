@@ -24,6 +24,8 @@ pub mod revocation;
 pub mod telemetry;
 
 // Floor 2: what may be granted; what a resource server links; what a workload links.
+#[cfg(feature = "client")]
+pub mod client;
 #[cfg(feature = "server")]
 pub mod policy;
 #[cfg(feature = "verifier")]

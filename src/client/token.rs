@@ -1,0 +1,254 @@
+//! Tokens and tasks: ask, renew, complete.
+//!
+//! Each request carries a fresh assertion, each repetition too: the one before may have been used up.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::time::{Instant, sleep};
+
+use super::discovery::{self, Endpoints};
+use super::error::retry_after;
+use super::{ClientError, Identity};
+use crate::fetch::{Answer, Fetch};
+use crate::model::{AudienceUri, Clock, LeaseId, ScopeSet, Secret, TaskId};
+
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+/// A request that a busy broker puts off is made at most so often …
+const TRIES: usize = 3;
+/// … and within this time.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a token is asked for.
+#[derive(Debug, Clone)]
+pub struct TokenAsk {
+    /// The task it is for.
+    pub task: TaskId,
+    /// The resource server it is for.
+    pub audience: AudienceUri,
+    /// What it may do: all of it, or there is no token.
+    pub scopes: ScopeSet,
+    /// How long it may live, whole seconds; the broker's default where absent.
+    pub ttl: Option<Duration>,
+}
+
+/// A token that was granted.
+#[derive(Debug, Clone)]
+pub struct Token {
+    /// The token itself.
+    pub text: Secret<String>,
+    /// How long it lives from now on.
+    pub expires_in: Duration,
+    /// What it may do.
+    pub scopes: ScopeSet,
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    access_token: String,
+    token_type: String,
+    expires_in: u64,
+    /// May be left out where it is what was asked (RFC 6749 §5.1).
+    scope: Option<ScopeSet>,
+}
+
+/// One workload's connection to its broker.
+#[derive(Debug)]
+pub struct TokenClient {
+    identity: Identity,
+    endpoints: Endpoints,
+    fetch: Fetch,
+    clock: Clock,
+}
+
+impl TokenClient {
+    /// Asks the broker where its endpoints are, and checks that it is the one meant.
+    ///
+    /// # Errors
+    /// [`ClientError`] where it does not answer or calls itself by another name.
+    pub async fn connect(identity: Identity) -> Result<Self, ClientError> {
+        let fetch = discovery::fetch();
+        let endpoints = Endpoints::discover(&fetch, identity.broker()).await?;
+        Ok(Self { identity, endpoints, fetch, clock: Clock::system() })
+    }
+
+    /// Who asks.
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Asks for a token (RFC 6749 §4.4, with `task` and `ttl`; RFC 8707 for the audience).
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with the broker's words; others where there was no answer to use.
+    pub async fn token(&self, ask: &TokenAsk) -> Result<Token, ClientError> {
+        let scope = ask.scopes.to_string();
+        let mut form = vec![
+            ("grant_type", "client_credentials"),
+            ("task", ask.task.as_str()),
+            ("resource", ask.audience.as_str()),
+            ("scope", &scope),
+        ];
+        let ttl = ask.ttl.map(|ttl| ttl.as_secs().to_string());
+        form.extend(ttl.as_deref().map(|ttl| ("ttl", ttl)));
+        self.granted(&self.endpoints.token, &form, Some(&ask.scopes)).await
+    }
+
+    /// Renews a lease: a successor of the same task, audience and scopes. A lease is renewed once.
+    ///
+    /// # Errors
+    /// As [`TokenClient::token`].
+    pub async fn renew(&self, lease: LeaseId, ttl: Option<Duration>) -> Result<Token, ClientError> {
+        let ttl = ttl.map(|ttl| ttl.as_secs().to_string());
+        let form: Vec<_> = ttl.as_deref().map(|ttl| ("ttl", ttl)).into_iter().collect();
+        self.granted(&self.endpoints.own(&format!("/v1/leases/{lease}/renew")), &form, None).await
+    }
+
+    /// Completes a task: its leases and its children's end, and it takes no new one. Completing twice is no error.
+    ///
+    /// # Errors
+    /// As [`TokenClient::token`].
+    pub async fn complete(&self, task: &TaskId) -> Result<(), ClientError> {
+        // All other characters of a task's name stand in a path as they are (RFC 3986 §3.3).
+        let url = self.endpoints.own(&format!("/v1/tasks/{}/complete", task.as_str().replace('/', "%2F")));
+        let answer = self.post(&url, &[]).await?;
+        if answer.status.is_success() { Ok(()) } else { Err(ClientError::refusal(&url, &answer)) }
+    }
+
+    /// Posts a request for a token. `asked`: the scopes an answer that names none means.
+    async fn granted(&self, url: &str, form: &[(&str, &str)], asked: Option<&ScopeSet>) -> Result<Token, ClientError> {
+        let answer = self.post(url, form).await?;
+        if answer.status != 200 {
+            return Err(ClientError::refusal(url, &answer));
+        }
+        let wrong = |why: &str| ClientError::Answer { at: url.to_owned(), why: why.to_owned() };
+        // serde's own words could quote the token.
+        let read: TokenAnswer = serde_json::from_slice(&answer.body).map_err(|_| wrong("its token answer"))?;
+        if !read.token_type.eq_ignore_ascii_case("Bearer") {
+            return Err(wrong("a token that is no bearer token"));
+        }
+        let text = Secret::new(read.access_token);
+        if text.expose().is_empty() || !text.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(wrong("a token with characters that none has"));
+        }
+        let scopes = read.scope.or_else(|| asked.cloned()).ok_or_else(|| wrong("a token without a scope"))?;
+        Ok(Token { text, expires_in: Duration::from_secs(read.expires_in), scopes })
+    }
+
+    /// Posts a form with client authentication. A 503 is waited out as `Retry-After` says, within bounds.
+    async fn post(&self, url: &str, form: &[(&str, &str)]) -> Result<Answer, ClientError> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut tries = 1;
+        loop {
+            let assertion = self.identity.assertion(self.clock.now())?;
+            let mut form = form.to_vec();
+            form.extend([
+                ("client_id", self.identity.workload().as_str()),
+                ("client_assertion_type", ASSERTION_TYPE),
+                ("client_assertion", assertion.expose()),
+            ]);
+            let answer = self.fetch.post_form(url, &form, None).await?;
+            let wait = retry_after(&answer).unwrap_or(Duration::from_secs(1));
+            if answer.status != 503 || tries == TRIES || Instant::now() + wait > deadline {
+                return Ok(answer);
+            }
+            tries += 1;
+            sleep(wait).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::{Broker, Say};
+    use super::*;
+
+    fn ask() -> TokenAsk {
+        TokenAsk {
+            task: TaskId::parse("deploy-42/migrate").unwrap(),
+            audience: AudienceUri::parse("https://api.example.com").unwrap(),
+            scopes: ScopeSet::parse("orders:read orders:write").unwrap(),
+            ttl: Some(Duration::from_secs(300)),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_is_asked_for_with_all_that_the_contract_names() {
+        let broker = Broker::start(vec![Say::token("t.o.k")]).await;
+        let token = broker.client().await.token(&ask()).await.unwrap();
+        assert_eq!(token.text.expose(), "t.o.k");
+        assert_eq!((token.expires_in.as_secs(), token.scopes.len()), (300, 2));
+        let heard = broker.heard();
+        assert_eq!(heard[0].path, "/oauth2/token");
+        let expected = [
+            ("grant_type", "client_credentials"),
+            ("task", "deploy-42/migrate"),
+            ("resource", "https://api.example.com"),
+            ("scope", "orders:read orders:write"),
+            ("ttl", "300"),
+            ("client_id", "demo"),
+            ("client_assertion_type", ASSERTION_TYPE),
+        ];
+        for (name, value) in expected {
+            assert_eq!(heard[0].form(name).as_deref(), Some(value), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_busy_broker_is_asked_again_with_a_fresh_assertion_and_not_for_ever() {
+        let busy = || Say::busy(0);
+        let broker = Broker::start(vec![busy(), busy(), Say::token("t.o.k"), busy(), busy(), busy(), busy()]).await;
+        let client = broker.client().await;
+        assert!(client.token(&ask()).await.is_ok());
+        let error = client.token(&ask()).await.unwrap_err();
+        assert!(error.is_temporary(), "{error}");
+        let heard = broker.heard();
+        assert_eq!(heard.len(), 6);
+        let assertions: std::collections::HashSet<_> = heard.iter().map(|each| each.form("client_assertion")).collect();
+        assert_eq!(assertions.len(), 6);
+    }
+
+    #[tokio::test]
+    async fn a_wait_beyond_patience_is_not_waited() {
+        let broker = Broker::start(vec![Say::busy(3600)]).await;
+        assert!(broker.client().await.token(&ask()).await.unwrap_err().is_temporary());
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_passed_on_in_the_broker_s_words() {
+        let broker = Broker::start(vec![Say::refusal(400, "invalid_scope", "no policy grants orders:write")]).await;
+        let error = broker.client().await.token(&ask()).await.unwrap_err();
+        assert!(error.to_string().starts_with("invalid_scope: no policy grants orders:write (decision "), "{error}");
+        assert!(error.next_step().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_child_task_is_one_part_of_the_path() {
+        let broker = Broker::start(vec![Say::status(204)]).await;
+        broker.client().await.complete(&ask().task).await.unwrap();
+        assert_eq!(broker.heard()[0].path, "/v1/tasks/deploy-42%2Fmigrate/complete");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_no_broker_gives_is_no_token_and_is_not_quoted() {
+        for body in [
+            r#"{"access_token":"secret-text"}"#,
+            r#"{"access_token":"secret text","token_type":"Bearer","expires_in":1}"#,
+            r#"{"access_token":"secret-text","token_type":"DPoP","expires_in":1}"#,
+            "secret-text",
+        ] {
+            let broker = Broker::start(vec![Say::new(200, body)]).await;
+            let error = broker.client().await.token(&ask()).await.unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_broker_that_calls_itself_otherwise_is_not_asked() {
+        let broker = Broker::start(vec![]).await;
+        let identity = broker.identity_with(&[("JITNEY_ISSUER", "https://other.example.com")]);
+        let error = TokenClient::connect(identity).await.unwrap_err();
+        assert!(matches!(error, ClientError::Issuer { .. }), "{error}");
+        assert!(broker.heard().is_empty());
+    }
+}
