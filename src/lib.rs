@@ -52,3 +52,7 @@ pub mod http;
 // Floor 7: what a broker is told.
 #[cfg(feature = "server")]
 pub mod config;
+
+// Floor 8: the command line, and the wiring.
+#[cfg(feature = "server")]
+pub mod cli;

@@ -1,0 +1,209 @@
+//! The command line as it is read: commands, options, their help. One example a command stands under each help.
+//!
+//! Owns names and parsing. Never acts: each command has its file beside this one.
+
+mod operator;
+mod workload;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use operator::{
+    AudienceCommand, AuditCommand, KeyCommand, KeyFormat, LeaseCommand, LeaseFilterArgs, PolicyCommand, RevokeArgs,
+    WorkloadCommand,
+};
+pub use workload::{AskArgs, CompleteArgs, RunArgs, TokenArgs, VerifyArgs};
+
+const EXAMPLE: &str = "\
+Examples:
+  jitney demo                           see the whole life of a token
+  jitney serve --dev                    start a broker to work with
+  jitney run --task build-42 --audience https://api.example.com --scope orders:read -- make report
+
+A workload is told where and who it is by JITNEY_URL, JITNEY_WORKLOAD and JITNEY_KEY_FILE;
+an operator's commands find the broker by --admin or JITNEY_ADMIN, both `unix:PATH`, else at ./.jitney/admin.sock or
+/run/jitney/admin.sock.
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage; `run` ends with its command's code.";
+
+/// Just-in-time, task-scoped credentials for workloads.
+#[derive(Debug, Parser)]
+#[command(name = "jitney", version, after_help = EXAMPLE, disable_help_subcommand = true, max_term_width = 100)]
+pub struct Cli {
+    /// Where an operator's commands find the broker [default: $JITNEY_ADMIN, else the usual sockets]
+    #[arg(long, global = true, value_name = "unix:PATH", help_heading = "Operators")]
+    pub admin: Option<String>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Plays the whole life of a token against a broker of its own
+    #[command(after_help = "Example:\n  jitney demo --keep")]
+    Demo(DemoArgs),
+    /// Runs the broker
+    #[command(after_help = "Examples:\n  jitney serve --dev\n  jitney serve --config /etc/jitney/jitney.toml")]
+    Serve(ServeArgs),
+    /// Asks for a token and prints it, and nothing else
+    #[command(after_help = workload::TOKEN_HELP)]
+    Token(TokenArgs),
+    /// Runs a command with a token, and completes the task when it ends
+    #[command(after_help = workload::RUN_HELP)]
+    Run(RunArgs),
+    /// Completes a task: its tokens end, and it takes no new one
+    #[command(after_help = workload::COMPLETE_HELP)]
+    Complete(CompleteArgs),
+    /// Says whether a token is valid now at the broker, revocation included
+    #[command(after_help = workload::VERIFY_HELP)]
+    Verify(VerifyArgs),
+    /// Lists, shows, revokes and watches leases
+    #[command(subcommand, after_help = "Example:\n  jitney lease list --workload nightly-report")]
+    Lease(LeaseCommand),
+    /// The inventory of workloads, and their quarantine
+    #[command(subcommand, after_help = "Example:\n  jitney workload show nightly-report")]
+    Workload(WorkloadCommand),
+    /// The audiences: resource servers and their scopes
+    #[command(subcommand, after_help = "Example:\n  jitney audience show https://api.example.com")]
+    Audience(AudienceCommand),
+    /// A broker's store, log position, keys, policy set and audit log
+    #[command(after_help = "Example:\n  jitney status --output json")]
+    Status(OutputArgs),
+    /// Checks a policies directory
+    #[command(subcommand, after_help = "Example:\n  jitney policy check policies")]
+    Policy(PolicyCommand),
+    /// The tamper-evident decision log
+    #[command(subcommand, after_help = "Example:\n  jitney audit verify")]
+    Audit(AuditCommand),
+    /// Signing keys
+    #[command(subcommand, after_help = "Example:\n  jitney key list --output pem")]
+    Key(KeyCommand),
+}
+
+/// How records are printed: for people, or for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    #[default]
+    Table,
+    Json,
+}
+
+/// `--output`, of every command that prints records.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct OutputArgs {
+    /// How records are printed
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+/// `jitney demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Leave the broker running until Ctrl-C, and print commands to paste
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// `jitney serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The configuration file [default: none, every setting at its default or from its JITNEY_… variable]
+    #[arg(long, value_name = "FILE", conflicts_with = "dev")]
+    pub config: Option<PathBuf>,
+    /// A broker to work with: no configuration, loopback only, example policies
+    #[arg(long)]
+    pub dev: bool,
+    /// Where `--dev` keeps its keys, policies and store [default: ./.jitney]
+    #[arg(long, value_name = "DIR", requires = "dev")]
+    pub data: Option<PathBuf>,
+    /// Where to listen; port 0 picks a free one and prints it
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<String>,
+    /// The store to use with `--dev` in place of the embedded one
+    #[arg(long, value_name = "URL", requires = "dev")]
+    pub store: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::*;
+
+    #[test]
+    fn every_help_has_an_example() {
+        fn look(command: &clap::Command, path: &str) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example") && help.contains("  jitney "), "`{path} --help` shows no example");
+            for sub in command.get_subcommands() {
+                look(sub, &format!("{path} {}", sub.get_name()));
+            }
+        }
+        Cli::command().debug_assert();
+        look(&Cli::command(), "jitney");
+    }
+
+    #[test]
+    fn every_command_of_the_contract_that_exists_now_is_read() {
+        let lines = [
+            "demo --keep",
+            "serve --dev --data d --listen 127.0.0.1:0 --store redis://127.0.0.1:6379",
+            "serve",
+            "serve --config jitney.toml",
+            "token --task t --audience https://a --scope a --scope b --ttl 5m",
+            "run --task t --audience https://a --scope a -- true --not-ours",
+            "complete --task a/b",
+            "verify --audience https://a -",
+            "verify --token-file f --output json",
+            "lease list --workload w --task t --audience https://a --output json",
+            "lease show 0190163d-8694-839b-aea5-966c26f8ad91",
+            "lease revoke --task t --workload w --reason why --dry-run",
+            "lease watch",
+            "workload list",
+            "workload show w",
+            "workload quarantine w --reason why",
+            "workload release w --reason why",
+            "audience list",
+            "audience show https://a",
+            "status --admin unix:/s",
+            "--admin unix:/s status",
+            "policy check",
+            "policy check dir",
+            "audit tail -n 5 --follow --file f",
+            "audit verify",
+            "key list --output pem",
+            "key rotate --now",
+        ];
+        for line in lines {
+            if let Err(error) = Cli::try_parse_from(std::iter::once("jitney").chain(line.split(' '))) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_usage_ends_with_2() {
+        let lines = [
+            "",
+            "token --audience https://a --scope a",
+            "token --task a//b --audience https://a --scope a",
+            "token --task t --audience a --scope a",
+            "token --task t --audience https://a --scope a --ttl soon",
+            "run --task t --audience https://a --scope a",
+            "lease revoke --all",
+            "lease revoke --reason why",
+            "lease revoke --all --key k --reason why",
+            "lease revoke --lease nonsense --reason why",
+            "serve --config a --dev",
+            "guard",
+            "completions bash",
+        ];
+        for line in lines {
+            let words = line.split(' ').filter(|word| !word.is_empty());
+            let error = Cli::try_parse_from(std::iter::once("jitney").chain(words)).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The command line: one file a command.
+//!
+//! Owns names, output and exit codes. Never decides anything: it asks a broker, or reads a file.
+
+mod admin;
+mod args;
+mod audience;
+mod audit;
+mod complete;
+mod demo;
+mod event;
+mod failure;
+mod key;
+mod lease;
+mod output;
+mod policy;
+mod run;
+pub mod serve;
+mod status;
+mod token;
+mod verify;
+mod workload;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+pub use args::ServeArgs;
+pub use failure::Failure;
+
+use crate::client::ClientError;
+use args::{Cli, Command};
+
+/// Parses the command line, does what it says, gives the exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
+    let at = cli.admin.as_deref();
+    match cli.command {
+        Command::Demo(args) => wait_for(demo::run(args)),
+        Command::Serve(args) => Ok(serve::run(args)),
+        Command::Token(args) => wait_for(token::run(args)),
+        Command::Run(args) => wait_for(run::run(args)),
+        Command::Complete(args) => wait_for(complete::run(args)),
+        Command::Verify(args) => wait_for(verify::run(args)),
+        Command::Lease(command) => wait_for(lease::run(command, at)),
+        Command::Workload(command) => wait_for(workload::run(command, at)),
+        Command::Audience(command) => wait_for(audience::run(command, at)),
+        Command::Status(args) => wait_for(status::run(args, at)),
+        Command::Policy(command) => policy::run(command),
+        Command::Audit(command) => wait_for(audit::run(command, at)),
+        Command::Key(command) => wait_for(key::run(command, at)),
+    }
+}
+
+/// Runs one command's future on this thread: a client needs no more.
+fn wait_for(command: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("this system gives no event loop: {error}")))?;
+    runtime.block_on(command)
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let failure = match &error {
+            ClientError::Setting { .. } => Self::usage(error.to_string()),
+            _ => Self::new(error.to_string()),
+        };
+        match error.next_step() {
+            Some(step) => failure.next(step),
+            None => failure,
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The only place that writes to standard output and standard error.
+//!
+//! Colours appear on a terminal alone. What comes from elsewhere (a reason, an owner) loses its control characters
+//! before a person sees it. Never prints a secret, but for the token that `jitney token` was asked for.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+use comfy_table::{Table, presets};
+use serde_json::Value;
+
+use super::Failure;
+
+/// The colours, by what they mean.
+pub mod style {
+    use super::{AnsiColor, Style};
+
+    /// It went well.
+    pub const GOOD: Style = AnsiColor::Green.on_default().bold();
+    /// It was refused, or ended.
+    pub const BAD: Style = AnsiColor::Red.on_default().bold();
+    /// Look here.
+    pub const WARN: Style = AnsiColor::Yellow.on_default().bold();
+    /// What may be passed over.
+    pub const DIM: Style = Style::new().dimmed();
+    /// A heading.
+    pub const STRONG: Style = Style::new().bold();
+}
+
+/// `text` in a style; the stream drops the style where it is no terminal.
+pub fn paint(style: Style, text: impl Display) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// Writes a line to standard output.
+///
+/// # Errors
+/// [`Failure`] where it cannot be written.
+pub fn line(text: impl Display) -> Result<(), Failure> {
+    Ok(writeln!(anstream::stdout().lock(), "{text}")?)
+}
+
+/// Writes bytes to standard output as they are.
+///
+/// # Errors
+/// [`Failure`] where they cannot be written.
+pub fn raw(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)?;
+    Ok(out.flush()?)
+}
+
+/// Writes a document as JSON, for programs.
+///
+/// # Errors
+/// [`Failure`] where it cannot be written.
+pub fn json(document: &Value) -> Result<(), Failure> {
+    raw(format!("{document:#}\n").as_bytes())
+}
+
+/// Writes a table with a heading a column; says `nothing` where it has no rows.
+///
+/// # Errors
+/// [`Failure`] where it cannot be written.
+pub fn table(headings: &[&str], rows: Vec<Vec<String>>, nothing: &str) -> Result<(), Failure> {
+    if rows.is_empty() {
+        return line(paint(style::DIM, nothing));
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(headings.to_vec());
+    for row in rows {
+        table.add_row(row.iter().map(|cell| plain(cell)).collect::<Vec<_>>());
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    line(table.trim_fmt())
+}
+
+/// Writes what belongs to one thing, a line a field, the names aligned.
+///
+/// # Errors
+/// [`Failure`] where it cannot be written.
+pub fn fields(fields: &[(&str, String)]) -> Result<(), Failure> {
+    let width = fields.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    for (name, value) in fields {
+        line(format_args!("{}  {}", paint(style::DIM, format_args!("{name:<width$}")), plain(value)))?;
+    }
+    Ok(())
+}
+
+/// Writes `warning: …` to standard error. Where even that fails, there is nobody to tell.
+pub fn warning(text: impl Display) {
+    let _ = writeln!(anstream::stderr().lock(), "{}: {text}", paint(style::WARN, "warning"));
+}
+
+/// Writes `error: …` and the next step to standard error. Where even that fails, there is nobody to tell.
+pub fn error(failure: &Failure) {
+    let mut err = anstream::stderr().lock();
+    let _ = writeln!(err, "{}: {}", paint(style::BAD, "error"), failure.message);
+    if let Some(next) = &failure.next {
+        let _ = writeln!(err, "  {} {next}", paint(style::STRONG, "next:"));
+    }
+}
+
+/// `text` without control characters: they could move a terminal's cursor over what stands there.
+pub fn plain(text: &str) -> String {
+    if !text.chars().any(char::is_control) {
+        return text.to_owned();
+    }
+    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_cannot_move_the_cursor() {
+        assert_eq!(plain("left\u{1b}[2Aover\nnext"), "left\\u{1b}[2Aover\\nnext");
+        assert_eq!(plain("Größe ok"), "Größe ok");
+    }
+}

@@ -1,0 +1,77 @@
+//! `jitney serve`: the one place that knows every concrete part, and puts them together.
+
+mod dev;
+mod wire;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::{Failure, ServeArgs, output};
+use crate::config::{Config, ConfigError, Place};
+use crate::telemetry;
+
+/// Runs the broker until it is told to stop.
+pub fn run(args: ServeArgs) -> ExitCode {
+    match serve(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// What is served, and from which folder where it is `--dev`.
+struct Setup {
+    config: Config,
+    dev: Option<PathBuf>,
+}
+
+fn serve(args: &ServeArgs) -> Result<(), Failure> {
+    let setup = set_up(args)?;
+    let telemetry = &setup.config.telemetry;
+    telemetry::init(&telemetry.log, telemetry.format).map_err(|error| Failure::new(error.to_string()))?;
+    // Keys are in this memory: no other process of the same user reads it, and no core file keeps it.
+    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "core dumps of this process cannot be switched off");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("this system gives no event loop: {error}")))?;
+    let outcome = runtime.block_on(wire::serve(&setup));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    outcome
+}
+
+/// The configuration: a file's, or what `--dev` stands for. Flags outweigh the environment, as it does the file.
+fn set_up(args: &ServeArgs) -> Result<Setup, Failure> {
+    let options = [("JITNEY_SERVER_LISTEN", "--listen", &args.listen), ("JITNEY_STORE_URL", "--store", &args.store)];
+    let given = |(name, option, value): (&'static str, &'static str, &Option<String>)| {
+        value.clone().map(|value| (name, option, value))
+    };
+    let given: Vec<_> = options.into_iter().filter_map(given).collect();
+    let settings = std::env::vars().chain(given.iter().map(|(name, _, value)| ((*name).to_owned(), value.clone())));
+    let wrong = |mut error: ConfigError| {
+        for problem in &mut error.problems {
+            let typed = |(name, ..): &&(&str, &str, String)| problem.place == Place::Env((*name).to_owned());
+            if let Some((_, option, _)) = given.iter().find(typed) {
+                problem.place = Place::Option(option);
+            }
+        }
+        Failure::new(error.to_string())
+    };
+    if !args.dev {
+        return Ok(Setup { config: Config::load(args.config.as_deref(), settings).map_err(wrong)?, dev: None });
+    }
+    let dir = dev::folder(args.data.as_deref())?;
+    let config = Config::dev(&dir, settings).map_err(wrong)?;
+    dev::prepare(&dir, &config)?;
+    Ok(Setup { config, dev: Some(dir) })
+}
+
+/// Says on standard output where the broker listens, and in `--dev` what to paste.
+fn announce(url: &str, dev: Option<&dev::Pasted>) -> Result<(), Failure> {
+    output::line(format!("listening on {url}"))?;
+    match dev {
+        Some(pasted) => output::line(pasted),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,136 @@
+//! `serve --dev`: a folder with keys, example policies and everything else, made once and kept.
+
+use std::fmt;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::super::Failure;
+use crate::config::Config;
+use crate::jose::AssertionKey;
+use crate::jose::es256::SigningKey;
+use crate::model::Secret;
+use crate::policy::dev;
+
+/// The workload's private key, beside its policies.
+const WORKLOAD_KEY: &str = "demo.pem";
+/// The resource server's.
+const AUDIENCE_KEY: &str = "audience.pem";
+
+/// The folder, absolute, so that what is written into `workload.env` holds from anywhere.
+pub(super) fn folder(given: Option<&Path>) -> Result<PathBuf, Failure> {
+    let dir = given.unwrap_or_else(|| Path::new(".jitney"));
+    let failed = |error| Failure::new(format!("the folder {} cannot be made: {error}", dir.display()));
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+    fs::canonicalize(dir).map_err(failed)
+}
+
+/// Writes what is missing: keys, then policies that name them. What is there stays.
+pub(super) fn prepare(dir: &Path, config: &Config) -> Result<(), Failure> {
+    let workload = key(&dir.join(WORKLOAD_KEY))?;
+    let audience = key(&dir.join(AUDIENCE_KEY))?;
+    let policies = &config.policies.dir;
+    if policies.exists() {
+        return Ok(());
+    }
+    // Written beside and renamed: a start that was cut off leaves no half a set behind.
+    let fresh = policies.with_extension("new");
+    let _ = fs::remove_dir_all(&fresh);
+    for (path, content) in dev::files(&workload, &audience) {
+        let path = fresh.join(path);
+        let parent = path.parent().unwrap_or(&fresh).to_owned();
+        fs::create_dir_all(&parent)
+            .and_then(|()| fs::write(&path, content))
+            .map_err(|error| Failure::new(format!("{} cannot be written: {error}", path.display())))?;
+    }
+    fs::rename(&fresh, policies)
+        .map_err(|error| Failure::new(format!("{} cannot be made: {error}", policies.display())))
+}
+
+/// The public half, as a JWK set, of the private key in `path`, which is made (mode 0600) where it is missing.
+fn key(path: &Path) -> Result<serde_json::Value, Failure> {
+    let failed = |error: &dyn fmt::Display| Failure::new(format!("the key {}: {error}", path.display()));
+    let pem = match fs::read_to_string(path) {
+        Ok(text) => Secret::new(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let (_, pem) = SigningKey::generate().map_err(|error| failed(&error))?;
+            let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+            file.and_then(|mut file| file.write_all(pem.expose().as_bytes())).map_err(|error| failed(&error))?;
+            pem
+        }
+        Err(error) => return Err(failed(&error)),
+    };
+    AssertionKey::from_pem(pem.expose()).map_err(|error| failed(&error))?;
+    let key = SigningKey::from_pkcs8_pem(pem.expose()).map_err(|error| failed(&error))?;
+    Ok(json!({ "keys": [key.public().to_jwk()] }))
+}
+
+/// What to paste into another terminal.
+pub(super) struct Pasted {
+    env: PathBuf,
+    audience: &'static str,
+}
+
+impl fmt::Display for Pasted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let audience = self.audience;
+        writeln!(f, "\nIn another terminal:\n")?;
+        writeln!(f, "  source {}", quoted(&self.env.display().to_string()))?;
+        writeln!(f, "  jitney token --task demo-1 --audience {audience} --scope orders:read > token")?;
+        writeln!(f, "  jitney verify < token             # valid, and what it says")?;
+        writeln!(f, "  jitney complete --task demo-1")?;
+        writeln!(f, "  jitney verify < token             # not valid any more, and why")?;
+        writeln!(f, "  jitney lease list                 # what an operator sees")?;
+        write!(f, "\nNo jitney on the PATH? Take {}", std::env::current_exe().unwrap_or_default().display())
+    }
+}
+
+/// Writes `workload.env`, once it is known where the broker listens.
+pub(super) fn write_env(dir: &Path, config: &Config, url: &str) -> Result<Pasted, Failure> {
+    let at = |name: &str| dir.join(name).display().to_string();
+    let settings = [
+        ("JITNEY_URL", url.to_owned()),
+        ("JITNEY_WORKLOAD", dev::WORKLOAD.to_owned()),
+        ("JITNEY_KEY_FILE", at(WORKLOAD_KEY)),
+        ("JITNEY_ADMIN", format!("unix:{}", config.admin.socket.display())),
+        ("JITNEY_AUDIENCE", dev::AUDIENCE.to_owned()),
+        ("JITNEY_AUDIENCE_KEY_FILE", at(AUDIENCE_KEY)),
+    ];
+    let mut text = String::from("# For `source`: a workload, a resource server and an operator of this broker.\n");
+    for (name, value) in &settings {
+        text.push_str(&format!("export {name}={}\n", quoted(value)));
+    }
+    let issuer = config.server.issuer.as_deref().filter(|issuer| *issuer != url);
+    if let Some(issuer) = issuer {
+        text.push_str(&format!("export JITNEY_ISSUER={}\n", quoted(issuer)));
+    }
+    let path = dir.join("workload.env");
+    let fresh = path.with_extension("env.new");
+    fs::write(&fresh, text)
+        .and_then(|()| fs::rename(&fresh, &path))
+        .map_err(|error| Failure::new(format!("{} cannot be written: {error}", path.display())))?;
+    Ok(Pasted { env: path, audience: dev::AUDIENCE })
+}
+
+/// A value as a shell reads it back.
+fn quoted(value: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-:@%+,=".contains(c);
+    match !value.is_empty() && value.chars().all(is_plain) {
+        true => value.to_owned(),
+        false => format!("'{}'", value.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_back_what_was_written() {
+        assert_eq!(quoted("http://127.0.0.1:8180"), "http://127.0.0.1:8180");
+        assert_eq!(quoted("/a b/it's"), r"'/a b/it'\''s'");
+    }
+}

@@ -1,0 +1,306 @@
+//! Every part in its place, in the order in which a failure leaves nothing half-started.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ring::rand::{SecureRandom as _, SystemRandom};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::super::Failure;
+use super::{Setup, announce, dev};
+use crate::audit::{AuditLog, AuditOptions, AuditRecord, Event, Outcome};
+use crate::broker::{Broker, BrokerOptions, Parts, Timed};
+use crate::config::{Config, KeyStorage, StoreUrl};
+use crate::http;
+use crate::keys::{Keyring, KeyringOptions, Storage};
+use crate::model::Clock;
+use crate::net::{self, Shutdown, Supervisor, Tls, unix};
+use crate::policy::{Policies, Reloaded};
+use crate::store::LeaseStore;
+use crate::store::embedded::{EmbeddedStore, Options as EmbeddedOptions};
+use crate::store::redis::{RedisOptions, RedisStore};
+use crate::telemetry::Metrics;
+
+/// Serves until a signal, or until something it cannot do without has ended.
+pub(super) async fn serve(setup: &Setup) -> Result<(), Failure> {
+    let config = &setup.config;
+    let shutdown = Shutdown::new(config.limits.drain_timeout);
+    let signals = shutdown.on_signals().map_err(|error| Failure::new(format!("no signal can be taken: {error}")))?;
+    let listener = listen(config).await?;
+    let tls = tls(config)?;
+    let address = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
+    let url = format!("{}://{address}", if tls.is_some() { "https" } else { "http" });
+    let issuer = config.issuer(address);
+    let metrics = Arc::new(Metrics::new());
+    let clock = Clock::system();
+    let (policies, audit_later) = policies(setup, &clock, &metrics)?;
+    let socket = unix::Socket::bind(&config.admin.socket).map_err(|error| {
+        let failure = Failure::new(error.to_string());
+        match setup.dev.is_some() {
+            true => failure.next("a second broker needs a folder of its own: --data DIR"),
+            false => failure,
+        }
+    })?;
+    let store: Arc<dyn LeaseStore> = Arc::new(Timed::new(store(config, &clock).await?, metrics.clone()));
+    check_safety(setup, &*store).await?;
+    let name = broker_name(config)?;
+    let audit = audit(config, &name)?;
+    let _ = audit_later.set(audit.clone());
+    let keys = keys(config, &name, &issuer, &store, &clock).await?;
+    let parts = Parts { policies: policies.clone(), store, audit: audit.clone(), keys, metrics, clock };
+    let broker = Broker::start(options(config, name, issuer), parts);
+    let broker = Arc::new(broker.await.map_err(|error| Failure::new(error.to_string()))?);
+    let limits = config.limits.for_listener();
+    let mut tasks = Supervisor::new(shutdown.clone());
+    tasks.spare("signals", signals);
+    tasks.spare("reload", reload_on_hangup(policies.clone(), tls.clone(), shutdown.clone()));
+    tasks.essential("log", until(shutdown.clone(), broker.clone().follow()));
+    tasks.essential("keys", until(shutdown.clone(), broker.clone().tend()));
+    tasks.essential("policies", until(shutdown.clone(), policies.watch(crate::policy::LOOK_EVERY)));
+    if let Some(tls) = tls.clone() {
+        tasks.spare("certificate", tls.watch(shutdown.clone()));
+    }
+    let connections = limits.open.clone();
+    tasks.spare("connections", until(shutdown.clone(), count(broker.clone(), connections)));
+    tasks.essential(
+        "admin",
+        unix::serve(socket, http::admin::admin(broker.clone()), config.limits.for_listener(), shutdown.clone()),
+    );
+    tasks.essential("public", net::serve(listener, tls, http::public(broker), limits, shutdown));
+    let pasted = match &setup.dev {
+        Some(dir) => Some(dev::write_env(dir, config, &url)?),
+        None => None,
+    };
+    announce(&url, pasted.as_ref())?;
+    let outcome = tasks.run().await.map_err(|died| Failure::new(died.to_string()));
+    audit.post(AuditRecord::new(Event::Stop, Outcome::Done));
+    outcome
+}
+
+/// Runs a task that knows no end of its own until the process ends.
+async fn until(shutdown: Shutdown, task: impl Future<Output = ()>) {
+    tokio::select! {
+        () = shutdown.wait() => {}
+        () = task => {}
+    }
+}
+
+async fn count(broker: Arc<Broker>, connections: net::OpenConnections) {
+    let mut tick = tokio::time::interval(Duration::from_secs(2));
+    loop {
+        tick.tick().await;
+        broker.metrics().set_connections(connections.get() as u64);
+    }
+}
+
+async fn listen(config: &Config) -> Result<TcpListener, Failure> {
+    let at = config.server.listen;
+    TcpListener::bind(at).await.map_err(|error| {
+        Failure::new(format!("cannot listen on {at}: {error}"))
+            .next("stop what listens there, or choose another address with --listen or [server] listen")
+    })
+}
+
+fn tls(config: &Config) -> Result<Option<Tls>, Failure> {
+    let Some(files) = &config.server.tls else { return Ok(None) };
+    Tls::load(&files.cert, &files.key).map(Some).map_err(|error| Failure::new(error.to_string()))
+}
+
+type AuditLater = Arc<std::sync::OnceLock<Arc<AuditLog>>>;
+
+/// Loads the policies. Their reloads are counted and written down once the audit log is open.
+fn policies(setup: &Setup, clock: &Clock, metrics: &Arc<Metrics>) -> Result<(Arc<Policies>, AuditLater), Failure> {
+    let later = AuditLater::default();
+    let (audit, metrics) = (later.clone(), metrics.clone());
+    let on_reload = Box::new(move |reloaded: Reloaded<'_>| {
+        let record = match &reloaded {
+            Reloaded::Loaded(set, warnings) => {
+                metrics.policy_reload(true);
+                tracing::info!(digest = set.digest(), warnings = warnings.len(), "the policies were reloaded");
+                AuditRecord::new(Event::PolicyReload, Outcome::Done).detail(set.digest())
+            }
+            Reloaded::Refused(diagnostics) => {
+                metrics.policy_reload(false);
+                tracing::error!("the changed policies are refused, the old ones stay:\n{diagnostics}");
+                AuditRecord::new(Event::PolicyReload, Outcome::Failed)
+            }
+        };
+        if let Some(audit) = audit.get() {
+            audit.post(record);
+        }
+    });
+    let dir = setup.config.policies.dir.clone();
+    let opened = Policies::open(dir.clone(), clock.clone(), on_reload);
+    let (policies, warnings) = opened.map_err(|diagnostics| {
+        let failure = Failure::new(format!("the policies cannot be loaded\n{diagnostics}"));
+        match dir.exists() {
+            true => failure.next(format!("mend them; `jitney policy check {}` says the same", dir.display())),
+            false => failure.next("name the folder in [policies] dir; to try jitney out: jitney serve --dev"),
+        }
+    })?;
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok((Arc::new(policies), later))
+}
+
+async fn store(config: &Config, clock: &Clock) -> Result<Arc<dyn LeaseStore>, Failure> {
+    let failed = |error: crate::store::StoreError| {
+        let at = store_address(&config.store.url).map(|at| format!(" at {at}")).unwrap_or_default();
+        Failure::new(error.to_string()).next(format!("check [store] url, and that the store{at} is up and may be used"))
+    };
+    match &config.store.url {
+        StoreUrl::Embedded(folder) => {
+            make_folder(Some(folder))?;
+            let options = EmbeddedOptions { clock: clock.clone(), ..EmbeddedOptions::default() };
+            let path = folder.join("leases.redb");
+            let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&path, options)).await;
+            let opened = opened.map_err(|error| Failure::new(format!("opening the store: {error}")))?;
+            Ok(Arc::new(opened.map_err(failed)?))
+        }
+        StoreUrl::Redis(url) => {
+            let ca_pem = match &config.store.ca_file {
+                None => None,
+                Some(path) => {
+                    Some(fs::read(path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?)
+                }
+            };
+            let options = RedisOptions {
+                ca_pem,
+                min_replicas: config.store.min_replicas,
+                clock: clock.clone(),
+                ..RedisOptions::new(url.expose().clone())
+            };
+            Ok(Arc::new(RedisStore::open(&options).await.map_err(failed)?))
+        }
+    }
+}
+
+/// Where the store is, without the password that its URL may hold.
+fn store_address(url: &StoreUrl) -> Option<String> {
+    let url = match url {
+        StoreUrl::Embedded(folder) => return Some(folder.display().to_string()),
+        StoreUrl::Redis(url) => url.expose().parse::<::http::Uri>().ok()?,
+    };
+    let host = url.host()?;
+    Some(url.port_u16().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
+}
+
+/// What the store's settings do not promise is refused, unless it was accepted by name; with `--dev` it is a warning.
+async fn check_safety(setup: &Setup, store: &dyn LeaseStore) -> Result<(), Failure> {
+    let safety = store.safety().await.map_err(|error| Failure::new(error.to_string()))?;
+    let accepted = |setting: &str| setup.config.store.accept_unsafe.iter().any(|name| name == setting);
+    let found: Vec<_> = safety.iter().filter(|each| !each.safe && !accepted(&each.setting)).collect();
+    for each in found.iter().filter(|_| setup.dev.is_some()) {
+        tracing::warn!(setting = each.setting, value = each.value, "the store is not safe: {}", each.mend);
+    }
+    if found.is_empty() || setup.dev.is_some() {
+        return Ok(());
+    }
+    let names: Vec<String> = found.iter().map(|each| format!("\"{}\"", each.setting)).collect();
+    let why: Vec<String> =
+        found.iter().map(|each| format!("{} is {}: {}", each.setting, each.value, each.mend)).collect();
+    Err(Failure::new(format!("the store would not keep what is acknowledged: {}", why.join("; ")))
+        .next(format!("mend the store, or accept it by name: [store] accept_unsafe = [{}]", names.join(", "))))
+}
+
+fn audit(config: &Config, name: &str) -> Result<Arc<AuditLog>, Failure> {
+    make_folder(config.audit.path.parent())?;
+    let options = AuditOptions { durability: config.audit.durability, ..AuditOptions::new(&config.audit.path, name) };
+    AuditLog::open(options).map(Arc::new).map_err(|error| Failure::new(error.to_string()))
+}
+
+async fn keys(
+    config: &Config,
+    name: &str,
+    issuer: &str,
+    store: &Arc<dyn LeaseStore>,
+    clock: &Clock,
+) -> Result<Arc<Keyring>, Failure> {
+    let storage = match config.keys.storage {
+        KeyStorage::File => Storage::File(config.keys.dir.clone()),
+        KeyStorage::Memory => Storage::Memory,
+    };
+    let options = KeyringOptions {
+        broker: name.to_owned(),
+        issuer: issuer.to_owned(),
+        storage,
+        jwks_max_age: config.keys.jwks_max_age,
+        max_ttl: config.tokens.max_ttl,
+        skew: Broker::SKEW,
+        rotation: Some(config.keys.rotation),
+    };
+    let keyring = Keyring::open(options, store.clone(), clock.clone()).await;
+    keyring.map(Arc::new).map_err(|error| Failure::new(error.to_string()))
+}
+
+fn options(config: &Config, name: String, issuer: String) -> BrokerOptions {
+    BrokerOptions {
+        name,
+        issuer,
+        limits: crate::policy::Limits {
+            default_ttl: config.tokens.default_ttl,
+            max_ttl: config.tokens.max_ttl,
+            max_lifetime: config.tokens.max_lifetime,
+        },
+        closed_for: config.tasks.closed_for,
+        bearer_complete: config.tasks.bearer_complete,
+        accept_endpoint_audience: config.server.accept_endpoint_audience,
+    }
+}
+
+/// The broker's name, drawn once and kept beside its keys; with keys in memory, one for this process.
+fn broker_name(config: &Config) -> Result<String, Failure> {
+    let draw = || {
+        let mut random = [0u8; 4];
+        let drawn = SystemRandom::new().fill(&mut random);
+        drawn.map_err(|_| Failure::new("the system has no randomness to give"))?;
+        Ok::<_, Failure>(format!("b{:08x}", u32::from_be_bytes(random)))
+    };
+    if matches!(config.keys.storage, KeyStorage::Memory) {
+        return draw();
+    }
+    make_folder(Some(&config.keys.dir))?;
+    let path = config.keys.dir.join("broker");
+    let failed = |error| Failure::new(format!("{}: {error}", path.display()));
+    match fs::read_to_string(&path) {
+        Ok(name) if crate::model::WorkloadId::parse(name.trim()).is_ok() => Ok(name.trim().to_owned()),
+        Ok(_) => Err(Failure::new(format!("{}: not a broker's name", path.display()))
+            .next("remove the file: the broker then draws a name of its own")),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let name = draw()?;
+            fs::write(&path, format!("{name}\n")).map_err(failed)?;
+            Ok(name)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// A folder of the broker's own, mode 0700, where it is missing.
+fn make_folder(dir: Option<&Path>) -> Result<(), Failure> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let Some(dir) = dir.filter(|dir| !dir.as_os_str().is_empty()) else { return Ok(()) };
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|error| Failure::new(format!("the folder {} cannot be made: {error}", dir.display())))
+}
+
+/// Reloads policies and certificate on SIGHUP.
+async fn reload_on_hangup(policies: Arc<Policies>, tls: Option<Tls>, shutdown: Shutdown) {
+    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
+    loop {
+        tokio::select! {
+            () = shutdown.wait() => return,
+            heard = hangups.recv() => if heard.is_none() { return },
+        }
+        let (policies, tls) = (policies.clone(), tls.clone());
+        // Both read files; what came of it they write down themselves.
+        let _ = tokio::task::spawn_blocking(move || {
+            drop(policies.reload());
+            tls.map(|tls| tls.look())
+        })
+        .await;
+    }
+}

@@ -1,0 +1,131 @@
+//! `jitney verify`: says whether a token is valid now at the broker, revocation included, and which check failed if not.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::admin::{moment, text};
+use super::args::{Format, VerifyArgs};
+use super::{Failure, output};
+use crate::client::BrokerAddress;
+use crate::model::{AccessClaims, Secret};
+use crate::verifier::{Expect, Invalid, Verifier, VerifierOptions};
+
+/// No token is longer.
+const MAX_TOKEN: u64 = 64 * 1024;
+
+/// Reads, checks, prints. Exit code 1 where the token is not valid.
+///
+/// # Errors
+/// [`Failure`] where the token cannot be read or the broker does not tell its keys and revocations.
+pub async fn run(args: VerifyArgs) -> Result<ExitCode, Failure> {
+    let broker = BrokerAddress::from_settings(|name| std::env::var(name).ok())?;
+    // Not left to the parser of the command line, which would print the value: it may be a token.
+    if args.stdin.as_ref().is_some_and(|name| name != "-") {
+        return Err(Failure::usage("a token is never an argument: others on this machine see those")
+            .next("jitney verify --token-file FILE, or the token on standard input"));
+    }
+    let token = read(&args)?;
+    broker.confirm().await?;
+    let verifier = connect(&broker).await?;
+    let expect = Expect { audience: args.audience.as_ref().map(|uri| uri.as_str()), ..Expect::default() };
+    match verifier.verify(token.expose(), &expect).await {
+        Ok(verified) => valid(verified.claims(), args.output.output),
+        Err(invalid) => not_valid(invalid, args.output.output),
+    }
+}
+
+/// A verifier of all tokens of a broker, whose view of revocations is as of now.
+async fn connect(broker: &BrokerAddress) -> Result<Verifier, Failure> {
+    let options = VerifierOptions { issuer: broker.issuer().to_owned(), ..VerifierOptions::new(broker.url()) };
+    let unknown =
+        |error: crate::verifier::ConnectError| Failure::new(format!("whether it is valid is not known: {error}"));
+    Verifier::connect(options).await.map_err(unknown)
+}
+
+fn read(args: &VerifyArgs) -> Result<Secret<String>, Failure> {
+    let name = args.token_file.as_ref().map_or_else(|| "standard input".to_owned(), |path| path.display().to_string());
+    let unreadable = |error: io::Error| Failure::new(format!("{name} cannot be read: {error}"));
+    let mut bytes = Vec::new();
+    match &args.token_file {
+        None => io::stdin().lock().take(MAX_TOKEN).read_to_end(&mut bytes),
+        Some(path) => File::open(path).and_then(|file| file.take(MAX_TOKEN).read_to_end(&mut bytes)),
+    }
+    .map_err(unreadable)?;
+    // What is no text is no token either: the check says so.
+    let text = String::from_utf8_lossy(&bytes);
+    if text.trim().is_empty() {
+        return Err(Failure::usage(format!("there is no token in {name}"))
+            .next("jitney token --task T --audience A --scope S | jitney verify"));
+    }
+    Ok(Secret::new(text.trim().to_owned()))
+}
+
+fn valid(claims: &AccessClaims, format: Format) -> Result<ExitCode, Failure> {
+    let document = serde_json::to_value(claims).map_err(|error| Failure::new(error.to_string()))?;
+    if format == Format::Json {
+        output::json(&json!({"active": true, "reason": null, "claims": document}))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::line(output::paint(output::style::GOOD, "valid"))?;
+    output::fields(&told(&document))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The claims by their names, times as people read them.
+fn told(claims: &Value) -> Vec<(&str, String)> {
+    let members = claims.as_object().into_iter().flatten();
+    members
+        .map(|(name, _)| match name.as_str() {
+            "iat" | "nbf" | "exp" => (name.as_str(), moment(claims, name)),
+            _ => (name.as_str(), text(claims, name)),
+        })
+        .collect()
+}
+
+fn not_valid(invalid: Invalid, format: Format) -> Result<ExitCode, Failure> {
+    if format == Format::Json {
+        let revoked_by = match invalid {
+            Invalid::Revoked(kind) => Some(kind.as_str()),
+            _ => None,
+        };
+        let (reason, detail) = (invalid.as_str(), invalid.to_string());
+        output::json(&json!({
+            "active": false, "reason": reason, "detail": detail, "revoked_by": revoked_by, "claims": null,
+        }))?;
+    } else {
+        output::line(format_args!("{}: {invalid}", output::paint(output::style::BAD, "not valid")))?;
+    }
+    Err(Failure::answered())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::args::OutputArgs;
+    use super::*;
+
+    fn args(path: std::path::PathBuf) -> VerifyArgs {
+        VerifyArgs { stdin: None, token_file: Some(path), audience: None, output: OutputArgs { output: Format::Json } }
+    }
+
+    #[test]
+    fn a_token_is_read_from_a_file_without_what_stands_around_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        std::fs::write(&path, " a.b.c\n").unwrap();
+        assert_eq!(read(&args(path.clone())).unwrap().expose(), "a.b.c");
+        std::fs::write(&path, "\n").unwrap();
+        assert!(read(&args(path)).unwrap_err().message.contains("there is no token in"));
+        assert!(read(&args(dir.path().join("none"))).unwrap_err().message.contains("cannot be read"));
+    }
+
+    #[test]
+    fn times_in_claims_are_told_as_people_read_them() {
+        let claims = json!({"sub": "demo", "exp": 1_790_000_000, "scope": "a b"});
+        let told = told(&claims);
+        assert_eq!((told[0].0, told[0].1.as_str()), ("sub", "demo"));
+        assert!(told[1].1.starts_with("2026-09-21T14:13:20Z ("), "{}", told[1].1);
+    }
+}

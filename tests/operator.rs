@@ -1,0 +1,195 @@
+//! The operator's commands against an admin API that answers from a table: what is asked, what is printed, how it ends.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
+
+const LEASE: &str = "0190163d-8694-839b-aea5-966c26f8ad91";
+
+/// An admin API; it lives as long as the test's process.
+struct Admin {
+    dir: tempfile::TempDir,
+    heard: Arc<Mutex<Vec<String>>>,
+}
+
+impl Admin {
+    /// Answers each request with the status and body that stand beside its `METHOD path`.
+    fn start(table: Vec<(&'static str, u16, String)>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(dir.path().join("admin.sock")).unwrap();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let (table, into) = (Arc::new(table), Arc::clone(&heard));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (table, heard) = (Arc::clone(&table), Arc::clone(&into));
+                std::thread::spawn(move || while answer(&stream, &table, &heard).is_some() {});
+            }
+        });
+        Self { dir, heard }
+    }
+
+    fn jitney(&self, line: &str) -> Output {
+        let admin = format!("unix:{}", self.dir.path().join("admin.sock").display());
+        command().env("JITNEY_ADMIN", admin).args(line.split(' ')).output().unwrap()
+    }
+
+    fn heard(&self) -> Vec<String> {
+        self.heard.lock().unwrap().clone()
+    }
+}
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_jitney"));
+    command.env_remove("JITNEY_ADMIN");
+    command
+}
+
+fn answer(stream: &UnixStream, table: &[(&str, u16, String)], heard: &Mutex<Vec<String>>) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line).ok()?;
+    let asked = line.rsplit_once(' ')?.0.to_owned();
+    let mut length = 0;
+    loop {
+        let mut header = String::new();
+        reader.read_line(&mut header).ok()?;
+        let Some((name, value)) = header.trim().split_once(':') else { break };
+        if name.eq_ignore_ascii_case("content-length") {
+            length = value.trim().parse().ok()?;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    heard.lock().unwrap().push(format!("{asked} {}", String::from_utf8_lossy(&body)).trim_end().to_owned());
+    let nothing =
+        (asked.as_str(), 404, r#"{"error":"not_found","error_description":"nothing of that name"}"#.to_owned());
+    let (_, status, body) = table.iter().find(|row| row.0 == asked).unwrap_or(&nothing);
+    let head =
+        format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+    (&mut &*stream).write_all(format!("{head}{body}").as_bytes()).ok()
+}
+
+fn said(output: &Output) -> (Option<i32>, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+fn lease() -> String {
+    format!(
+        r#"{{"id":"{LEASE}","workload":"w","audience":"https://a","scopes":"x y","task":"t","issued_at":1,"expires_at":2,
+        "chain_limit":3,"kid":"k","epoch":"00","position":4,"state":"ended","ended_by":"task"}}"#
+    )
+}
+
+#[test]
+fn leases_are_listed_for_people_and_for_programs() {
+    let page = |lease: &str, next: &str| format!(r#"{{"leases":[{lease}],"next":{next}}}"#);
+    let admin = Admin::start(vec![
+        ("GET /admin/v1/leases?limit=500&workload=w&task=a%2Fb", 200, page(&lease(), r#""c1""#)),
+        ("GET /admin/v1/leases?limit=500&workload=w&task=a%2Fb&cursor=c1", 200, page(&lease(), "null")),
+    ]);
+    let (code, table, _) = said(&admin.jitney("lease list --workload w --task a/b"));
+    assert_eq!((code, table.lines().count()), (Some(0), 3), "{table}");
+    assert!(table.starts_with("LEASE ") && table.contains("ended (task)"), "{table}");
+    let (_, json, _) = said(&admin.jitney("lease list --workload w --task a/b --output json"));
+    let document: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(document["leases"].as_array().unwrap().len(), 2);
+    assert_eq!(document["leases"][0]["id"], LEASE);
+}
+
+#[test]
+fn one_lease_is_shown_and_an_unknown_one_is_an_error() {
+    let admin = Admin::start(vec![("GET /admin/v1/leases/0190163d-8694-839b-aea5-966c26f8ad91", 200, lease())]);
+    let (code, story, _) = said(&admin.jitney(&format!("lease show {LEASE}")));
+    assert_eq!(code, Some(0));
+    assert!(story.contains("at position 4 of the log"), "{story}");
+    let (code, _, error) = said(&admin.jitney(&format!("lease show {}", LEASE.replace("ad91", "ad92"))));
+    assert_eq!(code, Some(1));
+    assert!(error.starts_with("error: not_found: nothing of that name\n  next: `jitney lease list`"), "{error}");
+}
+
+#[test]
+fn a_revocation_carries_its_selector_and_reason() {
+    let outcome = r#"{"selected":2,"rules":[["task","d",7,9]],"leases":[],"decision_id":"b.1","dry_run":false}"#;
+    let admin = Admin::start(vec![("POST /admin/v1/revocations", 200, outcome.into())]);
+    let (code, told, _) = said(&admin.jitney("lease revoke --task t --workload w --reason why"));
+    assert_eq!(
+        (code, told.as_str()),
+        (Some(0), "revoked by rule 7 of the log: 2 live leases selected (decision b.1)\n")
+    );
+    let (code, told, _) = said(&admin.jitney("lease revoke --all --reason why --dry-run"));
+    assert_eq!((code, told.as_str()), (Some(0), "2 live leases selected; nothing was revoked\n"));
+    let asked: Vec<serde_json::Value> = admin
+        .heard()
+        .iter()
+        .map(|request| serde_json::from_str(request.strip_prefix("POST /admin/v1/revocations ").unwrap()).unwrap())
+        .collect();
+    let expected = [
+        serde_json::json!({"task": "t", "workload": "w", "reason": "why", "dry_run": false}),
+        serde_json::json!({"all": true, "reason": "why", "dry_run": true}),
+    ];
+    assert_eq!(asked, expected);
+}
+
+#[test]
+fn a_task_of_several_workloads_revokes_nothing_and_names_them() {
+    let refusal = r#"{"error":"ambiguous_task","error_description":"several workloads run one","workloads":["v","w"]}"#;
+    let admin = Admin::start(vec![("POST /admin/v1/revocations", 409, refusal.into())]);
+    let (code, _, error) = said(&admin.jitney("lease revoke --task t --reason why"));
+    assert_eq!(code, Some(1));
+    assert!(error.contains("error: ambiguous_task") && error.contains("--workload, one of: v, w"), "{error}");
+}
+
+#[test]
+fn two_selectors_or_no_reason_are_wrong_usage_and_ask_nothing() {
+    let admin = Admin::start(vec![]);
+    for line in ["lease revoke --all --workload w --reason why", "lease revoke --all", "lease revoke --reason why"] {
+        assert_eq!(admin.jitney(line).status.code(), Some(2), "{line}");
+    }
+    assert!(admin.heard().is_empty());
+}
+
+#[test]
+fn events_are_followed_until_the_broker_ends_them() {
+    let events = "{\"time\":\"T\",\"event\":\"mint\",\"outcome\":\"granted\",\"task\":\"t\"}\n{\"event\":\"revoke\"}\n";
+    let admin = Admin::start(vec![("GET /admin/v1/watch", 200, events.into())]);
+    let (code, lines, _) = said(&admin.jitney("lease watch --output json"));
+    assert_eq!((code, lines.as_str()), (Some(1), events));
+    let (_, lines, _) = said(&admin.jitney("lease watch"));
+    assert!(lines.starts_with("T  mint        granted  task=t\n"), "{lines}");
+}
+
+#[test]
+fn an_audience_is_one_part_of_the_path() {
+    let audience = r#"{"id":"https://a/b","owner":"o","max_ttl":600,"max_lifetime":28800,"scopes":{"x":"means x"}}"#;
+    let admin = Admin::start(vec![("GET /admin/v1/audiences/https%3A%2F%2Fa%2Fb", 200, audience.into())]);
+    let (code, story, _) = said(&admin.jitney("audience show https://a/b"));
+    assert_eq!(code, Some(0));
+    assert!(story.contains("10m") && story.contains("8h") && story.contains("means x"), "{story}");
+}
+
+#[test]
+fn a_rotation_that_waits_says_until_when() {
+    let outcome = r#"{"rotated":false,"not_before":1790000000}"#;
+    let admin = Admin::start(vec![("POST /admin/v1/keys/rotate", 202, outcome.into())]);
+    let (code, told, _) = said(&admin.jitney("key rotate"));
+    assert_eq!(code, Some(0));
+    assert!(told.contains("2026-09-21T14:13:20Z") && told.contains("--now"), "{told}");
+}
+
+#[test]
+fn without_a_broker_the_next_step_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (code, _, error) =
+        said(&command().args(["status", "--admin", "unix:/nonexistent/s"]).current_dir(&dir).output().unwrap());
+    assert_eq!(code, Some(1));
+    assert!(
+        error.starts_with("error: unix:/nonexistent/s: cannot be reached") && error.contains("--admin unix:PATH"),
+        "{error}"
+    );
+    let output = command().args(["status", "--admin", "https://broker"]).current_dir(&dir).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}
