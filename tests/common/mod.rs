@@ -1,0 +1,93 @@
+//! What the black-box tests are made of: brokers and Redis servers as real processes, a client that may say anything,
+//! parties with keys, forged assertions, and a reader of tokens, keys and rules that shares no code with the broker.
+
+#![allow(dead_code, unused_macros, unused_imports, reason = "each test takes what it needs")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on ends")]
+
+mod ask;
+mod assertion;
+mod audit;
+mod broker;
+mod catalogue;
+mod chance;
+mod flows;
+mod http;
+mod keys;
+mod offline;
+mod redis;
+
+use std::time::{Duration, Instant};
+
+pub use ask::Ask;
+pub use assertion::{Assertion, JWT_BEARER};
+pub use audit::Audit;
+pub use broker::{Broker, Setup, clean, jitney, wait_for_exit};
+pub use catalogue::{API, Catalogue, SECOND, key_of_kind, workload, workload_path};
+pub use chance::Chance;
+pub use flows::complete_path;
+pub use http::{Answer, Http, Request};
+pub use keys::{Key, key_of};
+pub use offline::{Feed, Jwks, Rule, Token, digest};
+pub use redis::Redis;
+
+/// The issuer of all brokers here, unless a test says otherwise: it outlives restarts and is shared by brokers of a store.
+pub const ISSUER: &str = "https://broker.example.com";
+
+/// What a broker keeps its leases in.
+pub enum Backing {
+    /// The store in its own folder.
+    Embedded,
+    /// A Redis server of the test's own.
+    Redis(Redis),
+}
+
+impl Backing {
+    /// For `--store`.
+    pub fn url(&self) -> Option<String> {
+        match self {
+            Self::Embedded => None,
+            Self::Redis(redis) => Some(redis.url()),
+        }
+    }
+}
+
+/// Makes each of these functions a test on each store.
+macro_rules! on_both_stores {
+    ($($name:ident),+ $(,)?) => {
+        mod embedded {
+            $(#[test]
+            fn $name() {
+                super::$name(&crate::common::Backing::Embedded);
+            })+
+        }
+        mod redis {
+            $(#[test]
+            fn $name() {
+                super::$name(&crate::common::Backing::Redis(crate::common::Redis::start()));
+            })+
+        }
+    };
+}
+pub(crate) use on_both_stores;
+
+/// Asks again until there is something, for at most twenty seconds.
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    within(Duration::from_secs(20), what, &mut look)
+}
+
+/// Asks again until there is something, or the time is over.
+pub fn within<T>(time: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + time;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited {time:?} in vain until {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Now, in Unix seconds.
+pub fn now() -> u64 {
+    jitney::model::Clock::system().now().secs()
+}
