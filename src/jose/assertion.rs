@@ -5,12 +5,11 @@ use std::fmt;
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
 use serde::Serialize;
-use zeroize::Zeroizing;
 
 use crate::model::Secret;
 
 use super::es256::SigningKey;
-use super::{Alg, JoseError, der, jws};
+use super::{Alg, JoseError, jws, pem};
 
 /// A workload's or audience's private key. Its memory is ring's own; the bytes it was read from are overwritten.
 pub struct AssertionKey(Kind);
@@ -27,7 +26,7 @@ impl AssertionKey {
     /// # Errors
     /// [`JoseError::PrivateKey`] with the mend.
     pub fn from_pem(text: &str) -> Result<Self, JoseError> {
-        let bytes = pkcs8_from_pem(text)?;
+        let bytes = pem::pkcs8(text)?;
         if let Ok(key) = SigningKey::from_pkcs8_der(&bytes) {
             return Ok(Self(Kind::Es256(Box::new(key))));
         }
@@ -81,23 +80,6 @@ pub fn sign_assertion<T: Serialize>(key: &AssertionKey, claims: &T) -> Result<Se
     text.push('.');
     text.push_str(&jws::encode(&signature));
     Ok(Secret::new(text))
-}
-
-/// The bytes of a PKCS#8 PEM block, with the mend where it is another kind of block.
-pub(super) fn pkcs8_from_pem(text: &str) -> Result<Zeroizing<Vec<u8>>, JoseError> {
-    let wrong = |what: &str| Err(JoseError::PrivateKey(what.to_owned()));
-    match der::from_pem(text) {
-        Some(("PRIVATE KEY", bytes)) => Ok(bytes),
-        // `openssl ecparam -genkey` puts the curve's block before the key's.
-        Some(("EC PRIVATE KEY" | "EC PARAMETERS" | "RSA PRIVATE KEY", _)) => {
-            wrong("not PKCS#8: convert it with `openssl pkcs8 -topk8 -nocrypt -in OLD.pem -out NEW.pem`")
-        }
-        Some(("ENCRYPTED PRIVATE KEY", _)) => {
-            wrong("it is encrypted: write it in the clear, mode 0600, with `openssl pkcs8 -in OLD.pem -out NEW.pem`")
-        }
-        Some(("PUBLIC KEY" | "CERTIFICATE", _)) => wrong("this is a public half: the private key is needed"),
-        _ => wrong("no PEM block `BEGIN PRIVATE KEY` (PKCS#8) in it"),
-    }
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ impl SigningKey {
     /// # Errors
     /// [`JoseError::PrivateKey`] with the mend.
     pub fn from_pkcs8_pem(text: &str) -> Result<Self, JoseError> {
-        Self::from_pkcs8_der(&super::assertion::pkcs8_from_pem(text)?)
+        Self::from_pkcs8_der(&super::pem::pkcs8(text)?)
     }
 
     /// Its name.

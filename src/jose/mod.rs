@@ -10,6 +10,7 @@ mod foreign;
 pub mod json;
 mod jwk;
 mod jws;
+mod pem;
 mod provider;
 mod sign;
 

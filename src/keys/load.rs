@@ -7,14 +7,9 @@ use crate::model::{Epoch, KeyId, Secret};
 
 use super::KeyError;
 use super::ledger::{self, Ledger};
-use super::shelf::{Shelf, wrong};
+use super::shelf::{Shelf, file_of, wrong};
 use super::state::HeldKey;
 use super::steps::Desk;
-
-/// A key's file.
-pub(super) fn file_of(kid: &KeyId) -> String {
-    format!("{kid}.pem")
-}
 
 /// Reads ledger and keys from a shelf that is prepared. Keys of another epoch are not even read: they never sign again (I5).
 pub(super) async fn desk(shelf: &Shelf, epoch: Epoch) -> Result<Desk, KeyError> {

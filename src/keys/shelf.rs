@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::model::Secret;
+use crate::model::{KeyId, Secret};
 
 use super::KeyError;
 
@@ -32,6 +32,11 @@ pub(super) struct Memory {
     pub(super) files: Arc<Mutex<BTreeMap<String, Secret<String>>>>,
     #[cfg(test)]
     pub(super) fuse: super::tests::fake::Fuse,
+}
+
+/// A private key's file.
+pub(super) fn file_of(kid: &KeyId) -> String {
+    format!("{kid}.pem")
 }
 
 impl Shelf {

@@ -11,8 +11,7 @@ use crate::model::{Epoch, KeyId, UnixTime};
 use crate::store::{PublishedKey, RecordError};
 
 use super::ledger::{self, Ledger, Publication};
-use super::load::file_of;
-use super::shelf::wrong;
+use super::shelf::{file_of, wrong};
 use super::state::{HeldKey, State};
 use super::{KeyError, Keyring, Rotation};
 
