@@ -33,6 +33,7 @@ fn each_algorithm_of_the_contract_proves_a_client() {
     let rows = [
         (&world.ec, json!({"alg": "ES256", "kid": "ec"})),
         (&world.ed, json!({"alg": "EdDSA", "kid": "ed"})),
+        (&world.ed, json!({"alg": "Ed25519", "kid": "ed"})),
         (&world.rsa, json!({"alg": "RS256", "kid": "rsa"})),
         (&world.rsa, json!({"alg": "PS256", "kid": "rsa"})),
         // One key fits each of these.

@@ -292,4 +292,13 @@ mod tests {
         let two = set(&format!("{ED},{}", ED.replace('{', r#"{"kid":"b","#))).unwrap();
         assert!(two.find(None, Alg::EdDsa).is_none(), "without kid only where one key fits");
     }
+
+    #[test]
+    fn an_ed25519_key_may_name_its_algorithm_in_either_way() {
+        for name in ["EdDSA", "Ed25519"] {
+            let named = ED.replace('{', &format!(r#"{{"alg":"{name}","#));
+            assert!(set(&named).unwrap().find(None, Alg::EdDsa).is_some(), "{name}");
+        }
+        assert!(set(&RSA.replace('{', r#"{"alg":"Ed25519","#)).is_err());
+    }
 }

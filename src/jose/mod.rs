@@ -34,10 +34,20 @@ pub enum Alg {
 }
 
 impl Alg {
-    /// All of them, as metadata publishes them.
+    /// All of them.
     pub const ALL: [Self; 4] = [Self::Es256, Self::EdDsa, Self::Rs256, Self::Ps256];
 
-    /// The name of the `alg` header.
+    /// Every name that one of them goes by, as metadata publishes them. RFC 9864 §2.2 gives EdDSA on this curve the second
+    /// one, and there are clients that know no other.
+    pub const NAMES: [(&'static str, Self); 5] = [
+        ("ES256", Self::Es256),
+        ("EdDSA", Self::EdDsa),
+        ("Ed25519", Self::EdDsa),
+        ("RS256", Self::Rs256),
+        ("PS256", Self::Ps256),
+    ];
+
+    /// The name in the `alg` header of what is signed here.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Es256 => "ES256",
@@ -49,7 +59,7 @@ impl Alg {
 
     /// From the `alg` header, letter by letter (RFC 7515 §4.1.1: case-sensitive).
     pub fn parse(raw: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|alg| alg.as_str() == raw)
+        Self::NAMES.into_iter().find(|(name, _)| *name == raw).map(|(_, alg)| alg)
     }
 }
 

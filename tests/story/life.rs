@@ -196,7 +196,7 @@ fn a_task_may_be_named_by_the_broker(backing: &Backing) {
 
 fn every_algorithm_and_key_is_taken(backing: &Backing) {
     let broker = Broker::start(backing);
-    for (kind, alg) in [("ec", "ES256"), ("ed", "EdDSA"), ("rsa", "RS256"), ("rsa", "PS256")] {
+    for (kind, alg) in [("ec", "ES256"), ("ed", "EdDSA"), ("ed", "Ed25519"), ("rsa", "RS256"), ("rsa", "PS256")] {
         for kid in [Value::Null, kind.into()] {
             let assertion = Assertion::of("algs").header("alg", alg).header("kid", kid).signed(key_of_kind(kind));
             broker.granted(&Ask::of("algs").assertion(assertion));
