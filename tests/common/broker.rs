@@ -118,8 +118,10 @@ impl Broker {
         let stdout = Arc::clone(&self.stdout);
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                if let Some((_, url)) = line.split_once("listening on http://") {
-                    let _ = found.send(url.trim().to_owned());
+                if let Some((_, address)) =
+                    line.split_once("listening on http").and_then(|(_, url)| url.split_once("://"))
+                {
+                    let _ = found.send(address.trim().to_owned());
                 }
                 let mut stdout = stdout.lock().unwrap();
                 stdout.push_str(&line);

@@ -1,0 +1,25 @@
+//! Real clients, unmodified: the libraries that people use get, verify and lose jitney's tokens, as their users write it.
+//!
+//! The programs beside the modules are such users' programs; `docs/clients.md` shows parts of them. `tests/run` installs
+//! the libraries, pinned, under `target/clients`. What is missing fails; nothing is skipped.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on ends")]
+
+mod common;
+
+#[path = "clients/ask.rs"]
+mod ask;
+#[path = "clients/forged.rs"]
+mod forged;
+#[path = "clients/haproxy.rs"]
+mod haproxy;
+#[path = "clients/mcp.rs"]
+mod mcp;
+#[path = "clients/page.rs"]
+mod page;
+#[path = "clients/program.rs"]
+mod program;
+#[path = "clients/verify.rs"]
+mod verify;
+#[path = "clients/world.rs"]
+mod world;
