@@ -19,7 +19,7 @@ pub(super) struct Documents {
 impl Documents {
     pub(super) fn new(issuer: &str) -> Self {
         let at = |path: &str| format!("{}{path}", issuer.trim_end_matches('/'));
-        let algs: Vec<&str> = Alg::NAMES.into_iter().map(|(name, _)| name).collect();
+        let algs: Vec<&str> = Alg::ALL.into_iter().map(Alg::as_str).collect();
         let methods = ["private_key_jwt"];
         let metadata = json!({
             "issuer": issuer,

@@ -34,12 +34,12 @@ pub enum Alg {
 }
 
 impl Alg {
-    /// All of them.
+    /// All of them, as metadata publishes them.
     pub const ALL: [Self; 4] = [Self::Es256, Self::EdDsa, Self::Rs256, Self::Ps256];
 
-    /// Every name that one of them goes by, as metadata publishes them. RFC 9864 §2.2 gives EdDSA on this curve the second
-    /// one, and there are clients that know no other.
-    pub const NAMES: [(&'static str, Self); 5] = [
+    /// Every name that one of them goes by. RFC 9864 §2.2 gives EdDSA on this curve the second one, and there are clients
+    /// that write no other.
+    const NAMES: [(&'static str, Self); 5] = [
         ("ES256", Self::Es256),
         ("EdDSA", Self::EdDsa),
         ("Ed25519", Self::EdDsa),
