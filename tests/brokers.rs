@@ -7,7 +7,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{API, Answer, Ask, Broker, Feed, Jwks, Redis, Request, Setup, Token, complete_path, eventually, within};
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn two(redis: &Redis) -> [Broker; 2] {
     [(); 2].map(|()| Setup::default().start_on(Some(redis.url())))
@@ -166,6 +166,16 @@ fn recovers(broker: &Broker) -> Token {
     Token::of(&minted)
 }
 
+/// The same behind a loss: what may have been used before it is not taken, and clocks may differ by half a minute.
+fn recovers_from_a_loss(broker: &Broker) -> Token {
+    let minted = within(Duration::from_secs(45), "it mints again", || {
+        let answer = broker.ask(&Ask::of("demo"));
+        assert!(matches!(answer.status, 200 | 503), "{}", answer.text());
+        (answer.status == 200).then_some(answer)
+    });
+    Token::of(&minted)
+}
+
 #[test]
 fn while_redis_is_silent_nothing_is_granted_and_nothing_is_waited_for() {
     let redis = Redis::start();
@@ -206,7 +216,6 @@ fn a_log_that_is_lost_is_a_new_epoch_in_which_no_old_token_lives() {
     assert_eq!(redis.say("FLUSHALL"), "+OK");
     // Both find the loss, and each may begin an epoch of its own: the last one holds.
     let told = |broker: &Broker| {
-        recovers(broker);
         let answer = Some(broker.get("/v1/revocations?once=1")).filter(|answer| answer.status == 200)?;
         let snapshot = answer.text().lines().find_map(|line| Some(Token::read(line.strip_prefix("data: ")?)));
         snapshot.map(|snapshot| snapshot.claim("epoch")).filter(|told| epoch != *told)
@@ -214,7 +223,7 @@ fn a_log_that_is_lost_is_a_new_epoch_in_which_no_old_token_lives() {
     let agreed = || told(&brokers[0]).filter(|epoch| told(&brokers[1]).as_ref() == Some(epoch));
     eventually("both are in the same new epoch", agreed);
     for broker in &brokers {
-        let fresh = recovers(broker);
+        let fresh = recovers_from_a_loss(broker);
         let dead = |token: &Token| broker.introspect(API, &token.text)["active"] == false;
         assert!(tokens.iter().all(dead), "what was lost may have ended them");
         assert!(tokens.iter().all(|token| token.kid() != fresh.kid()));
@@ -229,6 +238,52 @@ fn a_log_that_is_lost_is_a_new_epoch_in_which_no_old_token_lives() {
     for broker in &brokers {
         broker.audited(&[("event", "epoch.start")]);
     }
+}
+
+#[test]
+fn what_a_lost_store_forgot_its_brokers_know_or_do_not_rely_on() {
+    let redis = Redis::start();
+    let brokers = two(&redis);
+    let used = Ask::of("demo").assertion(common::Assertion::of("demo").claim("iat", common::now() - 5).text());
+    brokers[0].granted(&used);
+    let quarantine = |id: &str| format!("/admin/v1/workloads/{id}/quarantine");
+    for (broker, id) in [(&brokers[0], "other"), (&brokers[1], "brief")] {
+        broker.operator(&quarantine(id), json!({"reason": "seen elsewhere"})).expect(200);
+    }
+    assert_eq!(redis.say("FLUSHALL"), "+OK");
+    for broker in &brokers {
+        let refused = within(Duration::from_secs(10), "the used one is told apart", || {
+            let answer = broker.ask(&used);
+            assert!(matches!(answer.status, 401 | 503), "{}", answer.text());
+            (answer.status == 401).then_some(answer)
+        });
+        assert_eq!(refused.outcome(), (401, "invalid_client".into()));
+        assert!(refused.field("error_description").contains("make a fresh one"), "{}", refused.text());
+        let early = broker.ask(&Ask::of("demo"));
+        assert_eq!(early.outcome(), (503, "temporarily_unavailable".into()), "it may be of before, by another clock");
+        assert!(early.header("retry-after").is_some() && early.field("error_description").contains("issued from"));
+    }
+    for broker in &brokers {
+        recovers_from_a_loss(broker);
+        for id in ["other", "brief"] {
+            assert_eq!(broker.ask(&Ask::of(id)).outcome(), (400, "unauthorized_client".into()), "{id}");
+            let shown = broker.operator_sees(&format!("/admin/v1/workloads/{id}"));
+            assert_eq!(shown["quarantine"]["reason"], "seen elsewhere");
+        }
+    }
+    // Each knew of its own; which of them imposed one that both knew does not matter.
+    for id in ["other", "brief"] {
+        let line = eventually("it is in an audit log", || {
+            brokers.iter().find_map(|broker| {
+                let is_it = |line: &&Value| line["event"] == "quarantine" && line["workload"] == id;
+                broker.audit().lines().iter().filter(is_it).find(|line| line["detail"].is_string()).cloned()
+            })
+        });
+        assert!(line["actor"].as_str().unwrap().starts_with("broker:"), "{line}");
+        assert!(line["detail"].as_str().unwrap().contains("release it again"), "{line}");
+    }
+    brokers[1].operator("/admin/v1/workloads/other/release", json!({"reason": "a test"})).expect(200);
+    assert!(brokers.iter().all(|broker| broker.ask(&Ask::of("other")).status == 200), "a release stands");
 }
 
 /// A configuration in which everything stands below the folder that the broker is started in.

@@ -131,7 +131,7 @@ impl Attestor {
 
 fn caller(found: Found<'_>, header: &Header, claims: &Claims<'_>) -> Caller {
     // By the catalogue's spelling: one audience, one corner of the store.
-    let spent = Spent::new(found.who.id(), claims.jti, claims.until);
+    let spent = Spent::new(found.who.id(), claims.jti, claims.until).usable_from(claims.from);
     Caller {
         who: found.who,
         identity: IdentityUsed::private_key_jwt(header.kid.as_deref()),

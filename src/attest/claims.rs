@@ -37,6 +37,8 @@ pub(super) struct Claims<'a> {
     /// `iss` and `sub`: the client's id, not yet proven.
     pub(super) client: &'a str,
     pub(super) jti: &'a str,
+    /// It was not made before this moment, whichever way its maker's clock is off, as far as clocks agree.
+    pub(super) from: UnixTime,
     /// No broker accepts this assertion after this moment, whichever way its clock is off.
     pub(super) until: UnixTime,
 }
@@ -49,12 +51,12 @@ impl<'a> Claims<'a> {
     pub(super) fn judge(claims: &'a Map<String, Value>, expect: &Expect<'_>) -> Result<Self, Wrong> {
         let client = client(claims)?;
         audience(claims, expect)?;
-        let until = times(claims, expect)?;
+        let (from, until) = times(claims, expect)?;
         let jti = text(claims, "jti")?;
         if jti.is_empty() || jti.chars().count() > MAX_JTI {
             return Err("the assertion's jti must have 1 to 256 characters".into());
         }
-        Ok(Self { client, jti, until })
+        Ok(Self { client, jti, from, until })
     }
 }
 
@@ -116,8 +118,8 @@ fn time(claims: &Map<String, Value>, name: &'static str) -> Result<Option<UnixTi
     }
 }
 
-/// Judges `exp`, `iat` and `nbf`; gives the moment after which the assertion is worth nothing anywhere.
-fn times(claims: &Map<String, Value>, expect: &Expect<'_>) -> Result<UnixTime, Wrong> {
+/// Judges `exp`, `iat` and `nbf`; gives the moments between which the assertion is worth anything anywhere.
+fn times(claims: &Map<String, Value>, expect: &Expect<'_>) -> Result<(UnixTime, UnixTime), Wrong> {
     let &Expect { now, skew, .. } = expect;
     let exp = time(claims, "exp")?.ok_or("the assertion has no exp")?;
     let (iat, nbf) = (time(claims, "iat")?, time(claims, "nbf")?);
@@ -138,7 +140,10 @@ fn times(claims: &Map<String, Value>, expect: &Expect<'_>) -> Result<UnixTime, W
         return Err("an assertion without iat must expire within 300 s".into());
     }
     // Twice the skew: once for this broker's leniency, once for another broker whose clock lags.
-    Ok(iat.map_or(exp, |iat| exp.min(iat.plus(HONOURED))).plus(skew * 2))
+    let until = iat.map_or(exp, |iat| exp.min(iat.plus(HONOURED))).plus(skew * 2);
+    // Without `iat`, `exp` tells: no broker has taken it earlier than that.
+    let from = iat.unwrap_or_else(|| exp.minus(HONOURED)).minus(skew);
+    Ok((from, until))
 }
 
 #[cfg(test)]
@@ -247,6 +252,18 @@ mod tests {
         let named = |aud: &str| Claims::judge(&claims(json!({"aud": aud})), &expect).is_ok();
         assert!(named(expect.endpoint) && named(ISSUER));
         assert!(!named("https://broker.example.com/oauth2/introspect"));
+    }
+
+    #[test]
+    fn no_broker_accepts_an_assertion_before_it_can_have_been_used() {
+        for row in [json!({}), json!({"iat": null}), json!({"iat": null, "exp": NOW + 300}), json!({"iat": NOW - 100})]
+        {
+            let claims = claims(row.clone());
+            let from = Claims::judge(&claims, &expect()).unwrap().from;
+            let first = (NOW - 1000..NOW + 1)
+                .find(|now| Claims::judge(&claims, &Expect { now: UnixTime::from_secs(*now), ..expect() }).is_ok());
+            assert_eq!(first, Some(from.secs()), "{row}");
+        }
     }
 
     #[test]

@@ -19,10 +19,10 @@ pub(super) struct Follower {
 pub(super) struct Caught {
     /// The head.
     pub head: Head,
-    /// The epoch is another than the one followed before.
-    pub is_new_epoch: bool,
     /// A rule on a signing key was among the new ones.
     pub ends_a_key: bool,
+    /// A rule on a workload was.
+    pub ends_a_workload: bool,
 }
 
 /// The live rules, by position.
@@ -51,19 +51,20 @@ impl Follower {
 
     /// Reads the log up to its head.
     pub(super) async fn catch_up(&self) -> Result<Caught, StoreError> {
-        let (mut is_new_epoch, mut ends_a_key) = (false, false);
+        let (mut ends_a_key, mut ends_a_workload) = (false, false);
         loop {
             let after = self.known();
             let page = self.store.log(after, Self::PAGE).await?;
             if self.view.epoch() != Some(page.head.epoch) {
-                is_new_epoch |= self.view.epoch().is_some();
                 self.start_over(page.head.epoch)?;
                 continue;
             }
-            ends_a_key |= page.entries.iter().any(|entry| entry.rule.kind == RuleKind::Key);
+            let has = |kind| page.entries.iter().any(|entry| entry.rule.kind == kind);
+            ends_a_key |= has(RuleKind::Key);
+            ends_a_workload |= has(RuleKind::Workload);
             self.take(page.head.epoch, &page.entries, page.upto);
             if page.upto >= page.head.position {
-                return Ok(Caught { head: page.head, is_new_epoch, ends_a_key });
+                return Ok(Caught { head: page.head, ends_a_key, ends_a_workload });
             }
         }
     }

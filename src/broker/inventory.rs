@@ -219,8 +219,7 @@ impl Broker {
     /// [`StoreError`].
     pub async fn workloads(&self) -> Result<Vec<WorkloadView>, StoreError> {
         let set = self.parts.policies.current();
-        let ids = set.workloads().map(|workload| workload.id.clone()).collect();
-        let mut quarantines = self.parts.store.quarantines(ids).await?;
+        let mut quarantines = self.parts.store.quarantines().await?.all;
         Ok(set
             .workloads()
             .map(|workload| {
@@ -237,7 +236,8 @@ impl Broker {
     pub async fn workload(&self, id: &str) -> Result<Option<WorkloadView>, StoreError> {
         let set = self.parts.policies.current();
         let Some(workload) = set.workload(id) else { return Ok(None) };
-        let quarantine = self.parts.store.quarantines(vec![workload.id.clone()]).await?.pop();
+        let quarantines = self.parts.store.quarantines().await?.all;
+        let quarantine = quarantines.into_iter().find(|each| each.workload == workload.id);
         let selector = crate::model::Selector::Workload(workload.id.clone());
         let live = self.selected(&selector, super::operate::COUNTED).await?;
         Ok(Some(WorkloadView { live_leases: Some(live), ..self.view_workload(workload, quarantine) }))

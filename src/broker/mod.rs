@@ -14,6 +14,7 @@ mod pace;
 mod refused;
 mod renew;
 mod revoke;
+mod shut;
 mod tend;
 mod timed;
 mod trail;
@@ -27,7 +28,7 @@ use ring::rand::SystemRandom;
 use crate::attest::Attestor;
 use crate::audit::{AuditLog, AuditRecord, Event, Outcome};
 use crate::keys::{JwksDocument, Keyring};
-use crate::model::{Clock, DecisionId, Reason, Refusal, UnixTime};
+use crate::model::{Clock, DecisionId, Epoch, Reason, Refusal, UnixTime};
 use crate::policy::{Limits, Policies};
 use crate::store::{Head, LeaseStore, RecordError, Spent};
 use crate::telemetry::Metrics;
@@ -45,6 +46,7 @@ pub use timed::Timed;
 use follow::Follower;
 use pace::Pace;
 use refused::No;
+use shut::Shut;
 
 /// What a broker is told once, at its start.
 #[derive(Debug, Clone)]
@@ -87,6 +89,9 @@ pub struct Broker {
     follower: Follower,
     checker: Checker,
     empty_ends: Pace,
+    shut: Shut,
+    /// Held while the broker goes over into another epoch.
+    turning: tokio::sync::Mutex<()>,
     snapshots: feed::Snapshots,
     rng: SystemRandom,
     started: UnixTime,
@@ -131,16 +136,20 @@ impl Broker {
             follower,
             checker,
             empty_ends: Pace::new(1000, 50),
+            shut: Shut::default(),
+            turning: tokio::sync::Mutex::default(),
             snapshots: feed::Snapshots::default(),
             rng: SystemRandom::new(),
             started,
             told: (AtomicU64::new(0), AtomicU64::new(0)),
         };
         let head = broker.catch_up().await?;
+        broker.shut.arrived(head.epoch);
         if broker.parts.keys.signer().is_ok_and(|signer| signer.epoch != head.epoch) {
             broker.parts.keys.new_epoch(head.epoch).await?;
         }
         broker.refresh_keys().await?;
+        broker.hear_quarantines().await?;
         broker.parts.audit.post(AuditRecord::new(Event::Start, Outcome::Done));
         Ok(broker)
     }
@@ -186,14 +195,34 @@ impl Broker {
     /// Reads the log up to its head; on another epoch starts over, with new keys; a key that was ended leaves at once.
     async fn catch_up(&self) -> Result<Head, BrokerError> {
         let caught = self.follower.catch_up().await?;
-        if caught.is_new_epoch {
-            self.parts.keys.new_epoch(caught.head.epoch).await?;
-            self.refresh_keys().await?;
-            self.parts.audit.post(AuditRecord::new(Event::EpochStart, Outcome::Done).epoch(caught.head.epoch));
-        } else if caught.ends_a_key {
+        if self.shut.is_new(caught.head.epoch) {
+            self.turn_to(caught.head.epoch).await?;
+        }
+        if caught.ends_a_key {
             self.tend_keys().await?;
         }
+        if caught.ends_a_workload
+            && let Err(error) = self.hear_quarantines().await
+        {
+            tracing::debug!(%error, "the quarantines are read again later");
+        }
         Ok(caught.head)
+    }
+
+    /// Goes over into another epoch. Quarantines come first: before this broker has a key there, it mints nothing. What
+    /// fails is tried again with the next reading of the log.
+    async fn turn_to(&self, epoch: Epoch) -> Result<(), BrokerError> {
+        let _turning = self.turning.lock().await;
+        // Another call was first; or this one read the log before the view went over, and is behind.
+        if !self.shut.is_new(epoch) || self.follower.view().epoch() != Some(epoch) {
+            return Ok(());
+        }
+        self.impose_again(epoch).await?;
+        self.parts.keys.new_epoch(epoch).await?;
+        self.refresh_keys().await?;
+        self.parts.audit.post(AuditRecord::new(Event::EpochStart, Outcome::Done).epoch(epoch));
+        self.shut.arrived(epoch);
+        Ok(())
     }
 
     /// Brings the view up to a head that was read, where it is not there yet.

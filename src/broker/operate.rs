@@ -131,8 +131,12 @@ impl Broker {
         let selected = self.selected(&Selector::Workload(workload.clone()), COUNTED).await?;
         let quarantine =
             Quarantine { workload: workload.clone(), reason: reason.to_owned(), actor: actor.to_owned(), since: now };
-        let ended =
-            self.parts.store.end(End { target: EndTarget::Quarantine(quarantine), at: now, spent: None }).await?;
+        let ended = self
+            .parts
+            .store
+            .end(End { target: EndTarget::Quarantine(quarantine.clone()), at: now, spent: None })
+            .await?;
+        self.shut.imposed(quarantine);
         self.follower.hear(&ended.rules);
         self.parts.metrics.end(RuleKind::Workload);
         let record = operator_record(Event::Quarantine, &decision, reason, actor, &ended);
@@ -156,6 +160,7 @@ impl Broker {
         }
         let decision = self.operator_decision()?;
         let was = self.parts.store.release(workload.clone()).await?;
+        self.shut.released(&workload);
         if !was {
             self.known_workload(workload.as_str())?;
         }

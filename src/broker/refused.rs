@@ -1,12 +1,14 @@
 //! A refusal on its way out, and how failures of other rooms become one.
 
+use std::time::Duration;
+
 use crate::attest::Unproven;
-use crate::model::{DecisionId, Reason, Refusal};
+use crate::model::{DecisionId, Reason, Refusal, UnixTime};
 use crate::policy::Denial;
 use crate::store::{RecordError, StoreError};
 
-use super::BrokerError;
 use super::trail::Trail;
+use super::{Broker, BrokerError};
 
 /// A refusal that was written down.
 #[derive(Debug, Clone)]
@@ -51,6 +53,7 @@ impl No {
                 (Reason::StoreUnavailable, "the lease store's answer cannot be trusted: try again later".into())
             }
             RecordError::Replayed => (Reason::InvalidClient, "this assertion was used before: make a fresh one".into()),
+            RecordError::Forgotten { from, since } => return Self::forgotten(*from, *since),
             RecordError::TaskEnded { task, until } => {
                 (Reason::TaskEnded, format!("the task {task} has ended and takes no lease before {}", until.rfc3339()))
             }
@@ -68,6 +71,20 @@ impl No {
             no.trail.detail = Some(error.to_string());
         }
         no
+    }
+}
+
+impl No {
+    /// An assertion that may have been used when the store still knew. One made since is taken again as soon as clocks
+    /// that differ cannot have made it before.
+    fn forgotten(from: UnixTime, since: UnixTime) -> Self {
+        let lost = format!("the broker's store lost its memory of used assertions at {}", since.rfc3339());
+        if from.plus(Broker::SKEW) < since {
+            let why = format!("{lost}, and this one was issued before: make a fresh one, with iat");
+            return Self::new(Reason::InvalidClient, why);
+        }
+        let again = since.plus(Broker::SKEW).plus(Duration::from_secs(1)).rfc3339();
+        Self::new(Reason::StoreUnavailable, format!("{lost}: it takes those issued from {again} on"))
     }
 }
 
@@ -106,5 +123,26 @@ impl From<Denial> for No {
             ..Trail::default()
         };
         Self { refusal: denial.refusal, trail: Box::new(trail) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_assertion_of_before_the_loss_is_refused_and_one_of_just_after_is_asked_for_again() {
+        let since = UnixTime::from_secs(1_800_000_000);
+        let issued = |at: u64| No::forgotten(UnixTime::from_secs(at).minus(Broker::SKEW), since).refusal;
+        for at in [since.secs() - 300, since.secs() - 1] {
+            let refusal = issued(at);
+            assert_eq!(refusal.reason, Reason::InvalidClient, "{at}");
+            assert!(refusal.description.contains("make a fresh one"), "{refusal}");
+        }
+        for at in [since.secs(), since.secs() + 30] {
+            let refusal = issued(at);
+            assert_eq!(refusal.reason, Reason::StoreUnavailable, "{at}");
+            assert!(refusal.description.contains("from 2027-01-15T08:00:31Z on"), "{refusal}");
+        }
     }
 }

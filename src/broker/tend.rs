@@ -48,6 +48,9 @@ impl Broker {
             if let Err(error) = self.tend_keys().await {
                 tracing::warn!(%error, "the signing keys cannot be tended");
             }
+            if let Err(error) = self.hear_quarantines().await {
+                tracing::debug!(%error, "the quarantines cannot be read");
+            }
             self.follower.expire();
             self.measure().await;
         }

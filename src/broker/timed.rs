@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::model::{Epoch, KeyId, LeaseId, LeaseRecord, Position, Selector, UnixTime, WorkloadId};
 use crate::store::{
-    End, Ended, Head, LeaseDraft, LeaseFilter, LeasePage, LeaseStore, LogPage, Pending, PublishedKey, Quarantine,
+    End, Ended, Head, LeaseDraft, LeaseFilter, LeasePage, LeaseStore, LogPage, Pending, PublishedKey, Quarantines,
     RecordError, Recorded, Safety, Spent, StoreError, StoreStats,
 };
 use crate::telemetry::{Metrics, StoreOp};
@@ -53,8 +53,8 @@ impl LeaseStore for Timed {
     fn release(&self, workload: WorkloadId) -> Pending<'_, Result<bool, StoreError>> {
         self.time(StoreOp::Release, self.store.release(workload))
     }
-    fn quarantines(&self, workloads: Vec<WorkloadId>) -> Pending<'_, Result<Vec<Quarantine>, StoreError>> {
-        self.time(StoreOp::Quarantines, self.store.quarantines(workloads))
+    fn quarantines(&self) -> Pending<'_, Result<Quarantines, StoreError>> {
+        self.time(StoreOp::Quarantines, self.store.quarantines())
     }
     fn lease(&self, id: LeaseId) -> Pending<'_, Result<Option<LeaseRecord>, StoreError>> {
         self.time(StoreOp::Lease, self.store.lease(id))

@@ -79,12 +79,15 @@ pub struct Spent {
     pub subject: String,
     /// The first 16 bytes of SHA-256 over issuer, NUL, `jti`.
     pub digest: [u8; 16],
+    /// It cannot have been used before this moment, whichever way its maker's clock is off.
+    pub from: UnixTime,
     /// No assertion of this name can be accepted after this moment.
     pub until: UnixTime,
 }
 
 impl Spent {
-    /// The memory of one assertion. `until` is its latest acceptable moment, skew included.
+    /// The memory of one assertion. `until` is its latest acceptable moment, skew included. As long as nothing else is
+    /// said with [`Spent::usable_from`], it may have been used at any time before.
     pub fn new(issuer: &str, jti: &str, until: UnixTime) -> Self {
         let mut text = Vec::with_capacity(issuer.len() + jti.len() + 1);
         text.extend_from_slice(issuer.as_bytes());
@@ -93,7 +96,14 @@ impl Spent {
         let hash = digest(&SHA256, &text);
         let mut short = [0; 16];
         short.copy_from_slice(&hash.as_ref()[..16]);
-        Self { subject: issuer.to_owned(), digest: short, until }
+        Self { subject: issuer.to_owned(), digest: short, from: UnixTime::default(), until }
+    }
+
+    /// Says since when it can have been used: a store whose memory began later cannot tell whether it was.
+    #[must_use]
+    pub const fn usable_from(mut self, from: UnixTime) -> Self {
+        self.from = from;
+        self
     }
 
     /// The shard of the store that keeps it: the first four bytes of SHA-256 of the subject, as in a lease's id.

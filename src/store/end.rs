@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AudienceUri, KeyId, LeaseId, Rule, TaskId, UnixTime, WorkloadId};
+use crate::model::{AudienceUri, Epoch, KeyId, LeaseId, Rule, TaskId, UnixTime, WorkloadId};
 
 use super::Spent;
 
@@ -36,6 +36,9 @@ pub enum EndTarget {
     Workload(WorkloadId),
     /// The same, and it gets no lease until it is released.
     Quarantine(Quarantine),
+    /// A quarantine known from before this epoch, which the store may have lost: the same, once more. Nothing where the
+    /// workload is in quarantine, or was released in this epoch; refused where the epoch is another.
+    Restore(Quarantine, Epoch),
     /// All leases for a resource server.
     Audience(AudienceUri),
     /// All tokens under a key, whatever their position; it is published no more and never signs again.
@@ -57,6 +60,15 @@ pub struct Quarantine {
     pub since: UnixTime,
 }
 
+/// The quarantines of one epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantines {
+    /// The epoch in which they were read.
+    pub epoch: Epoch,
+    /// All of them, in no promised order.
+    pub all: Vec<Quarantine>,
+}
+
 /// What an end did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ended {
@@ -64,4 +76,6 @@ pub struct Ended {
     pub rules: Vec<Rule>,
     /// The leases ended, where the target was a lease: itself and its successors.
     pub leases: Vec<LeaseId>,
+    /// Whether a quarantine was imposed.
+    pub imposed: bool,
 }

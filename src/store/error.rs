@@ -1,6 +1,6 @@
 //! How a store fails, and how it refuses.
 
-use crate::model::{Epoch, KeyId, WorkloadId};
+use crate::model::{Epoch, KeyId, UnixTime, WorkloadId};
 
 /// The store could not do it. No token may follow.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -24,13 +24,22 @@ pub enum RecordError {
     /// The assertion was used before.
     #[error("this assertion was used before")]
     Replayed,
+    /// Whether the assertion was used before is not known: it can have been used before the store's memory began, and
+    /// that followed one that was lost.
+    #[error("the memory of used assertions was lost at {since}, and this one can have been used before")]
+    Forgotten {
+        /// Since when the assertion can have been used.
+        from: UnixTime,
+        /// When the memory began.
+        since: UnixTime,
+    },
     /// The task, or an ancestor of it, has ended.
     #[error("the task {task} has ended and takes no lease until {until}")]
     TaskEnded {
         /// The name in the lineage that ended.
         task: String,
         /// When it may be used again.
-        until: crate::model::UnixTime,
+        until: UnixTime,
     },
     /// The workload, or one it acts for, is in quarantine.
     #[error("the workload {0} is in quarantine")]

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use crate::model::{Epoch, KeyId, LeaseId, LeaseRecord, Position, Selector, UnixTime, WorkloadId};
 
 pub use draft::{LeaseDraft, Spent};
-pub use end::{End, EndTarget, Ended, Quarantine};
+pub use end::{End, EndTarget, Ended, Quarantine, Quarantines};
 pub use error::{RecordError, StoreError};
 pub use page::{LeaseFilter, LeasePage, LogEntry, LogPage, PublishedKey, Safety, StoreStats};
 pub use recorded::Recorded;
@@ -60,11 +60,11 @@ pub trait LeaseStore: Send + Sync + 'static {
     /// How many live leases an end with this selector would select now, without ending any.
     fn count(&self, selector: Selector, now: UnixTime) -> Pending<'_, Result<u64, StoreError>>;
 
-    /// Lifts a quarantine. False where there was none.
+    /// Lifts a quarantine, and keeps one of before this epoch from being restored in it. False where there was none.
     fn release(&self, workload: WorkloadId) -> Pending<'_, Result<bool, StoreError>>;
 
-    /// The quarantines among `workloads`.
-    fn quarantines(&self, workloads: Vec<WorkloadId>) -> Pending<'_, Result<Vec<Quarantine>, StoreError>>;
+    /// All quarantines. They are few.
+    fn quarantines(&self) -> Pending<'_, Result<Quarantines, StoreError>>;
 
     /// One lease, while its record stands (until its `exp` plus a grace of a minute at least).
     fn lease(&self, id: LeaseId) -> Pending<'_, Result<Option<LeaseRecord>, StoreError>>;

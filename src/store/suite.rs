@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use super::{End, EndTarget, Ended, LeaseDraft, LeaseStore, PublishedKey, Quarantine, RecordError, Spent};
+use super::{End, EndTarget, Ended, LeaseDraft, LeaseStore, PublishedKey, Quarantine, Quarantines, RecordError, Spent};
 use crate::model::{AudienceUri, Clock, Epoch, KeyId, Lease, LeaseId, TaskId, UnixTime, WorkloadId};
 use crate::policy::grant_for_tests;
 
@@ -45,6 +45,7 @@ macro_rules! store_suite {
             mints::an_ended_task_takes_leases_again_after_its_time,
             mints::an_assertion_counts_once,
             mints::an_assertion_spent_elsewhere_mints_nothing,
+            mints::a_store_that_lost_no_memory_asks_not_how_old_an_assertion_is,
             mints::of_sixteen_at_once_with_one_assertion_exactly_one_wins,
             mints::a_duplicate_id_is_refused_and_uses_nothing_up,
             mints::a_renewal_names_its_successor_once,
@@ -60,6 +61,8 @@ macro_rules! store_suite {
             ends::an_unknown_lease_ends_nothing,
             ends::workload_audience_and_all_append_one_rule_each,
             ends::a_quarantine_appends_a_rule_and_is_told,
+            ends::a_quarantine_is_restored_where_it_is_missing_and_once,
+            ends::what_was_released_in_this_epoch_is_not_restored,
             ends::a_revoked_key_is_gone_for_good,
             ends::no_rule_ends_before_the_last_lease_it_selects,
             log::pages_come_in_order_without_a_gap,

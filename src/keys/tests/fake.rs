@@ -16,7 +16,7 @@ use crate::model::{
     WorkloadId,
 };
 use crate::store::{
-    End, Ended, Head, LeaseDraft, LeaseFilter, LeasePage, LeaseStore, LogPage, Pending, PublishedKey, Quarantine,
+    End, Ended, Head, LeaseDraft, LeaseFilter, LeasePage, LeaseStore, LogPage, Pending, PublishedKey, Quarantines,
     RecordError, Recorded, Safety, Spent, StoreError, StoreStats,
 };
 
@@ -180,7 +180,7 @@ impl LeaseStore for FakeStore {
     fn release(&self, _: WorkloadId) -> Pending<'_, Result<bool, StoreError>> {
         unreachable!("the keyring asks for nothing but keys")
     }
-    fn quarantines(&self, _: Vec<WorkloadId>) -> Pending<'_, Result<Vec<Quarantine>, StoreError>> {
+    fn quarantines(&self) -> Pending<'_, Result<Quarantines, StoreError>> {
         unreachable!("the keyring asks for nothing but keys")
     }
     fn lease(&self, _: LeaseId) -> Pending<'_, Result<Option<LeaseRecord>, StoreError>> {

@@ -5,7 +5,9 @@ use redb::ReadableTable as _;
 use super::index::Mark;
 use super::step::{GRACE, Step, json, task_digest};
 use super::table::due;
-use crate::model::{KeyId, LeaseId, Position, Rule, RuleDigest, RuleKind, Selector, TaskId, UnixTime, WorkloadId};
+use crate::model::{
+    Epoch, KeyId, LeaseId, Position, Rule, RuleDigest, RuleKind, Selector, TaskId, UnixTime, WorkloadId,
+};
 use crate::store::{End, EndTarget, Ended, Quarantine, RecordError, StoreError};
 
 impl Step<'_> {
@@ -15,16 +17,24 @@ impl Step<'_> {
         if let Some(spent) = &end.spent {
             self.use_up(spent)?;
         }
+        let mut imposed = false;
         let rules = match &end.target {
             EndTarget::Task { workload, task, closed_until } => self.end_task(workload, task, *closed_until)?,
             EndTarget::Lease(id) => return Ok(self.end_lease(*id, end.at)?),
             EndTarget::Workload(workload) => self.end_group(&Selector::Workload(workload.clone()))?,
-            EndTarget::Quarantine(quarantine) => self.quarantine(quarantine)?,
+            EndTarget::Quarantine(quarantine) => {
+                imposed = true;
+                self.quarantine(quarantine)?
+            }
+            EndTarget::Restore(quarantine, epoch) => {
+                imposed = self.is_to_be_restored(quarantine, *epoch)?;
+                if imposed { self.quarantine(quarantine)? } else { None }
+            }
             EndTarget::Audience(uri) => self.end_group(&Selector::Audience(uri.clone()))?,
             EndTarget::Key(kid) => self.end_key(kid)?,
             EndTarget::All => self.end_group(&Selector::All)?,
         };
-        Ok(Ended { rules: rules.into_iter().collect(), leases: Vec::new() })
+        Ok(Ended { rules: rules.into_iter().collect(), imposed, ..Ended::default() })
     }
 
     fn end_task(
@@ -99,9 +109,20 @@ impl Step<'_> {
         }
     }
 
+    /// Whether a quarantine of before this epoch is missing in it: no release in it has lifted that.
+    fn is_to_be_restored(&self, quarantine: &Quarantine, epoch: Epoch) -> Result<bool, RecordError> {
+        if epoch != self.index.head.epoch {
+            return Err(RecordError::Epoch(self.index.head.epoch));
+        }
+        let workload = &quarantine.workload;
+        Ok(!self.index.quarantines.contains_key(workload) && !self.index.released.contains(workload))
+    }
+
     fn quarantine(&mut self, quarantine: &Quarantine) -> Result<Option<Rule>, StoreError> {
         self.tables.quarantines.insert(quarantine.workload.as_str(), json(quarantine)?.as_slice())?;
         self.index.quarantines.insert(quarantine.workload.clone(), quarantine.clone());
+        self.tables.released.remove(quarantine.workload.as_str())?;
+        self.index.released.remove(&quarantine.workload);
         self.changed_shelves();
         self.end_group(&Selector::Workload(quarantine.workload.clone()))
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _};
 
 use super::packed::{PackedLease, corrupt, unpack_lease, unpack_rule};
-use super::table::{KEYS, LEASES, LOG, MARKS, META, QUARANTINES, REVOKED, SPENT, undue};
+use super::table::{KEYS, LEASES, LOG, MARKS, META, QUARANTINES, RELEASED, REVOKED, SPENT, undue};
 use super::view::{Row, View};
 use crate::model::{
     AudienceUri, Epoch, KeyId, Lease, LeaseId, Position, Rule, RuleDigest, RuleKind, Selector, UnixTime, WorkloadId,
@@ -57,6 +57,8 @@ pub(super) struct Index {
     pub head: Head,
     /// The tag chained over all entries of the log so far.
     pub tag: u64,
+    /// Since when used assertions are remembered, where a memory was lost before.
+    pub memory: Option<UnixTime>,
     /// Assertions that were used up and could be shown again.
     pub replays: HashSet<Digest>,
     /// Each name of the lineage of each lease, by the digest of its task rule.
@@ -73,6 +75,8 @@ pub(super) struct Index {
     pub keys: BTreeMap<KeyId, PublishedKey>,
     pub revoked: HashSet<KeyId>,
     pub quarantines: HashMap<WorkloadId, Quarantine>,
+    /// Workloads that were released: no quarantine of before this epoch is restored on them.
+    pub released: HashSet<WorkloadId>,
     /// What the bits of an [`AudienceSet`] stand for.
     pub names: Vec<AudienceUri>,
 }
@@ -88,6 +92,7 @@ impl Index {
         };
         let head = Head { epoch: Epoch::from_bits(number("epoch")?), position: Position::new(number("position")?) };
         let mut index = Self::empty(head, number("tag")?);
+        index.memory = meta.get("memory")?.map(|guard| UnixTime::from_secs(guard.value()));
         index.load_leases(&txn)?;
         index.load_marks(&txn)?;
         let log = index.load_log(&txn)?;
@@ -133,6 +138,11 @@ impl Index {
             let quarantine: Quarantine = json(row?.1.value())?;
             self.quarantines.insert(quarantine.workload.clone(), quarantine);
         }
+        for row in txn.open_table(RELEASED)?.iter()? {
+            let workload =
+                WorkloadId::parse(row?.0.value()).map_err(|_| corrupt("a released workload without a name"))?;
+            self.released.insert(workload);
+        }
         Ok(())
     }
 
@@ -160,6 +170,7 @@ impl Index {
         Self {
             head,
             tag,
+            memory: None,
             replays: HashSet::new(),
             tasks: HashMap::new(),
             groups: HashMap::new(),
@@ -170,6 +181,7 @@ impl Index {
             keys: BTreeMap::new(),
             revoked: HashSet::new(),
             quarantines: HashMap::new(),
+            released: HashSet::new(),
             names: Vec::new(),
         }
     }

@@ -28,7 +28,7 @@ use redb::Database;
 use tokio::sync::{oneshot, watch};
 
 use super::{
-    End, Ended, Head, LeaseDraft, LeaseFilter, LeasePage, LeaseStore, LogPage, Pending, PublishedKey, Quarantine,
+    End, Ended, Head, LeaseDraft, LeaseFilter, LeasePage, LeaseStore, LogPage, Pending, PublishedKey, Quarantines,
     RecordError, Recorded, Safety, Spent, StoreError, StoreStats,
 };
 use crate::model::{Clock, Epoch, KeyId, LeaseId, LeaseRecord, Position, Selector, UnixTime, WorkloadId};
@@ -77,7 +77,7 @@ impl EmbeddedStore {
     }
 
     fn open_with(path: &Path, options: Options, opener: Opener) -> Result<Self, StoreError> {
-        let database = Arc::new(table::open(path, opener)?);
+        let database = Arc::new(table::open(path, opener, None)?);
         let (index, view) = Index::load(&database)?;
         let shared = Arc::new(Shared::new(view, Arc::clone(&database)));
         let (queue, requests) = sync_channel(options.queue.max(1));
@@ -197,10 +197,8 @@ impl LeaseStore for EmbeddedStore {
         self.write_plainly(move |step| step.release(&workload))
     }
 
-    fn quarantines(&self, workloads: Vec<WorkloadId>) -> Pending<'_, Result<Vec<Quarantine>, StoreError>> {
-        Box::pin(async move {
-            self.shared.see(|view, _| workloads.iter().filter_map(|id| view.quarantine(id).cloned()).collect())
-        })
+    fn quarantines(&self) -> Pending<'_, Result<Quarantines, StoreError>> {
+        Box::pin(async { self.shared.see(|view, _| view.quarantines()) })
     }
 
     fn lease(&self, id: LeaseId) -> Pending<'_, Result<Option<LeaseRecord>, StoreError>> {

@@ -227,6 +227,7 @@ mod tests {
             let spent = spent.map(|(digest, until)| Spent {
                 subject: "w".into(),
                 digest,
+                from: UnixTime::default(),
                 until: UnixTime::from_secs(until),
             });
             let bytes = pack_lease(&lease, spent.as_ref());

@@ -47,10 +47,14 @@ impl Step<'_> {
         Ok(rule)
     }
 
-    /// Refuses an assertion that was used before.
+    /// Refuses an assertion that was used before, or of which that is not known.
     pub(super) fn unused(&self, spent: Option<&Spent>) -> Result<(), RecordError> {
-        match spent {
-            Some(spent) if self.index.replays.contains(&spent.digest) => Err(RecordError::Replayed),
+        let Some(spent) = spent else { return Ok(()) };
+        if self.index.replays.contains(&spent.digest) {
+            return Err(RecordError::Replayed);
+        }
+        match self.index.memory {
+            Some(since) if spent.from <= since => Err(RecordError::Forgotten { from: spent.from, since }),
             _ => Ok(()),
         }
     }
@@ -63,14 +67,16 @@ impl Step<'_> {
         Ok(())
     }
 
-    /// Lifts a quarantine.
+    /// Lifts a quarantine; also one that is not restored yet.
     pub(super) fn release(&mut self, workload: &WorkloadId) -> Result<bool, RecordError> {
-        if self.index.quarantines.remove(workload).is_none() {
-            return Ok(false);
+        let was = self.index.quarantines.remove(workload).is_some();
+        if was || !self.index.released.contains(workload) {
+            self.tables.quarantines.remove(workload.as_str())?;
+            self.tables.released.insert(workload.as_str(), ())?;
+            self.index.released.insert(workload.clone());
+            self.changed_shelves();
         }
-        self.tables.quarantines.remove(workload.as_str())?;
-        self.changed_shelves();
-        Ok(true)
+        Ok(was)
     }
 
     /// Publishes a key. A publication is never cut short: another broker may have signed in trust of it.

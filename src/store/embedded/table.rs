@@ -10,6 +10,7 @@ use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, ReadableTable as _, Table, TableDefinition, WriteTransaction};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
+use crate::model::UnixTime;
 use crate::store::{RecordError, StoreError};
 
 /// Moments and digests in one key, so that the first of a table is the first to go.
@@ -33,7 +34,9 @@ pub(super) const KEYS: TableDefinition<&str, &[u8]> = TableDefinition::new("keys
 pub(super) const REVOKED: TableDefinition<&str, u64> = TableDefinition::new("revoked_keys");
 /// Workload → its quarantine, as JSON.
 pub(super) const QUARANTINES: TableDefinition<&str, &[u8]> = TableDefinition::new("quarantines");
-/// `format`, `epoch`, `position`, `tag`.
+/// Workloads that were released in this epoch.
+pub(super) const RELEASED: TableDefinition<&str, ()> = TableDefinition::new("released");
+/// `format`, `epoch`, `position`, `tag`; `memory` in a file that was made in place of a lost one.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 
 /// The arrangement of tables written today.
@@ -52,6 +55,7 @@ pub(super) struct Tables<'txn> {
     pub keys: Table<'txn, &'static str, &'static [u8]>,
     pub revoked: Table<'txn, &'static str, u64>,
     pub quarantines: Table<'txn, &'static str, &'static [u8]>,
+    pub released: Table<'txn, &'static str, ()>,
     pub meta: Table<'txn, &'static str, u64>,
 }
 
@@ -67,6 +71,7 @@ impl<'txn> Tables<'txn> {
             keys: txn.open_table(KEYS)?,
             revoked: txn.open_table(REVOKED)?,
             quarantines: txn.open_table(QUARANTINES)?,
+            released: txn.open_table(RELEASED)?,
             meta: txn.open_table(META)?,
         })
     }
@@ -104,7 +109,8 @@ pub(super) fn builder() -> redb::Builder {
 }
 
 /// Opens the file, or makes it (mode 0600) with a fresh epoch. What stands in it afterwards is durable, its name too.
-pub(super) fn open(path: &Path, opener: Opener) -> Result<Database, StoreError> {
+/// `lost` is now where a file was open here before: one that must be made follows one that was lost.
+pub(super) fn open(path: &Path, opener: Opener, lost: Option<UnixTime>) -> Result<Database, StoreError> {
     let cannot = |why: String| StoreError::Unavailable(format!("cannot open {}: {why}", path.display()));
     let file = OpenOptions::new()
         .read(true)
@@ -126,7 +132,7 @@ pub(super) fn open(path: &Path, opener: Opener) -> Result<Database, StoreError> 
         }
         other => cannot(other.to_string()),
     })?;
-    prepare(&database)?;
+    prepare(&database, lost)?;
     // A new file's name is in its folder, which is synced on its own.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(|why| cannot(why.to_string()))?;
@@ -134,7 +140,7 @@ pub(super) fn open(path: &Path, opener: Opener) -> Result<Database, StoreError> 
 }
 
 /// Makes the tables, and the epoch where there is none.
-fn prepare(database: &Database) -> Result<(), StoreError> {
+fn prepare(database: &Database, lost: Option<UnixTime>) -> Result<(), StoreError> {
     let txn = database.begin_write()?;
     {
         let mut tables = Tables::open(&txn)?;
@@ -154,6 +160,9 @@ fn prepare(database: &Database) -> Result<(), StoreError> {
                 let numbers = [("format", FORMAT), ("epoch", u64::from_be_bytes(random)), ("position", 0), ("tag", 0)];
                 for (name, number) in numbers {
                     tables.meta.insert(name, number)?;
+                }
+                if let Some(now) = lost {
+                    tables.meta.insert("memory", now.secs())?;
                 }
             }
         }

@@ -2,15 +2,15 @@
 //!
 //! Owns the only lock between the writer and its readers; it is held for memory alone, never across a sync or an await.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::Database;
 use tokio::sync::watch;
 
 use super::index::{AudienceSet, Index, named};
-use crate::model::{AudienceUri, Position, Rule, RuleDigest, RuleKind, UnixTime, WorkloadId};
-use crate::store::{Head, LogEntry, LogPage, PublishedKey, Quarantine, StoreError};
+use crate::model::{AudienceUri, Position, Rule, RuleDigest, RuleKind, UnixTime};
+use crate::store::{Head, LogEntry, LogPage, PublishedKey, Quarantine, Quarantines, StoreError};
 
 /// A rule of the log, packed: there may be millions.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +41,7 @@ pub(super) struct View {
     log: BTreeMap<u64, Row>,
     names: Vec<AudienceUri>,
     keys: Vec<PublishedKey>,
-    quarantines: HashMap<WorkloadId, Quarantine>,
+    quarantines: Vec<Quarantine>,
     /// How many leases expire at each second.
     expiring: BTreeMap<UnixTime, u64>,
 }
@@ -54,7 +54,7 @@ impl View {
             log,
             names: index.names.clone(),
             keys: index.keys.values().cloned().collect(),
-            quarantines: index.quarantines.clone(),
+            quarantines: index.quarantines.values().cloned().collect(),
             expiring: index.expiring.iter().map(|(at, leases)| (*at, leases.len() as u64)).collect(),
         }
     }
@@ -67,8 +67,8 @@ impl View {
         &self.keys
     }
 
-    pub(super) fn quarantine(&self, workload: &WorkloadId) -> Option<&Quarantine> {
-        self.quarantines.get(workload)
+    pub(super) fn quarantines(&self) -> Quarantines {
+        Quarantines { epoch: self.head.epoch, all: self.quarantines.clone() }
     }
 
     pub(super) fn rules(&self) -> u64 {
@@ -155,7 +155,7 @@ impl Shared {
             }
             if effects.shelves {
                 view.keys = index.keys.values().cloned().collect();
-                view.quarantines.clone_from(&index.quarantines);
+                view.quarantines = index.quarantines.values().cloned().collect();
             }
         }
         if !effects.appended.is_empty() {

@@ -150,7 +150,7 @@ impl Writer {
         if Instant::now() < closed.next {
             return Err(closed);
         }
-        let again = open(&self.path, self.opener).and_then(|database| {
+        let again = open(&self.path, self.opener, Some(self.clock.now())).and_then(|database| {
             let (index, view) = Index::load(&database)?;
             Ok((Arc::new(database), index, view))
         });

@@ -3,19 +3,19 @@
 //! Runs on a line of its own, where `WAIT` follows if replicas are asked for.
 
 use super::layout;
-use super::mint::replay_of;
+use super::mint::{replay_of, unspendable};
 use super::packed;
 use super::script::{Answer, Call, END, Seen, bytes, odd};
 use super::shared::Shared;
 use crate::model::{LeaseId, Selector};
 use crate::store::{End, EndTarget, Ended, RecordError, StoreError};
 
-/// What the script is told of a target: its word, the key it keeps, the digest of its rule, two arguments.
+/// What the script is told of a target: its word, the key it keeps, the digest of its rule, further arguments.
 struct Told {
     word: &'static str,
     key: Vec<u8>,
     selector: Selector,
-    arguments: [Vec<u8>; 2],
+    arguments: Vec<Vec<u8>>,
 }
 
 /// Ends what the target says.
@@ -26,20 +26,20 @@ pub(super) async fn end(shared: &Shared, end: End) -> Result<Ended, RecordError>
     let told = told(&end.target)?;
     let (replay, seconds) = replay_of(end.spent.as_ref(), end.at);
     let build = |seen: &Seen| {
-        let mut call = Call::new(&END, 1 + usize::from(end.spent.is_some())).with(&told.key);
+        let mut call = Call::new(&END, 2 + usize::from(end.spent.is_some())).with(&told.key).with(layout::QUARANTINES);
         if let Some(spent) = &end.spent {
             call = call.with(layout::replay(spent.shard(), layout::minute(spent.until)));
         }
-        let [first, second] = &told.arguments;
-        call.seen(seen)
+        call = call
+            .seen(seen)
             .with(told.word)
             .with(end.at.secs())
             .with(&told.selector.digest().to_bytes())
             .with(usize::from(end.spent.is_some()))
             .with(&replay)
             .with(seconds)
-            .with(first)
-            .with(second)
+            .with(end.spent.as_ref().map_or(0, |spent| spent.from.secs()));
+        told.arguments.iter().fold(call, Call::with)
     };
     let answer = shared.call(&shared.ends, build).await?;
     match answer.word.as_str() {
@@ -49,49 +49,55 @@ pub(super) async fn end(shared: &Shared, end: End) -> Result<Ended, RecordError>
             }
             Ok(read(answer)?)
         }
-        "REPLAYED" => Err(RecordError::Replayed),
-        _ => Err(odd(&END).into()),
+        "EPOCH" => Err(RecordError::Epoch(answer.seen.epoch)),
+        _ => Err(unspendable(answer, end.spent.as_ref(), &END)),
     }
 }
 
 fn told(target: &EndTarget) -> Result<Told, StoreError> {
-    let none = || [Vec::new(), Vec::new()];
     let head = || layout::HEAD.into();
+    let json = |quarantine| serde_json::to_vec(quarantine).map_err(|error| StoreError::Corrupt(error.to_string()));
     Ok(match target {
         EndTarget::Task { workload, task, closed_until } => Told {
             word: "task",
             key: layout::mark(workload, task.as_str()),
             selector: Selector::Task(workload.clone(), task.clone()),
-            arguments: [closed_until.to_string().into(), Vec::new()],
+            arguments: vec![closed_until.to_string().into()],
         },
         EndTarget::Lease(id) => Told {
             word: "lease",
             key: layout::lease(*id),
             selector: Selector::Lease(*id),
-            arguments: [layout::lease_prefix(id.shard()), id.to_bytes().into()],
+            arguments: vec![layout::lease_prefix(id.shard()), id.to_bytes().into()],
         },
-        EndTarget::Workload(workload) => {
-            Told { word: "workload", key: head(), selector: Selector::Workload(workload.clone()), arguments: none() }
-        }
+        EndTarget::Workload(workload) => Told {
+            word: "workload",
+            key: head(),
+            selector: Selector::Workload(workload.clone()),
+            arguments: Vec::new(),
+        },
         EndTarget::Quarantine(quarantine) => Told {
             word: "quarantine",
             key: layout::quarantine(&quarantine.workload).into(),
             selector: Selector::Workload(quarantine.workload.clone()),
-            arguments: [
-                serde_json::to_vec(quarantine).map_err(|error| StoreError::Corrupt(error.to_string()))?,
-                Vec::new(),
-            ],
+            arguments: vec![json(quarantine)?, quarantine.workload.as_str().into()],
+        },
+        EndTarget::Restore(quarantine, epoch) => Told {
+            word: "restore",
+            key: layout::quarantine(&quarantine.workload).into(),
+            selector: Selector::Workload(quarantine.workload.clone()),
+            arguments: vec![json(quarantine)?, quarantine.workload.as_str().into(), epoch.to_string().into()],
         },
         EndTarget::Audience(uri) => {
-            Told { word: "audience", key: head(), selector: Selector::Audience(uri.clone()), arguments: none() }
+            Told { word: "audience", key: head(), selector: Selector::Audience(uri.clone()), arguments: Vec::new() }
         }
         EndTarget::Key(kid) => Told {
             word: "key",
             key: layout::published(kid).into(),
             selector: Selector::Key(kid.clone()),
-            arguments: [kid.as_str().into(), Vec::new()],
+            arguments: vec![kid.as_str().into()],
         },
-        EndTarget::All => Told { word: "all", key: head(), selector: Selector::All, arguments: none() },
+        EndTarget::All => Told { word: "all", key: head(), selector: Selector::All, arguments: Vec::new() },
     })
 }
 
@@ -105,5 +111,6 @@ fn read(mut answer: Answer) -> Result<Ended, StoreError> {
         let id = bytes(id).and_then(|raw| raw.try_into().ok()).ok_or_else(corrupt)?;
         ended.leases.push(LeaseId::from_bytes(id));
     }
+    ended.imposed = answer.number().ok_or_else(corrupt)? == 1;
     Ok(ended)
 }

@@ -11,6 +11,8 @@ use crate::model::{KeyId, LeaseId, RuleDigest, UnixTime, WorkloadId};
 pub(super) const HEAD: &str = "jitney:{log}:head";
 /// The names of all published keys.
 pub(super) const KIDS: &str = "jitney:{keys}:all";
+/// All quarantines by workload, as they lie in its corner; or, of one that was released, in which generation.
+pub(super) const QUARANTINES: &str = "jitney:{log}:quarantines";
 /// The channel that says that the log moved.
 pub(super) const MOVED: &str = "jitney:moved";
 

@@ -4,7 +4,7 @@
 
 use super::layout;
 use super::packed;
-use super::script::{Answer, Call, MINT, SPEND, Seen, odd};
+use super::script::{Answer, Call, MINT, SPEND, Script, Seen, odd};
 use super::shared::Shared;
 use crate::model::{LeaseId, Position, RuleDigest, UnixTime};
 use crate::store::{Head, LeaseDraft, RecordError, Recorded, Spent};
@@ -65,7 +65,8 @@ fn call(draft: &LeaseDraft, seen: &Seen) -> Call {
         .with(usize::from(draft.spent().is_some()))
         .with(renews)
         .with(quarantines)
-        .with(seconds);
+        .with(seconds)
+        .with(draft.spent().map_or(0, |spent| spent.from.secs()));
     // Only a successor's rule is asked for by its digest later, when its chain is walked.
     match renews {
         0 => call,
@@ -86,7 +87,6 @@ fn refusal(mut answer: Answer, draft: &LeaseDraft) -> RecordError {
     match answer.word.as_str() {
         "EPOCH" => RecordError::Epoch(answer.seen.epoch),
         "KEY" => RecordError::KeyRefused(lease.kid.clone()),
-        "REPLAYED" => RecordError::Replayed,
         "DUPLICATE" => RecordError::Duplicate,
         "QUARANTINE" => match answer.number() {
             Some(at) if at > 0 => {
@@ -105,22 +105,34 @@ fn refusal(mut answer: Answer, draft: &LeaseDraft) -> RecordError {
             Some(2) => "was renewed already",
             _ => "is unknown or has expired",
         }),
-        _ => odd(&MINT).into(),
+        _ => unspendable(answer, draft.spent(), &MINT),
+    }
+}
+
+/// The refusal of an assertion that does not count.
+pub(super) fn unspendable(mut answer: Answer, spent: Option<&Spent>, script: &Script) -> RecordError {
+    let since = answer.number();
+    match (answer.word.as_str(), spent, since) {
+        ("REPLAYED", ..) => RecordError::Replayed,
+        ("FORGOTTEN", Some(spent), Some(since)) => {
+            RecordError::Forgotten { from: spent.from, since: UnixTime::from_secs(since) }
+        }
+        _ => odd(script).into(),
     }
 }
 
 /// Uses up an assertion.
 ///
 /// # Errors
-/// [`RecordError::Replayed`], or [`RecordError::Store`].
+/// [`RecordError::Replayed`], [`RecordError::Forgotten`], or [`RecordError::Store`].
 pub(super) async fn spend(shared: &Shared, spent: Spent) -> Result<Head, RecordError> {
     let (digest, seconds) = replay_of(Some(&spent), shared.clock.now());
     let key = layout::replay(spent.shard(), layout::minute(spent.until));
-    let build = |seen: &Seen| Call::new(&SPEND, 1).with(key).seen(seen).with(&digest).with(seconds);
+    let build =
+        |seen: &Seen| Call::new(&SPEND, 1).with(key).seen(seen).with(&digest).with(seconds).with(spent.from.secs());
     let answer = shared.call(&shared.main, build).await?;
     match answer.word.as_str() {
         "OK" => Ok(answer.seen.head()),
-        "REPLAYED" => Err(RecordError::Replayed),
-        _ => Err(odd(&SPEND).into()),
+        _ => Err(unspendable(answer, Some(&spent), &SPEND)),
     }
 }

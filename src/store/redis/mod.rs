@@ -28,7 +28,7 @@ use self::line::unavailable;
 use self::script::{Call, Seen};
 use self::shared::{CALL, Shared};
 use super::{
-    End, Ended, Head, LeaseDraft, LeaseFilter, LeasePage, LeaseStore, LogPage, Pending, PublishedKey, Quarantine,
+    End, Ended, Head, LeaseDraft, LeaseFilter, LeasePage, LeaseStore, LogPage, Pending, PublishedKey, Quarantines,
     RecordError, Recorded, Safety, Spent, StoreError, StoreStats,
 };
 use crate::model::{Clock, Epoch, KeyId, LeaseId, LeaseRecord, Position, Secret, Selector, UnixTime, WorkloadId};
@@ -125,8 +125,8 @@ impl LeaseStore for RedisStore {
         Box::pin(async move { shelves::release(&self.shared, &workload).await })
     }
 
-    fn quarantines(&self, workloads: Vec<WorkloadId>) -> Pending<'_, Result<Vec<Quarantine>, StoreError>> {
-        Box::pin(in_time(async move { shelves::quarantines(&self.shared, &workloads).await }))
+    fn quarantines(&self) -> Pending<'_, Result<Quarantines, StoreError>> {
+        Box::pin(shelves::quarantines(&self.shared))
     }
 
     fn lease(&self, id: LeaseId) -> Pending<'_, Result<Option<LeaseRecord>, StoreError>> {

@@ -44,6 +44,12 @@ script!(
     /// The published keys.
     KEYS, "keys");
 script!(
+    /// A quarantine lifted.
+    RELEASE, "release");
+script!(
+    /// All quarantines.
+    QUARANTINES, "quarantines");
+script!(
     /// Figures.
     FIGURES, "figures");
 

@@ -1,12 +1,10 @@
 //! What lies beside leases and log: published keys, quarantines.
 
-use redis::Value;
-
 use super::layout;
-use super::script::{Call, KEYS, PUBLISH, Seen, bytes, odd};
+use super::script::{Call, KEYS, PUBLISH, QUARANTINES, RELEASE, Seen, bytes, odd};
 use super::shared::Shared;
 use crate::model::{Epoch, KeyId, WorkloadId};
-use crate::store::{PublishedKey, Quarantine, RecordError, StoreError};
+use crate::store::{PublishedKey, Quarantines, RecordError, StoreError};
 
 /// The published keys of this epoch.
 ///
@@ -67,26 +65,28 @@ pub(super) async fn withdraw(shared: &Shared, kid: KeyId) -> Result<(), StoreErr
 /// # Errors
 /// [`StoreError`].
 pub(super) async fn release(shared: &Shared, workload: &WorkloadId) -> Result<bool, StoreError> {
-    let mut command = redis::cmd("DEL");
-    command.arg(layout::quarantine(workload));
-    Ok(shared.command(&command).await? == Value::Int(1))
+    let build = |seen: &Seen| {
+        Call::new(&RELEASE, 2)
+            .with(layout::quarantine(workload))
+            .with(layout::QUARANTINES)
+            .seen(seen)
+            .with(workload.as_str())
+    };
+    let was = shared.call(&shared.main, build).await?.number().ok_or_else(|| odd(&RELEASE))?;
+    Ok(was == 1)
 }
 
-/// The quarantines among `workloads`.
+/// All quarantines.
 ///
 /// # Errors
 /// [`StoreError`].
-pub(super) async fn quarantines(shared: &Shared, workloads: &[WorkloadId]) -> Result<Vec<Quarantine>, StoreError> {
-    let mut found = Vec::new();
-    for some in workloads.chunks(256) {
-        let mut reads = redis::pipe();
-        for workload in some {
-            reads.cmd("GET").arg(layout::quarantine(workload));
-        }
-        for json in shared.commands(&reads).await?.into_iter().filter_map(bytes) {
-            let read = serde_json::from_slice(&json);
-            found.push(read.map_err(|_| StoreError::Corrupt("a quarantine".into()))?);
-        }
+pub(super) async fn quarantines(shared: &Shared) -> Result<Quarantines, StoreError> {
+    let build = |seen: &Seen| Call::new(&QUARANTINES, 1).with(layout::QUARANTINES).seen(seen);
+    let mut answer = shared.call(&shared.main, build).await?;
+    let mut all = Vec::new();
+    for value in answer.list().ok_or_else(|| odd(&QUARANTINES))? {
+        let json = bytes(value).ok_or_else(|| odd(&QUARANTINES))?;
+        all.push(serde_json::from_slice(&json).map_err(|_| StoreError::Corrupt("a quarantine".into()))?);
     }
-    Ok(found)
+    Ok(Quarantines { epoch: answer.seen.epoch, all })
 }

@@ -134,10 +134,49 @@ pub(crate) async fn a_quarantine_appends_a_rule_and_is_told<F: Fixture>(fixture:
     let [rule] = ended.rules[..] else { panic!("{ended:?}") };
     assert_eq!((rule.kind, rule.digest), (RuleKind::Workload, Selector::Workload(workload(WORKLOAD)).digest()));
     assert!(rule.position > lease.position && rule.until >= Some(lease.expires_at));
-    let asked = vec![workload("other"), workload(WORKLOAD)];
-    assert_eq!(fixture.open().await.quarantines(asked.clone()).await.unwrap(), [quarantine]);
+    assert!(ended.imposed);
+    let told = Quarantines { epoch, all: vec![quarantine] };
+    assert_eq!(fixture.open().await.quarantines().await.unwrap(), told);
     store.release(workload(WORKLOAD)).await.unwrap();
-    assert_eq!(store.quarantines(asked).await.unwrap(), []);
+    assert_eq!(store.quarantines().await.unwrap().all, []);
+}
+
+/// A broker restores what it knew in an epoch before; two brokers may know the same.
+pub(crate) async fn a_quarantine_is_restored_where_it_is_missing_and_once<F: Fixture>(fixture: F) {
+    let (store, epoch) = ready(&fixture).await;
+    let lease = Ask::task("t", epoch).record(&store).await.unwrap();
+    let known = quarantine(WORKLOAD);
+    let restored = end(&store, EndTarget::Restore(known.clone(), epoch)).await;
+    let [rule] = restored.rules[..] else { panic!("{restored:?}") };
+    assert!(restored.imposed && rule.position > lease.position, "what it got meanwhile ends");
+    let refused = Ask::task("t", epoch).record(&store).await.unwrap_err();
+    assert!(matches!(refused, RecordError::Quarantined(_)), "{refused:?}");
+    let other = Quarantine { reason: "as another broker knew it".into(), ..known.clone() };
+    assert_eq!(end(&store, EndTarget::Restore(other, epoch)).await, Ended::default());
+    assert_eq!(store.quarantines().await.unwrap().all, [known.clone()]);
+    let elsewhere = EndTarget::Restore(known, Epoch::from_bits(epoch.bits() ^ 1));
+    let refused = store.end(End { target: elsewhere, at: now(), spent: None }).await.unwrap_err();
+    assert!(matches!(refused, RecordError::Epoch(real) if real == epoch), "{refused:?}");
+}
+
+pub(crate) async fn what_was_released_in_this_epoch_is_not_restored<F: Fixture>(fixture: F) {
+    let (store, epoch) = ready(&fixture).await;
+    let known = quarantine(WORKLOAD);
+    // One that is not restored yet, and one that stands.
+    for stands in [false, true] {
+        if stands {
+            end(&store, EndTarget::Quarantine(known.clone())).await;
+        }
+        assert_eq!(store.release(workload(WORKLOAD)).await.unwrap(), stands);
+        let late = fixture.open().await;
+        assert_eq!(end(&late, EndTarget::Restore(known.clone(), epoch)).await, Ended::default());
+        Ask::task("t", epoch).record(&store).await.expect("the release stands");
+    }
+    assert!(
+        end(&store, EndTarget::Quarantine(known.clone())).await.imposed,
+        "whoever is released can be shut out again"
+    );
+    assert_eq!(store.quarantines().await.unwrap().all, [known]);
 }
 
 pub(crate) async fn a_revoked_key_is_gone_for_good<F: Fixture>(fixture: F) {
@@ -162,7 +201,7 @@ fn selects(target: &EndTarget, lease: &Lease) -> bool {
         EndTarget::Task { workload, task, .. } => lease.workload == *workload && lease.task.is_within(task),
         EndTarget::Lease(id) => lease.id == *id,
         EndTarget::Workload(workload) => lease.workload == *workload,
-        EndTarget::Quarantine(quarantine) => lease.workload == quarantine.workload,
+        EndTarget::Quarantine(quarantine) | EndTarget::Restore(quarantine, _) => lease.workload == quarantine.workload,
         EndTarget::Audience(uri) => lease.audience == *uri,
         EndTarget::Key(kid) => lease.kid == *kid,
         EndTarget::All => true,

@@ -117,6 +117,14 @@ pub(crate) async fn an_assertion_spent_elsewhere_mints_nothing<F: Fixture>(fixtu
     store.spend(by_an_audience).await.expect("another issuer's jti is another assertion");
 }
 
+pub(crate) async fn a_store_that_lost_no_memory_asks_not_how_old_an_assertion_is<F: Fixture>(fixture: F) {
+    let (store, epoch) = ready(&fixture).await;
+    let old = |jti: &str| assertion(jti).usable_from(now().minus(Duration::from_secs(300)));
+    Ask::task("t", epoch).spending(old("lease")).record(&store).await.expect("a first start refuses nothing");
+    store.spend(old("spend")).await.unwrap();
+    store.end(End { target: completion("t"), at: now(), spent: Some(old("end")) }).await.unwrap();
+}
+
 pub(crate) async fn of_sixteen_at_once_with_one_assertion_exactly_one_wins<F: Fixture>(fixture: F) {
     let (one, epoch) = ready(&fixture).await;
     let two = fixture.open().await;

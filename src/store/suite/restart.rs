@@ -68,12 +68,15 @@ pub(crate) async fn keys_and_quarantine_survive<F: Fixture>(fixture: F) {
     end(&store, EndTarget::Key(kid("key-2"))).await;
     let quarantine = quarantine("w");
     end(&store, EndTarget::Quarantine(quarantine.clone())).await;
+    store.release(workload("v")).await.unwrap();
     let before = store.keys().await.unwrap();
     let store = reopened(&fixture, store, epoch).await;
     assert_eq!(store.keys().await.unwrap(), before);
     let refused = store.publish(published("key-2"), epoch).await.unwrap_err();
     assert!(matches!(refused, RecordError::KeyRefused(_)), "{refused:?}");
-    assert_eq!(store.quarantines(vec![workload("w")]).await.unwrap(), [quarantine]);
+    assert_eq!(store.quarantines().await.unwrap().all, [quarantine]);
+    let released = EndTarget::Restore(crate::store::suite::quarantine("v"), epoch);
+    assert!(!end(&store, released).await.imposed, "a release is remembered");
     let refused = Ask::task("t", epoch).workload("w").record(&store).await.unwrap_err();
     assert!(matches!(refused, RecordError::Quarantined(_)), "{refused:?}");
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::fixture::{FAULTS, InAFile, ONE_AT_A_TIME, faulty};
 use crate::store::embedded::{EmbeddedStore, Options};
-use crate::store::suite::{Ask, Fixture as _, KEY, assertion, complete, fresh_id, published, ready};
+use crate::store::suite::{Ask, Fixture as _, KEY, assertion, complete, fresh_id, now, published, ready};
 use crate::store::{LeaseStore, RecordError, StoreError};
 
 /// A store on the faulty disk with the usual key.
@@ -45,6 +45,36 @@ async fn what_a_failed_sync_carried_does_not_stand_and_the_store_recovers_by_its
     assert_eq!(store.lease(lost).await.unwrap(), None);
     ask.record(&store).await.expect("neither id nor assertion was used up");
     assert_eq!(complete(&store, "t").await.rules[0].position.get(), 1);
+}
+
+#[tokio::test]
+async fn a_file_that_is_lost_while_the_store_runs_takes_its_memory_of_assertions_with_it() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let fixture = InAFile::fresh().await;
+    let store = on_a_faulty_disk(&fixture, Options::default()).await;
+    let old = store.head().await.unwrap().epoch;
+    store.spend(assertion("one")).await.unwrap();
+    FAULTS.failing.store(true, Ordering::SeqCst);
+    assert!(store.spend(assertion("two")).await.is_err());
+    std::fs::remove_file(fixture.path()).unwrap();
+    let mut moved = store.moved();
+    moved.borrow_and_update();
+    FAULTS.failing.store(false, Ordering::SeqCst);
+    while store.head().await.is_err() {
+        tokio::time::timeout(Duration::from_secs(10), moved.changed()).await.expect("it recovers").unwrap();
+    }
+    let epoch = store.head().await.unwrap().epoch;
+    assert_ne!(epoch, old);
+    store.publish(published(KEY), epoch).await.unwrap();
+    let before = || assertion("one").usable_from(now().minus(Duration::from_secs(30)));
+    for refused in
+        [store.spend(before()).await.map(drop), Ask::task("t", epoch).spending(before()).record(&store).await.map(drop)]
+    {
+        assert!(matches!(refused, Err(RecordError::Forgotten { .. })), "{refused:?}");
+    }
+    let since = || assertion("one").usable_from(now().plus(Duration::from_secs(5)));
+    store.spend(since()).await.expect("what was made since counts");
+    assert!(matches!(store.spend(since()).await, Err(RecordError::Replayed)));
 }
 
 #[tokio::test]

@@ -1,15 +1,17 @@
 -- Ends leases: the mark first, the rule second. KEYS: 2 what the target keeps (mark, lease, quarantine or published key;
--- the head again where it keeps nothing), 3 the replay memory (if ARGV[8] is 1). ARGV: 5 target, 6 now, 7 digest of the
--- rule, 9 replay digest, 10 seconds of the replay memory, 11 and 12 as the target needs.
+-- the head again where it keeps nothing), 3 all quarantines, 4 the replay memory (if ARGV[8] is 1). ARGV: 5 target, 6 now,
+-- 7 digest of the rule, 9 replay digest, 10 seconds of the replay memory, 11 since when the assertion is usable, 12 and
+-- further as the target needs.
 if lost() then return answer('LOST') end
 local target, now, digest = ARGV[5], tonumber(ARGV[6]), ARGV[7]
-local KIND = {lease = 1, task = 2, workload = 3, quarantine = 3, audience = 4, key = 5, all = 6}
+local KIND = {lease = 1, task = 2, workload = 3, quarantine = 3, restore = 3, audience = 4, key = 5, all = 6}
 local kind = KIND[target]
 local rules, leases = {}, {}
+local imposes = target == 'quarantine' or target == 'restore'
 
 local chain = {}
 if target == 'lease' then
-  local key, id, of = KEYS[2], ARGV[12], digest
+  local key, id, of = KEYS[2], ARGV[13], digest
   while key do
     local raw = redis.call('GET', key)
     local found = raw and lease(raw)
@@ -17,11 +19,18 @@ if target == 'lease' then
     if not found.ended and found.exp > now then
       chain[#chain + 1] = {key = key, id = id, digest = of, exp = found.exp, audience = found.audience}
     end
-    key, id, of = found.successor and ARGV[11] .. found.successor, found.successor, found.digest
+    key, id, of = found.successor and ARGV[12] .. found.successor, found.successor, found.digest
   end
 end
 local m = target == 'task' and mark(redis.call('GET', KEYS[2]))
-if ARGV[8] == '1' and redis.call('HEXISTS', KEYS[3], ARGV[9]) == 1 then return answer('REPLAYED') end
+if target == 'restore' then
+  if epoch ~= ARGV[14] then return answer('EPOCH') end
+  -- A release in this epoch stands: whoever restores knows of the one before only.
+  local known = redis.call('HMGET', KEYS[3], ARGV[13])[1]
+  if redis.call('EXISTS', KEYS[2]) == 1 or known == '-' .. gen then return answer('OK', {}, {}, 0) end
+end
+local no = ARGV[8] == '1' and unspendable(KEYS[4], ARGV[9], ARGV[11])
+if no then return answer(no, memory) end
 
 -- Nothing forbids it: from here on everything is written.
 local function append(of, till, audiences)
@@ -39,9 +48,9 @@ local function append(of, till, audiences)
   rules[#rules + 1] = entry
 end
 
-if ARGV[8] == '1' then remember(KEYS[3], ARGV[9], ARGV[10]) end
+if ARGV[8] == '1' then remember(KEYS[4], ARGV[9], ARGV[10]) end
 if target == 'task' then
-  m.c = math.max(m.c, tonumber(ARGV[11]))
+  m.c = math.max(m.c, tonumber(ARGV[12]))
   local covers = m.x + LEEWAY > now and m.e == 0
   if covers then m.e = pos + 1 end
   set_mark(KEYS[2], m, now)
@@ -53,17 +62,20 @@ elseif target == 'lease' then
     leases[#leases + 1] = each.id
   end
 elseif target == 'key' then
-  if redis.call('HEXISTS', KEYS[1], 'k:' .. ARGV[11]) == 0 then
-    redis.call('HSET', KEYS[1], 'k:' .. ARGV[11], pos + 1)
+  if redis.call('HEXISTS', KEYS[1], 'k:' .. ARGV[12]) == 0 then
+    redis.call('HSET', KEYS[1], 'k:' .. ARGV[12], pos + 1)
     redis.call('DEL', KEYS[2])
     append(digest, 0, '')
   end
 else
-  if target == 'quarantine' then redis.call('SET', KEYS[2], ARGV[11]) end
+  if imposes then
+    redis.call('SET', KEYS[2], ARGV[12])
+    redis.call('HSET', KEYS[3], ARGV[13], ARGV[12])
+  end
   if maxexp + LEEWAY > now then append(digest, maxexp, '') end
 end
 -- Written even where nothing was appended: WAIT may count from this connection's last write only, and what an earlier
 -- call wrote on another connection is to be waited for too. (Redis 7.0 counts from its last command of any kind.)
 redis.call('HSET', KEYS[1], 'pos', pos, 'tag', tag)
 if #rules > 0 then redis.call('PUBLISH', 'jitney:moved', pos) end
-return answer('OK', rules, leases)
+return answer('OK', rules, leases, imposes and 1 or 0)

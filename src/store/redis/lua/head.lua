@@ -2,9 +2,11 @@
 -- saw of it: epoch, generation, position, tag. Scripts check everything first and write afterwards, for a script that
 -- fails midway has written.
 local SEGMENT, GRACE, LEEWAY = 256, 90, 60
-local h = redis.call('HMGET', KEYS[1], 'epoch', 'gen', 'pos', 'tag', 'maxexp')
+local h = redis.call('HMGET', KEYS[1], 'epoch', 'gen', 'pos', 'tag', 'maxexp', 'memory')
 local epoch, gen, pos, tag = h[1] or '', tonumber(h[2] or '0'), tonumber(h[3] or '0'), h[4] or ''
 local maxexp = tonumber(h[5] or '0')
+-- Since when used assertions are remembered, where a memory was lost before; else 0.
+local memory = tonumber(h[6] or '0')
 
 local function answer(status, ...)
   return {status, epoch, gen, pos, tag, ...}
@@ -59,6 +61,12 @@ local function lease(raw)
     end
   end
   return found
+end
+
+-- Why an assertion does not count, if so: it was used, or can have been used before the memory began.
+local function unspendable(key, digest, from)
+  if redis.call('HEXISTS', key, digest) == 1 then return 'REPLAYED' end
+  if memory > 0 and tonumber(from) <= memory then return 'FORGOTTEN' end
 end
 
 -- Remembers an assertion. The bucket is set to expire when it is begun: all that follows in it has the same minute.

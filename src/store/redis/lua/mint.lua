@@ -3,7 +3,7 @@
 -- quarantines, and the marks of the lineage.
 -- ARGV: 5 epoch, 7 now, 8 exp, 9 ceiling, 10 id, 11 the record behind its position, 12 audience, 13 seconds the record
 -- lives, 14 seconds its minute lives, 15 shard, 16 whether there is an assertion, 6 its digest, 19 seconds it is
--- remembered, 20 digest of the lease's rule.
+-- remembered, 20 since when it is usable, 21 digest of the lease's rule.
 if lost() then return answer('LOST') end
 if epoch ~= ARGV[5] then return answer('EPOCH') end
 local now, exp = tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -26,7 +26,8 @@ for i = marks, #KEYS - 5 do
   lineage[i] = m
 end
 local replay = ARGV[16] == '1' and KEYS[5]
-if replay and redis.call('HEXISTS', replay, ARGV[6]) == 1 then return answer('REPLAYED') end
+local no = replay and unspendable(replay, ARGV[6], ARGV[20])
+if no then return answer(no, memory) end
 if predecessor then
   local old = read[2] and lease(read[2])
   if not old or old.epoch ~= epoch or old.exp <= now then return answer('PREDECESSOR', 0) end
@@ -44,7 +45,7 @@ if redis.call('RPUSH', KEYS[3], ARGV[10]) == 1 then
   redis.call('EXPIRE', KEYS[4], ARGV[14])
 end
 if replay then remember(replay, ARGV[6], ARGV[19]) end
-if predecessor then redis.call('APPEND', predecessor, 'S' .. ARGV[10] .. ARGV[20]) end
+if predecessor then redis.call('APPEND', predecessor, 'S' .. ARGV[10] .. ARGV[21]) end
 for i, m in pairs(lineage) do
   local known = m.a == ARGV[12] or m.a == '*' or string.find(' ' .. m.a .. ' ', ' ' .. ARGV[12] .. ' ', 1, true)
   if m.x < exp or m.e ~= 0 or not known then

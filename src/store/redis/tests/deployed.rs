@@ -46,7 +46,7 @@ async fn the_shipped_user_can_do_the_whole_story() {
     complete(&store, "t").await;
     end(&store, EndTarget::All).await;
     end(&store, EndTarget::Quarantine(quarantine("w"))).await;
-    assert_eq!(store.quarantines(vec![workload("w")]).await.unwrap().len(), 1);
+    assert_eq!(store.quarantines().await.unwrap().all.len(), 1);
     assert!(store.release(workload("w")).await.unwrap());
     end(&store, EndTarget::Key(kid("key-1"))).await;
     store.withdraw(kid("key-2")).await.unwrap();

@@ -36,7 +36,10 @@ async fn no_key_lives_for_ever_but_the_head_and_quarantines() {
         }
     }
     let quarantine = crate::store::redis::layout::quarantine(&workload("w"));
-    assert_eq!(for_ever, BTreeSet::from(["jitney:{log}:head".to_owned(), quarantine]));
+    assert_eq!(
+        for_ever,
+        BTreeSet::from(["jitney:{log}:head".to_owned(), "jitney:{log}:quarantines".to_owned(), quarantine])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use super::server::Server;
 use crate::model::{Epoch, Position};
-use crate::store::suite::{Ask, KEY, complete, published, ready};
-use crate::store::{LeaseStore, RecordError};
+use crate::store::suite::{
+    Ask, KEY, WORKLOAD, assertion, complete, completion, end, now, published, quarantine, ready, workload,
+};
+use crate::store::{End, EndTarget, LeaseStore, RecordError, Spent};
 
 /// Waits until a handle is in another epoch than `old`.
 async fn next_epoch(store: &Arc<dyn LeaseStore>, old: Epoch) -> Epoch {
@@ -84,6 +86,58 @@ async fn an_emptied_redis_begins_a_new_epoch_behind_the_last_known_place() {
     assert_eq!(complete(&one, "t").await.rules.len(), 1);
     let page = one.log(Position::START, 100).await.unwrap();
     assert_eq!((page.entries.len(), page.head.epoch), (1, new), "of the old log nothing is told");
+}
+
+/// Whether an assertion counts, at each call that takes one.
+async fn counts(
+    store: &Arc<dyn LeaseStore>,
+    epoch: Epoch,
+    spent: impl Fn(&str) -> Spent,
+) -> [Result<(), RecordError>; 3] {
+    store.publish(published(KEY), epoch).await.unwrap();
+    let end = End { target: completion("nothing"), at: now(), spent: Some(spent("end")) };
+    [
+        Ask::task("t", epoch).spending(spent("mint")).record(store).await.map(drop),
+        store.spend(spent("spend")).await.map(drop),
+        store.end(end).await.map(drop),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_have_been_used_before_the_loss_does_not_count_anywhere() {
+    let server = Server::safe().await;
+    let (one, old) = ready(&server).await;
+    let made = now();
+    server.say(&["FLUSHALL"]).await;
+    let new = next_epoch(&one, old).await;
+    let two = server.store().await;
+    for store in [&one, &two] {
+        for outcome in counts(store, new, |jti| assertion(jti).usable_from(made)).await {
+            let told = matches!(outcome, Err(RecordError::Forgotten { from, since }) if from == made && since >= made);
+            assert!(told, "also at a broker that came later: {outcome:?}");
+        }
+    }
+    let later = || now().plus(Duration::from_secs(60));
+    for outcome in counts(&one, new, |jti| assertion(jti).usable_from(later())).await {
+        outcome.expect("what was made since counts");
+    }
+    let replayed = two.spend(assertion("spend").usable_from(later())).await.unwrap_err();
+    assert!(matches!(replayed, RecordError::Replayed), "once: {replayed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_binds_the_epoch_in_which_it_was() {
+    let server = Server::safe().await;
+    let (store, old) = ready(&server).await;
+    let known = quarantine(WORKLOAD);
+    end(&store, EndTarget::Quarantine(known.clone())).await;
+    store.release(workload(WORKLOAD)).await.unwrap();
+    // A tail is lost: a lease, and with it, say, that the workload was shut out once more.
+    Ask::task("t", old).workload("other").record(&store).await.unwrap();
+    server.say(&["EVAL", "return redis.call('DEL', redis.call('KEYS', 'jitney:{*}:l:*')[1])", "0"]).await;
+    let new = next_epoch(&store, old).await;
+    assert!(end(&store, EndTarget::Restore(known.clone(), new)).await.imposed, "it fails closed");
+    assert_eq!(store.quarantines().await.unwrap().all, [known]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
