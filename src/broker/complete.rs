@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::attest::{ClientAuth, Endpoint};
 use crate::audit::{AuditRecord, Event, Outcome};
-use crate::model::{AccessClaims, DecisionId, LeaseId, Reason, RuleKind, TaskId, WorkloadId};
+use crate::model::{AccessClaims, DecisionId, Reason, RuleKind, TaskId, WorkloadId};
 use crate::store::{End, EndTarget, Ended, Spent};
 use crate::verifier::Invalid;
 
@@ -111,15 +111,13 @@ impl Broker {
     }
 
     /// A completion by a token that the end of its task has ended. The name may live again by now, and a token that is
-    /// over ends nothing of that. The store is asked to end a lease that never was, so that this answer too waits until
-    /// what was written before is held where it must be.
+    /// over ends nothing of that. The end it rests on may not have been acknowledged: this answer waits until it is held.
     async fn complete_again(&self, claims: AccessClaims, trail: &mut Trail) -> Result<Ended, No> {
-        let nothing = LeaseId::new(0, LeaseId::shard_of(&claims.sub), 0);
         trail.workload = Some(claims.sub);
         trail.task = Some(claims.txn);
         trail.lease = Some(claims.jti);
-        let end = End { target: EndTarget::Lease(nothing), at: self.parts.clock.now(), spent: None };
-        self.parts.store.end(end).await.map_err(|error| No::from_record(&error))
+        self.parts.store.settle().await.map_err(|error| No::from_record(&error.into()))?;
+        Ok(Ended::default())
     }
 
     /// The claims of a bearer token that may complete `task`, and whether it is over: one that stands, or one that the

@@ -47,6 +47,9 @@ impl LeaseStore for Timed {
     fn end(&self, end: End) -> Pending<'_, Result<Ended, RecordError>> {
         self.time(StoreOp::End, self.store.end(end))
     }
+    fn settle(&self) -> Pending<'_, Result<(), StoreError>> {
+        self.time(StoreOp::Settle, self.store.settle())
+    }
     fn count(&self, selector: Selector, now: UnixTime) -> Pending<'_, Result<u64, StoreError>> {
         self.time(StoreOp::Count, self.store.count(selector, now))
     }

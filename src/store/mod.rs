@@ -57,6 +57,10 @@ pub trait LeaseStore: Send + Sync + 'static {
     /// Ends what the target says: sets its mark, appends its rule or rules, and returns once both are durable.
     fn end(&self, end: End) -> Pending<'_, Result<Ended, RecordError>>;
 
+    /// Returns once all that was written before is held as an end must be, by whomever it was written: for an answer that
+    /// rests on an end made earlier, whose own call may have failed. Writes nothing that means anything.
+    fn settle(&self) -> Pending<'_, Result<(), StoreError>>;
+
     /// How many live leases an end with this selector would select now, without ending any.
     fn count(&self, selector: Selector, now: UnixTime) -> Pending<'_, Result<u64, StoreError>>;
 

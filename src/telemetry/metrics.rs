@@ -63,6 +63,7 @@ label! {
         Record = "record",
         Spend = "spend",
         End = "end",
+        Settle = "settle",
         Count = "count",
         Release = "release",
         Quarantines = "quarantines",

@@ -174,6 +174,9 @@ impl LeaseStore for FakeStore {
     fn end(&self, _: End) -> Pending<'_, Result<Ended, RecordError>> {
         unreachable!("the keyring asks for nothing but keys")
     }
+    fn settle(&self) -> Pending<'_, Result<(), StoreError>> {
+        unreachable!("the keyring asks for nothing but keys")
+    }
     fn count(&self, _: Selector, _: UnixTime) -> Pending<'_, Result<u64, StoreError>> {
         unreachable!("the keyring asks for nothing but keys")
     }

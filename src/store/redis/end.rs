@@ -5,7 +5,7 @@
 use super::layout;
 use super::mint::{replay_of, unspendable};
 use super::packed;
-use super::script::{Answer, Call, END, Seen, bytes, odd};
+use super::script::{Answer, Call, END, SETTLE, Seen, bytes, odd};
 use super::shared::Shared;
 use crate::model::{LeaseId, Selector};
 use crate::store::{End, EndTarget, Ended, RecordError, StoreError};
@@ -52,6 +52,15 @@ pub(super) async fn end(shared: &Shared, end: End) -> Result<Ended, RecordError>
         "EPOCH" => Err(RecordError::Epoch(answer.seen.epoch)),
         _ => Err(unspendable(answer, end.spent.as_ref(), &END)),
     }
+}
+
+/// Waits for all that was written before: writes on the line of ends, where `WAIT` follows if replicas are asked for.
+///
+/// # Errors
+/// [`StoreError`].
+pub(super) async fn settle(shared: &Shared) -> Result<(), StoreError> {
+    let answer = shared.call(&shared.ends, |seen| Call::new(&SETTLE, 0).seen(seen)).await?;
+    if answer.word == "OK" { Ok(()) } else { Err(odd(&SETTLE)) }
 }
 
 fn told(target: &EndTarget) -> Result<Told, StoreError> {

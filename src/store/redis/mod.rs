@@ -117,6 +117,10 @@ impl LeaseStore for RedisStore {
         Box::pin(end::end(&self.shared, end))
     }
 
+    fn settle(&self) -> Pending<'_, Result<(), StoreError>> {
+        Box::pin(end::settle(&self.shared))
+    }
+
     fn count(&self, selector: Selector, now: UnixTime) -> Pending<'_, Result<u64, StoreError>> {
         Box::pin(in_time(async move { list::count(&self.shared, &selector, now).await }))
     }

@@ -35,6 +35,9 @@ script!(
     /// An end.
     END, "end");
 script!(
+    /// Nothing new, on the line of ends.
+    SETTLE, "settle");
+script!(
     /// The rules behind a place.
     LOG, "log");
 script!(

@@ -7,7 +7,7 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
 use super::*;
-use crate::model::{Rule, RuleDigest, RuleKind, Selector};
+use crate::model::{Position, Rule, RuleDigest, RuleKind, Selector};
 
 pub(crate) async fn a_completed_task_has_a_rule_that_covers_its_leases<F: Fixture>(fixture: F) {
     let (store, epoch) = ready(&fixture).await;
@@ -177,6 +177,23 @@ pub(crate) async fn what_was_released_in_this_epoch_is_not_restored<F: Fixture>(
         "whoever is released can be shut out again"
     );
     assert_eq!(store.quarantines().await.unwrap().all, [known]);
+}
+
+pub(crate) async fn settling_changes_nothing_and_tells_nobody<F: Fixture>(fixture: F) {
+    let (store, epoch) = ready(&fixture).await;
+    store.settle().await.expect("also where nothing was written yet");
+    Ask::task("t", epoch).record(&store).await.unwrap();
+    complete(&store, "t").await;
+    let other = fixture.open().await;
+    let (head, log) = (store.head().await.unwrap(), store.log(Position::START, 10).await.unwrap());
+    let moved = store.moved();
+    for handle in [&store, &other] {
+        handle.settle().await.unwrap();
+        assert_eq!(handle.head().await.unwrap(), head);
+        assert_eq!(handle.log(Position::START, 10).await.unwrap().entries, log.entries);
+    }
+    assert!(!moved.has_changed().unwrap(), "nobody has to read the log for it");
+    assert_eq!(complete(&other, "t").await.rules, [], "the end stands as it stood");
 }
 
 pub(crate) async fn a_revoked_key_is_gone_for_good<F: Fixture>(fixture: F) {

@@ -55,9 +55,12 @@ async fn an_end_is_acknowledged_only_when_a_replica_holds_it() {
     unheard(store.end(end(lease.clone())).await.expect_err("the replica hears nothing"));
     // A repetition has nothing to add, and by another broker it is another connection: it must wait all the same.
     unheard(replicated(&server).await.end(end(lease.clone())).await.expect_err("still nothing"));
+    let unsettled = replicated(&server).await.settle().await.expect_err("what another wrote is not held yet");
+    assert!(matches!(unsettled, StoreError::Unavailable(_)), "{unsettled:?}");
     replica.signal(Signal::CONT);
     let begun = Instant::now();
     while store.end(end(lease.clone())).await.is_err() {
         assert!(begun.elapsed() < Duration::from_secs(10), "the replica hears again");
     }
+    replicated(&server).await.settle().await.expect("all is held");
 }
