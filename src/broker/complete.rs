@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::attest::{ClientAuth, Endpoint};
 use crate::audit::{AuditRecord, Event, Outcome};
 use crate::model::{AccessClaims, DecisionId, Reason, RuleKind, TaskId, WorkloadId};
-use crate::store::{End, EndTarget, Ended, Spent};
+use crate::store::{End, EndTarget, Ended, RecordError, Spent};
 use crate::verifier::Invalid;
 
 use super::mint::workload_of;
@@ -93,16 +93,23 @@ impl Broker {
         self.end_task(workload, task, spent).await
     }
 
-    /// Sets the mark and appends the rule; for a workload that keeps completing what never lived, at a bounded pace.
+    /// Sets the mark and appends the rule. A workload that keeps completing what never lived sets such marks at a bounded
+    /// pace; beyond it, only what lives is ended.
     async fn end_task(&self, workload: WorkloadId, task: TaskId, spent: Option<Spent>) -> Result<Ended, No> {
         let now = self.parts.clock.now();
-        if !self.empty_ends.may(&workload, now) {
-            return Err(No::new(Reason::Busy, "too many completions of tasks that have no lease: slow down"));
-        }
         let closed_until = now.plus(self.options.closed_for);
-        let target = EndTarget::Task { workload: workload.clone(), task, closed_until };
-        let ended =
-            self.parts.store.end(End { target, at: now, spent }).await.map_err(|error| No::from_record(&error))?;
+        let target = match self.empty_ends.may(&workload, now) {
+            true => EndTarget::Task { workload: workload.clone(), task, closed_until },
+            false => EndTarget::LiveTask { workload: workload.clone(), task, closed_until },
+        };
+        let ended = match self.parts.store.end(End { target, at: now, spent: spent.clone() }).await {
+            Ok(ended) => ended,
+            // Nothing was written, and the assertion counts once all the same.
+            Err(error @ RecordError::NothingLives) => {
+                return Err(self.spend(spent).await.err().unwrap_or_else(|| No::from_record(&error)));
+            }
+            Err(error) => return Err(No::from_record(&error)),
+        };
         if ended.rules.is_empty() {
             self.empty_ends.charge(&workload, now);
         }
@@ -151,3 +158,7 @@ impl Broker {
         Err(no)
     }
 }
+
+#[cfg(test)]
+#[path = "complete_tests.rs"]
+mod tests;

@@ -60,6 +60,9 @@ impl No {
             RecordError::Quarantined(_) => {
                 (Reason::Quarantined, "this workload is in quarantine: ask its owner or an operator".into())
             }
+            RecordError::NothingLives => {
+                (Reason::Busy, "too many completions of tasks that have no lease: slow down".into())
+            }
             RecordError::Predecessor(why) => (Reason::InvalidGrant, format!("the lease to renew {why}")),
             RecordError::KeyRefused(_) | RecordError::Epoch(_) | RecordError::Duplicate => {
                 (Reason::StoreUnavailable, "the broker is changing its signing keys: try again".into())

@@ -30,6 +30,16 @@ pub enum EndTarget {
         /// Until when it takes no lease.
         closed_until: UnixTime,
     },
+    /// The same, only where it appends a rule: where no lease of it may live, or all of them are covered, nothing is
+    /// written, no mark either ([`RecordError::NothingLives`](super::RecordError::NothingLives)).
+    LiveTask {
+        /// Whose task.
+        workload: WorkloadId,
+        /// The task.
+        task: TaskId,
+        /// Until when it takes no lease.
+        closed_until: UnixTime,
+    },
     /// One lease and the leases that renewed it. Nothing where it is unknown or past.
     Lease(LeaseId),
     /// All leases of a workload, also where it acts for another.

@@ -53,6 +53,9 @@ pub enum RecordError {
     /// The lease to be renewed is unknown, ended, or has a successor.
     #[error("the lease to renew {0}")]
     Predecessor(&'static str),
+    /// There is nothing that a rule would end.
+    #[error("no lease of the task lives")]
+    NothingLives,
     /// There is already a lease of this id: another id is to be drawn.
     #[error("a lease of this id is recorded already")]
     Duplicate,

@@ -63,6 +63,7 @@ macro_rules! store_suite {
             ends::a_quarantine_appends_a_rule_and_is_told,
             ends::a_quarantine_is_restored_where_it_is_missing_and_once,
             ends::what_was_released_in_this_epoch_is_not_restored,
+            ends::an_end_of_what_lives_writes_nothing_where_nothing_does,
             ends::settling_changes_nothing_and_tells_nobody,
             ends::a_revoked_key_is_gone_for_good,
             ends::no_rule_ends_before_the_last_lease_it_selects,

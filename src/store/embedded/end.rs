@@ -2,7 +2,7 @@
 
 use redb::ReadableTable as _;
 
-use super::index::Mark;
+use super::index::{AudienceSet, Mark, Reach};
 use super::step::{GRACE, Step, json, task_digest};
 use super::table::due;
 use crate::model::{
@@ -14,12 +14,19 @@ impl Step<'_> {
     /// Ends what the target says.
     pub(super) fn end(&mut self, end: &End) -> Result<Ended, RecordError> {
         self.unused(end.spent.as_ref())?;
+        if let EndTarget::LiveTask { workload, task, .. } = &end.target
+            && self.uncovered(workload, task).is_none()
+        {
+            return Err(RecordError::NothingLives);
+        }
         if let Some(spent) = &end.spent {
             self.use_up(spent)?;
         }
         let mut imposed = false;
         let rules = match &end.target {
-            EndTarget::Task { workload, task, closed_until } => self.end_task(workload, task, *closed_until)?,
+            EndTarget::Task { workload, task, closed_until } | EndTarget::LiveTask { workload, task, closed_until } => {
+                self.end_task(workload, task, *closed_until)?
+            }
             EndTarget::Lease(id) => return Ok(self.end_lease(*id, end.at)?),
             EndTarget::Workload(workload) => self.end_group(&Selector::Workload(workload.clone()))?,
             EndTarget::Quarantine(quarantine) => {
@@ -44,12 +51,12 @@ impl Step<'_> {
         closed_until: UnixTime,
     ) -> Result<Option<Rule>, StoreError> {
         let digest = task_digest(workload, task.as_str());
-        let rule = match self.index.tasks.get(&digest).copied() {
-            Some((reach, audiences)) if !self.covered(workload, task, reach.newest) => {
+        let rule = match self.uncovered(workload, task) {
+            Some((reach, audiences)) => {
                 let rule = RuleDigest::from_bytes(digest);
                 Some(self.append(RuleKind::Task, rule, Some(reach.latest), audiences)?)
             }
-            _ => None,
+            None => None,
         };
         let before = self.index.marks.get(&digest).copied();
         let closed_until = before.map_or(closed_until, |mark| mark.closed_until.max(closed_until));
@@ -72,10 +79,13 @@ impl Step<'_> {
         Ok(rule)
     }
 
-    /// Whether the end of the task or of an ancestor stands behind every lease of it.
-    fn covered(&self, workload: &WorkloadId, task: &TaskId, newest: Position) -> bool {
-        task.lineage()
-            .any(|name| self.index.marks.get(&task_digest(workload, name)).is_some_and(|mark| mark.position > newest))
+    /// How far the leases of a task reach, where there are any and the end of neither the task nor an ancestor stands
+    /// behind every one of them.
+    fn uncovered(&self, workload: &WorkloadId, task: &TaskId) -> Option<(Reach, AudienceSet)> {
+        let (reach, audiences) = self.index.tasks.get(&task_digest(workload, task.as_str())).copied()?;
+        let mark = |name| self.index.marks.get(&task_digest(workload, name));
+        let covered = task.lineage().any(|name| mark(name).is_some_and(|mark| mark.position > reach.newest));
+        (!covered).then_some((reach, audiences))
     }
 
     /// Ends a lease and the leases that renewed it, each with a rule of its own.

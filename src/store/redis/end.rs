@@ -44,11 +44,12 @@ pub(super) async fn end(shared: &Shared, end: End) -> Result<Ended, RecordError>
     let answer = shared.call(&shared.ends, build).await?;
     match answer.word.as_str() {
         "OK" => {
-            if let EndTarget::Task { closed_until, .. } = &end.target {
+            if let EndTarget::Task { closed_until, .. } | EndTarget::LiveTask { closed_until, .. } = &end.target {
                 shared.witness(told.key, *closed_until);
             }
             Ok(read(answer)?)
         }
+        "NOTHING" => Err(RecordError::NothingLives),
         "EPOCH" => Err(RecordError::Epoch(answer.seen.epoch)),
         _ => Err(unspendable(answer, end.spent.as_ref(), &END)),
     }
@@ -67,12 +68,14 @@ fn told(target: &EndTarget) -> Result<Told, StoreError> {
     let head = || layout::HEAD.into();
     let json = |quarantine| serde_json::to_vec(quarantine).map_err(|error| StoreError::Corrupt(error.to_string()));
     Ok(match target {
-        EndTarget::Task { workload, task, closed_until } => Told {
-            word: "task",
-            key: layout::mark(workload, task.as_str()),
-            selector: Selector::Task(workload.clone(), task.clone()),
-            arguments: vec![closed_until.to_string().into()],
-        },
+        EndTarget::Task { workload, task, closed_until } | EndTarget::LiveTask { workload, task, closed_until } => {
+            Told {
+                word: if matches!(target, EndTarget::Task { .. }) { "task" } else { "livetask" },
+                key: layout::mark(workload, task.as_str()),
+                selector: Selector::Task(workload.clone(), task.clone()),
+                arguments: vec![closed_until.to_string().into()],
+            }
+        }
         EndTarget::Lease(id) => Told {
             word: "lease",
             key: layout::lease(*id),

@@ -179,6 +179,26 @@ pub(crate) async fn what_was_released_in_this_epoch_is_not_restored<F: Fixture>(
     assert_eq!(store.quarantines().await.unwrap().all, [known]);
 }
 
+pub(crate) async fn an_end_of_what_lives_writes_nothing_where_nothing_does<F: Fixture>(fixture: F) {
+    let (store, epoch) = ready(&fixture).await;
+    let closed_until = now().plus(Duration::from_secs(3600));
+    let only_live = |name: &str, jti: &str| {
+        let target = EndTarget::LiveTask { workload: workload(WORKLOAD), task: task(name), closed_until };
+        store.end(End { target, at: now(), spent: Some(assertion(jti)) })
+    };
+    let nothing = |got: Result<Ended, RecordError>| assert!(matches!(got, Err(RecordError::NothingLives)), "{got:?}");
+    nothing(only_live("t", "one").await);
+    Ask::task("t", epoch).record(&store).await.expect("the name is not closed");
+    Ask::task("u/v", epoch).record(&store).await.unwrap();
+    assert_eq!(only_live("t", "one").await.expect("the assertion was not used up").rules.len(), 1);
+    let refused = Ask::task("t", epoch).record(&store).await.unwrap_err();
+    assert!(matches!(refused, RecordError::TaskEnded { .. }), "{refused:?}");
+    nothing(only_live("t", "two").await);
+    assert_eq!(only_live("u", "three").await.unwrap().rules.len(), 1, "a parent ends by its child");
+    nothing(only_live("u", "four").await);
+    assert!(matches!(only_live("u", "three").await, Err(RecordError::Replayed)), "first of all, who asks");
+}
+
 pub(crate) async fn settling_changes_nothing_and_tells_nobody<F: Fixture>(fixture: F) {
     let (store, epoch) = ready(&fixture).await;
     store.settle().await.expect("also where nothing was written yet");
@@ -215,7 +235,9 @@ pub(crate) async fn a_revoked_key_is_gone_for_good<F: Fixture>(fixture: F) {
 /// Whom a target ends, in the words of the contract: the naive reading that stores are held against.
 fn selects(target: &EndTarget, lease: &Lease) -> bool {
     match target {
-        EndTarget::Task { workload, task, .. } => lease.workload == *workload && lease.task.is_within(task),
+        EndTarget::Task { workload, task, .. } | EndTarget::LiveTask { workload, task, .. } => {
+            lease.workload == *workload && lease.task.is_within(task)
+        }
         EndTarget::Lease(id) => lease.id == *id,
         EndTarget::Workload(workload) => lease.workload == *workload,
         EndTarget::Quarantine(quarantine) | EndTarget::Restore(quarantine, _) => lease.workload == quarantine.workload,

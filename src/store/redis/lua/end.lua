@@ -4,7 +4,7 @@
 -- further as the target needs.
 if lost() then return answer('LOST') end
 local target, now, digest = ARGV[5], tonumber(ARGV[6]), ARGV[7]
-local KIND = {lease = 1, task = 2, workload = 3, quarantine = 3, restore = 3, audience = 4, key = 5, all = 6}
+local KIND = {lease = 1, task = 2, livetask = 2, workload = 3, quarantine = 3, restore = 3, audience = 4, key = 5, all = 6}
 local kind = KIND[target]
 local rules, leases = {}, {}
 local imposes = target == 'quarantine' or target == 'restore'
@@ -22,7 +22,9 @@ if target == 'lease' then
     key, id, of = found.successor and ARGV[12] .. found.successor, found.successor, found.digest
   end
 end
-local m = target == 'task' and mark(redis.call('GET', KEYS[2]))
+local m = (target == 'task' or target == 'livetask') and mark(redis.call('GET', KEYS[2]))
+-- Whether leases may live that no rule covers.
+local uncovered = m and m.x + LEEWAY > now and m.e == 0
 if target == 'restore' then
   if epoch ~= ARGV[14] then return answer('EPOCH') end
   -- A release in this epoch stands: whoever restores knows of the one before only.
@@ -31,6 +33,7 @@ if target == 'restore' then
 end
 local no = ARGV[8] == '1' and unspendable(KEYS[4], ARGV[9], ARGV[11])
 if no then return answer(no, memory) end
+if target == 'livetask' and not uncovered then return answer('NOTHING') end
 
 -- Nothing forbids it: from here on everything is written.
 local function append(of, till, audiences)
@@ -49,12 +52,11 @@ local function append(of, till, audiences)
 end
 
 if ARGV[8] == '1' then remember(KEYS[4], ARGV[9], ARGV[10]) end
-if target == 'task' then
+if m then
   m.c = math.max(m.c, tonumber(ARGV[12]))
-  local covers = m.x + LEEWAY > now and m.e == 0
-  if covers then m.e = pos + 1 end
+  if uncovered then m.e = pos + 1 end
   set_mark(KEYS[2], m, now)
-  if covers then append(digest, m.x, m.a == '*' and '' or m.a) end
+  if uncovered then append(digest, m.x, m.a == '*' and '' or m.a) end
 elseif target == 'lease' then
   for _, each in ipairs(chain) do
     redis.call('APPEND', each.key, 'E' .. struct.pack('>I5I6', now, pos + 1))
