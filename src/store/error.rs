@@ -9,6 +9,9 @@ pub enum StoreError {
     /// It did not answer in time, or not at all, or said that it cannot now (loading, read-only, out of memory).
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// A page is asked for by a cursor that it never gave.
+    #[error("the cursor is none of this store's: begin again without one")]
+    Cursor,
     /// It answered something that jitney never wrote.
     #[error("the store holds what jitney did not write: {0}")]
     Corrupt(String),

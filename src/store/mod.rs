@@ -73,7 +73,8 @@ pub trait LeaseStore: Send + Sync + 'static {
     /// One lease, while its record stands (until its `exp` plus a grace of a minute at least).
     fn lease(&self, id: LeaseId) -> Pending<'_, Result<Option<LeaseRecord>, StoreError>>;
 
-    /// A page of live leases, in no promised order, each at most once; resumed by the page's cursor.
+    /// A page of live leases, in no promised order, each at most once; resumed by the page's cursor. Any other text is
+    /// refused with [`StoreError::Cursor`].
     fn leases(
         &self,
         filter: LeaseFilter,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::common::{API, Ask, Backing, Broker, Request, Rule, SECOND, Token, digest, on_both_stores};
+use crate::common::{API, Ask, Backing, Broker, Request, Rule, SECOND, Token, digest, now, on_both_stores};
 
 on_both_stores!(
     every_selector_ends_what_it_names_and_nothing_else,
@@ -203,6 +203,16 @@ fn leases_are_listed_page_by_page(backing: &Backing) {
     minted.sort();
     found.sort();
     assert_eq!(found, minted);
+    let soon = now() / 60;
+    let foreign = match backing {
+        Backing::Embedded => format!("{soon}.0000000a.3"),
+        Backing::Redis(_) => minted[0].clone(),
+    };
+    for cursor in ["x", "1.2", &foreign] {
+        let answer = broker.admin(&Request::get(&format!("/admin/v1/leases?cursor={cursor}")));
+        assert_eq!(answer.outcome(), (400, "invalid_request".into()), "{cursor}");
+        assert!(answer.field("error_description").contains("cursor"), "{}", answer.text());
+    }
 }
 
 fn what_happens_is_followed_live(backing: &Backing) {

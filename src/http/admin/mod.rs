@@ -72,7 +72,7 @@ fn actor(peer: Option<Extension<Peer>>) -> String {
 impl IntoResponse for OperatorRefusal {
     fn into_response(self) -> Response {
         let (status, error) = match &self {
-            Self::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
+            Self::Invalid(_) | Self::Store(StoreError::Cursor) => (StatusCode::BAD_REQUEST, "invalid_request"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::Ambiguous(workloads) => {
                 let body = json!({

@@ -46,8 +46,7 @@ pub(super) fn page(
     limit: usize,
 ) -> Result<LeasePage, StoreError> {
     let begun = Instant::now();
-    // A cursor of another store's, or none of anybody's, starts at the front.
-    let mut after = cursor.and_then(LeaseId::parse);
+    let mut after = cursor.map(|raw| parse(raw).ok_or(StoreError::Cursor)).transpose()?;
     let mut page = LeasePage::default();
     let shard = filter.workload.as_ref().map(LeaseId::shard_of);
     loop {
@@ -66,6 +65,11 @@ pub(super) fn page(
             return Ok(page);
         }
     }
+}
+
+/// A cursor, in the one spelling in which it was given.
+fn parse(cursor: &str) -> Option<LeaseId> {
+    LeaseId::parse(cursor).filter(|id| id.to_string() == cursor)
 }
 
 /// As [`LeaseFilter::selects`], before successor and end are read.

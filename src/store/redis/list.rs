@@ -24,7 +24,7 @@ const WALK: Duration = Duration::from_millis(1200);
 const COUNTED: usize = 2048;
 
 /// Where a walk stands: the next name to be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     minute: u64,
     shard: Shard,
@@ -40,7 +40,9 @@ impl Place {
         let mut parts = raw.splitn(3, '.');
         let minute = parts.next()?.parse().ok()?;
         let shard = u32::from_str_radix(parts.next()?, 16).ok()?.to_be_bytes();
-        Some(Self { minute, shard, offset: parts.next()?.parse().ok()? })
+        let place = Self { minute, shard, offset: parts.next()?.parse().ok()? };
+        // One spelling only; and no list has so many names.
+        (place.text() == raw && place.offset < 1 << 40).then_some(place)
     }
 
     fn text(self) -> String {
@@ -51,18 +53,17 @@ impl Place {
 /// A page of live leases.
 ///
 /// # Errors
-/// [`StoreError`]; a cursor that no page gave is [`StoreError::Corrupt`].
+/// [`StoreError`]; a cursor that no page gave is [`StoreError::Cursor`].
 pub(super) async fn page(
     shared: &Shared,
     filter: &LeaseFilter,
     cursor: Option<&str>,
     limit: usize,
 ) -> Result<LeasePage, StoreError> {
+    let given = cursor.map(|raw| Place::parse(raw).ok_or(StoreError::Cursor)).transpose()?;
     let walk = Walk::new(shared, filter.workload.as_ref(), limit.clamp(16, NAMES)).await?;
-    let start = match cursor {
-        Some(raw) => Place::parse(raw).ok_or_else(|| StoreError::Corrupt("the cursor of a list of leases".into()))?,
-        None => Place::start_of(layout::minute(filter.now)),
-    };
+    // What lies before has expired: a cursor that was kept for long does not walk through it.
+    let start = Place::start_of(layout::minute(filter.now)).max(given.unwrap_or(Place::start_of(0)));
     let mut leases = Vec::new();
     let next = walk
         .run(start, |record| {
@@ -310,7 +311,19 @@ mod tests {
     fn a_cursor_reads_back_and_what_is_none_is_refused() {
         let place = Place { minute: 29_833_333, shard: [0, 1, 255, 4], offset: 77 };
         assert_eq!(Place::parse(&place.text()), Some(place));
-        for raw in ["", "1", "1.2", "x.00.1", "1.zz.1", "1.00000001.-1", "1.00000001.2.3"] {
+        for raw in [
+            "",
+            "1",
+            "1.2",
+            "x.00.1",
+            "1.zz.1",
+            "1.00000001.-1",
+            "1.00000001.2.3",
+            "1.1.2",
+            "+1.00000001.2",
+            "1.0000000A.2",
+            "1.00000001.18446744073709551615",
+        ] {
             assert_eq!(Place::parse(raw), None, "{raw}");
         }
     }

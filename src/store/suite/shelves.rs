@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::Selector;
-use crate::store::LeaseFilter;
+use crate::store::{LeaseFilter, StoreError};
 
 pub(crate) async fn keys_are_published_extended_and_withdrawn<F: Fixture>(fixture: F) {
     let (store, epoch) = ready(&fixture).await;
@@ -100,6 +100,24 @@ pub(crate) async fn paging_shows_each_lease_once<F: Fixture>(fixture: F) {
             }
         }
         assert_eq!(found, expected, "pages of {limit}");
+    }
+}
+
+pub(crate) async fn a_cursor_that_no_page_gave_is_refused<F: Fixture>(fixture: F) {
+    let (store, epoch) = ready(&fixture).await;
+    eight(&store, epoch).await;
+    let filter = LeaseFilter { now: now(), ..LeaseFilter::default() };
+    let page = |cursor: &str| store.leases(filter.clone(), Some(cursor.to_owned()), 3);
+    let given = store.leases(filter.clone(), None, 3).await.unwrap().next.expect("there are more");
+    assert!(!page(&given).await.unwrap().leases.is_empty());
+    let bent = [format!("{given} "), format!("+{given}"), format!("{given}.1")];
+    // What the one store gives the other does not know.
+    let others = [fresh_id("w0").to_string(), format!("{}.0000000a.3", now().secs() / 60)];
+    let garbage = ["", "x", "1.2", "\0", "ffffffff.ffffffff.ffffffff"].map(str::to_owned);
+    let foreign = others.iter().filter(|other| other.contains('.') != given.contains('.')).cloned();
+    for raw in bent.into_iter().chain(foreign).chain(garbage) {
+        let refused = page(&raw).await.map(|page| page.leases.len());
+        assert!(matches!(refused, Err(StoreError::Cursor)), "{raw:?}: {refused:?}");
     }
 }
 
