@@ -10,6 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use serde_json::Value;
 
 use super::{Invalid, VerifiedToken};
 use crate::jose::es256::VerifyingKey;
@@ -186,8 +187,9 @@ impl Checker {
         let (kid, key) = table.keys.get_key_value(kid).ok_or(Invalid::Key)?;
         let signature = compact.signature_bytes().map_err(|_| Invalid::Format)?;
         key.verify(compact.signing_input.as_bytes(), &signature).map_err(|_| Invalid::Signature)?;
-        // A claim that is there twice, wherever one is read, is refused by the derived reader.
-        let claims: AccessClaims = serde_json::from_slice(&compact.payload).map_err(|_| Invalid::Claims)?;
+        // Read once, strictly: a member that is there twice is refused wherever it stands, also where nothing reads it.
+        let claims = Value::Object(compact.claims().map_err(|_| Invalid::Claims)?);
+        let claims: AccessClaims = serde_json::from_value(claims).map_err(|_| Invalid::Claims)?;
         if claims.iss != self.issuer {
             return Err(Invalid::Issuer);
         }

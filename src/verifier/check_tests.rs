@@ -210,6 +210,41 @@ fn claims_that_are_missing_or_malformed_are_refused() {
     assert_eq!(outcome(broker.checker.inspect(&broker.with("iss", json!("https://broker/")))), Err(Invalid::Issuer));
 }
 
+/// RFC 7515 §4, RFC 7519 §4: the names within an object are unique. Two readers could take two of them.
+#[test]
+fn a_member_that_is_there_twice_is_refused_wherever_it_stands() {
+    let broker = Broker::new();
+    let (header, text) = (broker.header().to_string(), claims().to_string());
+    let first = |text: &str, members: &str| text.replacen('{', &format!("{{{members},"), 1);
+    for members in [
+        r#""sub":"other""#,
+        r#""x":1,"x":1"#,
+        r#""x":1,"\u0078":2"#,
+        r#""x":{"y":1,"y":2}"#,
+        r#""x":[{"y":{"z":1,"z":1}}]"#,
+        r#""act":{"sub":"a","sub":"b"}"#,
+        r#""act":{"sub":"a","x":1,"x":2}"#,
+        r#""cnf":{"jkt":"a","jkt":"b"}"#,
+    ] {
+        let told = outcome(broker.checker.inspect(&broker.sign(&header, &first(&text, members))));
+        assert_eq!(told, Err(Invalid::Claims), "{members}");
+    }
+    for members in [r#""x":1,"x":1"#, r#""x":{"y":1,"y":2}"#, r#""kid":"k""#, r#""typ":"JWT""#] {
+        let told = outcome(broker.checker.inspect(&broker.sign(&first(&header, members), &text)));
+        assert_eq!(told, Err(Invalid::Format), "in the header: {members}");
+    }
+    let passed = first(&text, r#""x":{"y":1},"z":{"y":1,"Y":[{"y":1},{"y":1}]},"X":2"#);
+    assert_eq!(
+        outcome(broker.checker.inspect(&broker.sign(&header, &passed))),
+        Ok(()),
+        "what nobody reads is passed over"
+    );
+    let mut list: Vec<Value> = claims().as_object().unwrap().values().cloned().collect();
+    list.push(Value::Null);
+    let told = outcome(broker.checker.inspect(&broker.sign(&header, &Value::from(list).to_string())));
+    assert_eq!(told, Err(Invalid::Claims), "claims without names");
+}
+
 #[test]
 fn expectations_are_held_against_a_seen_token_too() {
     let broker = Broker::new();
