@@ -3,6 +3,7 @@
 //! Owns the order "mark, rule, acknowledge" of an end and "head, marks, record" of a mint, each as one atomic step.
 //! Never decides who may do what. Two stores: `redis` and `embedded`; one behavioural suite, `suite`.
 
+mod bytes;
 mod draft;
 pub mod embedded;
 mod end;

@@ -6,6 +6,7 @@ use crate::model::{
     AudienceUri, Epoch, KeyId, Lease, LeaseId, Position, Rule, RuleDigest, RuleKind, ScopeSet, TaskId, UnixTime,
     WorkloadId,
 };
+use crate::store::bytes::Bytes;
 use crate::store::{Spent, StoreError};
 
 /// The layout written today.
@@ -54,7 +55,7 @@ pub(super) fn pack_lease(lease: &Lease, spent: Option<&Spent>) -> Vec<u8> {
 
 /// Reads what [`pack_lease`] wrote.
 pub(super) fn unpack_lease(bytes: &[u8]) -> Result<PackedLease, StoreError> {
-    let mut from = Reader(bytes);
+    let mut from = Reader(Bytes(bytes));
     from.version()?;
     let [issued_at, expires_at, chain_limit] = [from.time()?, from.time()?, from.time()?];
     let (epoch, position) = (Epoch::from_bits(from.number()?), Position::new(from.number()?));
@@ -104,7 +105,7 @@ pub(super) fn pack_rule(rule: &Rule, audiences: &[AudienceUri]) -> Vec<u8> {
 
 /// Reads what [`pack_rule`] wrote for the rule at `position`.
 pub(super) fn unpack_rule(position: u64, bytes: &[u8]) -> Result<(Rule, Vec<AudienceUri>), StoreError> {
-    let mut from = Reader(bytes);
+    let mut from = Reader(Bytes(bytes));
     from.version()?;
     let [kind] = from.array()?;
     let kind = RuleKind::from_byte(kind).ok_or_else(|| corrupt("a rule of an unknown kind"))?;
@@ -121,6 +122,10 @@ pub(super) fn corrupt(what: &str) -> StoreError {
     StoreError::Corrupt(what.to_owned())
 }
 
+fn cut_short() -> StoreError {
+    corrupt("a record that is cut short")
+}
+
 fn put_text(out: &mut Vec<u8>, text: &str) {
     put_length(out, text.len());
     out.extend_from_slice(text.as_bytes());
@@ -135,19 +140,12 @@ fn put_length(out: &mut Vec<u8>, mut length: usize) {
     out.push(length as u8);
 }
 
-struct Reader<'a>(&'a [u8]);
+/// The rest of a record; whatever is not there is damage, and said as such.
+struct Reader<'a>(Bytes<'a>);
 
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Result<&'a [u8], StoreError> {
-        let (head, tail) = self.0.split_at_checked(count).ok_or_else(|| corrupt("a record that is cut short"))?;
-        self.0 = tail;
-        Ok(head)
-    }
-
+impl Reader<'_> {
     fn array<const N: usize>(&mut self) -> Result<[u8; N], StoreError> {
-        let mut array = [0; N];
-        array.copy_from_slice(self.take(N)?);
-        Ok(array)
+        self.0.array().ok_or_else(cut_short)
     }
 
     fn version(&mut self) -> Result<(), StoreError> {
@@ -181,7 +179,8 @@ impl<'a> Reader<'a> {
 
     fn name<T, E>(&mut self, parse: impl Fn(&str) -> Result<T, E>) -> Result<T, StoreError> {
         let length = self.length()?;
-        let text = std::str::from_utf8(self.take(length)?).map_err(|_| corrupt("a name that is no text"))?;
+        let text = self.0.take(length).ok_or_else(cut_short)?;
+        let text = std::str::from_utf8(text).map_err(|_| corrupt("a name that is no text"))?;
         parse(text).map_err(|_| corrupt("a name outside its rule"))
     }
 

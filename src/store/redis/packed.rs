@@ -10,6 +10,7 @@ use crate::model::{
     AudienceUri, Epoch, KeyId, Lease, LeaseEnd, LeaseId, LeaseRecord, Position, Rule, RuleDigest, RuleKind, ScopeSet,
     TaskId, UnixTime, WorkloadId,
 };
+use crate::store::bytes::Bytes;
 use crate::store::{LogEntry, StoreError};
 
 const VERSION: u64 = 1;
@@ -64,9 +65,9 @@ fn parse_record(id: LeaseId, from: &mut Bytes<'_>) -> Option<LeaseRecord> {
     let expires_at = UnixTime::from_secs(from.number(5)?);
     let length = usize::try_from(from.number(2)?).ok()?;
     let mut body = Bytes(from.take(length)?);
-    let audience = AudienceUri::parse(body.short()?).ok()?;
-    let workload = WorkloadId::parse(body.short()?).ok()?;
-    let task = TaskId::parse(body.short()?).ok()?;
+    let audience = AudienceUri::parse(short_of(&mut body)?).ok()?;
+    let workload = WorkloadId::parse(short_of(&mut body)?).ok()?;
+    let task = TaskId::parse(short_of(&mut body)?).ok()?;
     let scopes = usize::try_from(body.number(2)?).ok()?;
     let scopes = ScopeSet::parse(body.text(scopes)?).ok()?;
     let kid = match body.number(1)? {
@@ -80,8 +81,8 @@ fn parse_record(id: LeaseId, from: &mut Bytes<'_>) -> Option<LeaseRecord> {
         _ => Some(body.id()?),
     };
     let mut actors = Vec::new();
-    while !body.0.is_empty() {
-        actors.push(WorkloadId::parse(body.short()?).ok()?);
+    while !body.is_empty() {
+        actors.push(WorkloadId::parse(short_of(&mut body)?).ok()?);
     }
     let kid = kid.ok()?;
     let lease = Lease {
@@ -100,7 +101,7 @@ fn parse_record(id: LeaseId, from: &mut Bytes<'_>) -> Option<LeaseRecord> {
         position,
     };
     let mut record = LeaseRecord { lease, successor: None, ended: None };
-    while !from.0.is_empty() {
+    while !from.is_empty() {
         match from.take(1)? {
             b"S" => {
                 record.successor = Some(from.id()?);
@@ -126,7 +127,7 @@ pub(super) fn entry(bytes: &[u8]) -> Result<LogEntry, StoreError> {
 
 fn parse_entry(from: &mut Bytes<'_>) -> Option<LogEntry> {
     let kind = RuleKind::from_byte(u8::try_from(from.number(1)?).ok()?)?;
-    let digest = RuleDigest::from_bytes(from.take(16)?.try_into().ok()?);
+    let digest = RuleDigest::from_bytes(from.array()?);
     let position = Position::new(from.number(6)?);
     let until = UnixTime::from_secs(from.number(5)?);
     from.take(12)?;
@@ -148,32 +149,10 @@ fn short(to: &mut Vec<u8>, text: &str) {
     to.extend_from_slice(text.as_bytes());
 }
 
-/// What is left to read.
-struct Bytes<'a>(&'a [u8]);
-
-impl<'a> Bytes<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, left) = self.0.split_at_checked(count)?;
-        self.0 = left;
-        Some(taken)
-    }
-
-    fn number(&mut self, width: usize) -> Option<u64> {
-        Some(self.take(width)?.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
-    }
-
-    fn text(&mut self, count: usize) -> Option<&'a str> {
-        std::str::from_utf8(self.take(count)?).ok()
-    }
-
-    fn short(&mut self) -> Option<&'a str> {
-        let count = usize::try_from(self.number(1)?).ok()?;
-        self.text(count)
-    }
-
-    fn id(&mut self) -> Option<LeaseId> {
-        Some(LeaseId::from_bytes(self.take(16)?.try_into().ok()?))
-    }
+/// Reads a name behind its length.
+fn short_of<'a>(from: &mut Bytes<'a>) -> Option<&'a str> {
+    let count = usize::try_from(from.number(1)?).ok()?;
+    from.text(count)
 }
 
 #[cfg(test)]

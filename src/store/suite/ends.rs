@@ -153,7 +153,7 @@ pub(crate) async fn a_quarantine_is_restored_where_it_is_missing_and_once<F: Fix
     assert!(matches!(refused, RecordError::Quarantined(_)), "{refused:?}");
     let other = Quarantine { reason: "as another broker knew it".into(), ..known.clone() };
     assert_eq!(end(&store, EndTarget::Restore(other, epoch)).await, Ended::default());
-    assert_eq!(store.quarantines().await.unwrap().all, [known.clone()]);
+    assert_eq!(store.quarantines().await.unwrap().all, std::slice::from_ref(&known));
     let elsewhere = EndTarget::Restore(known, Epoch::from_bits(epoch.bits() ^ 1));
     let refused = store.end(End { target: elsewhere, at: now(), spent: None }).await.unwrap_err();
     assert!(matches!(refused, RecordError::Epoch(real) if real == epoch), "{refused:?}");
