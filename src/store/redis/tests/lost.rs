@@ -21,7 +21,15 @@ async fn next_epoch(store: &Arc<dyn LeaseStore>, old: Epoch) -> Epoch {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), changed).await.expect("a new epoch")
+    let epoch = tokio::time::timeout(Duration::from_secs(5), changed).await.expect("a new epoch");
+    // The line of ends is connected anew on its own.
+    let settled = async {
+        while store.settle().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), settled).await.expect("ends are taken again");
+    epoch
 }
 
 /// Waits until all handles are in one epoch that is not `old`. Two that find the loss at once may each begin one: the
