@@ -175,6 +175,8 @@ impl Shared {
     pub(super) async fn verify(&self, connection: &MultiplexedConnection) -> Result<(), StoreError> {
         // Two brokers that begin an epoch at once agree in the second turn: one of them finds the other's.
         for _ in 0..4 {
+            // Before the check: another line of this broker may take over a new epoch while it is under way.
+            let known = self.seen();
             let answer = self.check(connection).await?;
             if answer.word == "OK" {
                 self.absorb(&answer.seen);
@@ -182,7 +184,7 @@ impl Shared {
             }
             // An epoch that is later than what this check knew: what it missed belongs to the one before, and is
             // answered for already. Another line of this broker, or another broker, was first.
-            if answer.seen.generation > self.seen().generation {
+            if answer.seen.generation > known.generation {
                 self.absorb(&answer.seen);
                 continue;
             }
