@@ -166,11 +166,11 @@ fn recovers(broker: &Broker) -> Token {
     Token::of(&minted)
 }
 
-/// The same behind a loss: what may have been used before it is not taken, and clocks may differ by half a minute.
+/// The same behind a loss: what was made in its very second may have been used before it.
 fn recovers_from_a_loss(broker: &Broker) -> Token {
-    let minted = within(Duration::from_secs(45), "it mints again", || {
+    let minted = within(Duration::from_secs(20), "it mints again", || {
         let answer = broker.ask(&Ask::of("demo"));
-        assert!(matches!(answer.status, 200 | 503), "{}", answer.text());
+        assert!(matches!(answer.status, 200 | 401 | 503), "{}", answer.text());
         (answer.status == 200).then_some(answer)
     });
     Token::of(&minted)
@@ -259,9 +259,6 @@ fn what_a_lost_store_forgot_its_brokers_know_or_do_not_rely_on() {
         });
         assert_eq!(refused.outcome(), (401, "invalid_client".into()));
         assert!(refused.field("error_description").contains("make a fresh one"), "{}", refused.text());
-        let early = broker.ask(&Ask::of("demo"));
-        assert_eq!(early.outcome(), (503, "temporarily_unavailable".into()), "it may be of before, by another clock");
-        assert!(early.header("retry-after").is_some() && early.field("error_description").contains("issued from"));
     }
     for broker in &brokers {
         recovers_from_a_loss(broker);

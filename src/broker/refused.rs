@@ -7,8 +7,8 @@ use crate::model::{DecisionId, Reason, Refusal, UnixTime};
 use crate::policy::Denial;
 use crate::store::{RecordError, StoreError};
 
+use super::BrokerError;
 use super::trail::Trail;
-use super::{Broker, BrokerError};
 
 /// A refusal that was written down.
 #[derive(Debug, Clone)]
@@ -78,15 +78,14 @@ impl No {
 }
 
 impl No {
-    /// An assertion that may have been used when the store still knew. One made since is taken again as soon as clocks
-    /// that differ cannot have made it before.
+    /// An assertion that may have been used when the store still knew. In the second of the loss itself nobody can tell.
     fn forgotten(from: UnixTime, since: UnixTime) -> Self {
         let lost = format!("the broker's store lost its memory of used assertions at {}", since.rfc3339());
-        if from.plus(Broker::SKEW) < since {
+        if from < since {
             let why = format!("{lost}, and this one was issued before: make a fresh one, with iat");
             return Self::new(Reason::InvalidClient, why);
         }
-        let again = since.plus(Broker::SKEW).plus(Duration::from_secs(1)).rfc3339();
+        let again = since.plus(Duration::from_secs(1)).rfc3339();
         Self::new(Reason::StoreUnavailable, format!("{lost}: it takes those issued from {again} on"))
     }
 }
@@ -134,18 +133,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_assertion_of_before_the_loss_is_refused_and_one_of_just_after_is_asked_for_again() {
+    fn an_assertion_of_before_the_loss_is_refused_and_one_of_its_very_second_is_asked_for_again() {
         let since = UnixTime::from_secs(1_800_000_000);
-        let issued = |at: u64| No::forgotten(UnixTime::from_secs(at).minus(Broker::SKEW), since).refusal;
+        let issued = |at: u64| No::forgotten(UnixTime::from_secs(at), since).refusal;
         for at in [since.secs() - 300, since.secs() - 1] {
             let refusal = issued(at);
             assert_eq!(refusal.reason, Reason::InvalidClient, "{at}");
             assert!(refusal.description.contains("make a fresh one"), "{refusal}");
         }
-        for at in [since.secs(), since.secs() + 30] {
-            let refusal = issued(at);
-            assert_eq!(refusal.reason, Reason::StoreUnavailable, "{at}");
-            assert!(refusal.description.contains("from 2027-01-15T08:00:31Z on"), "{refusal}");
-        }
+        let refusal = issued(since.secs());
+        assert_eq!(refusal.reason, Reason::StoreUnavailable);
+        assert!(refusal.description.contains("from 2027-01-15T08:00:01Z on"), "{refusal}");
     }
 }

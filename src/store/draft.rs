@@ -79,7 +79,7 @@ pub struct Spent {
     pub subject: String,
     /// The first 16 bytes of SHA-256 over issuer, NUL, `jti`.
     pub digest: [u8; 16],
-    /// It cannot have been used before this moment, whichever way its maker's clock is off.
+    /// It cannot have been used before this moment, by its maker's clock.
     pub from: UnixTime,
     /// No assertion of this name can be accepted after this moment.
     pub until: UnixTime,
