@@ -20,7 +20,8 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer
 const MAX_ASSERTION: usize = 8192;
 
 /// The same for every client and key, whether or not there is one.
-const NOT_PROVEN: &str = "the assertion is not signed by a key of this client";
+const NOT_PROVEN: &str = "the assertion is not signed by a key of this client: compare id, key and kid with what the broker \
+                          has; its audit log tells which of them it was";
 
 /// The form's fields of client authentication, as they were sent.
 #[derive(Clone, Copy, Default)]
@@ -106,7 +107,9 @@ impl Attestor {
         };
         let claims = Claims::judge(&payload, &expect).map_err(Unproven::named)?;
         if auth.client_id.is_some_and(|id| !is_same_client(claims.client, id)) {
-            return Err(Unproven::named("client_id is another than the assertion's sub"));
+            return Err(Unproven::named(
+                "client_id is another than the assertion's sub: send the same, or leave it out",
+            ));
         }
         self.prove(set, &compact, &claims)
     }

@@ -8,7 +8,8 @@ use crate::model::{Reason, UnixTime};
 use crate::store::Spent;
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-const NOT_PROVEN: &str = "the assertion is not signed by a key of this client";
+const NOT_PROVEN: &str = "the assertion is not signed by a key of this client: compare id, key and kid with what the broker \
+                          has; its audit log tells which of them it was";
 
 fn attestor() -> Attestor {
     Attestor::new(ISSUER, false, Attestor::SKEW).unwrap()

@@ -1,4 +1,4 @@
-//! How the log fails. No token may follow any of these.
+//! How the log fails, and how it is found to be broken. No token may follow any of [`AuditError`].
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -50,4 +50,43 @@ impl AuditError {
     pub(super) fn io(path: &Path, what: &'static str, error: &io::Error) -> Self {
         Self::Io { path: path.to_owned(), what, why: error.to_string() }
     }
+}
+
+/// A log that is not as it was written, or cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {fault}: {why}")]
+pub struct Broken {
+    /// The first line that is wrong, counted in the file from 1.
+    pub line: u64,
+    /// What happened to it.
+    pub fault: Fault,
+    /// What was seen.
+    pub why: String,
+}
+
+/// What can be seen to have happened to a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The line's text is not what was written.
+    #[error("changed")]
+    Changed,
+    /// Lines before it are missing.
+    #[error("lines dropped")]
+    Dropped,
+    /// The line was there before, or never belonged there.
+    #[error("inserted")]
+    Inserted,
+    /// The line stands before others that belong before it.
+    #[error("reordered")]
+    Reordered,
+    /// The file ends in half a line.
+    #[error("truncated")]
+    Truncated,
+    /// A head known from before stands nowhere in it.
+    #[error("head missing")]
+    HeadMissing,
+    /// The file cannot be read.
+    #[error("unreadable")]
+    Unreadable,
 }

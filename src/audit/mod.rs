@@ -16,12 +16,12 @@ mod verify;
 mod witness;
 mod writer;
 
-pub use error::AuditError;
+pub use error::{AuditError, Broken, Fault};
 pub use flood::FloodRate;
 pub use log::{AuditLog, AuditOptions, Counters, Durability};
 pub use record::{AuditRecord, Event, Outcome};
 pub use tail::{Filter, Follow, tail};
-pub use verify::{Broken, Fault, LineInfo, Summary, verify};
+pub use verify::{LineInfo, Summary, verify, verify_holding};
 pub use witness::Witnessed;
 
 #[cfg(test)]

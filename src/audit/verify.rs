@@ -2,7 +2,8 @@
 //!
 //! Finds lines changed, dropped, inserted and reordered, and half a last line. What it cannot find by itself: whole
 //! lines cut off the end, and a last line that was rewritten with its sum. Both show against a head known elsewhere:
-//! [`Summary::head`] kept from before, a line that a subscriber has seen, or the leases in the store.
+//! [`Summary::head`] kept from before ([`verify_holding`] looks for it), a line that a subscriber has seen, or the leases
+//! in the store.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -12,6 +13,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::chain::{Hex, Link, MAX_LINE};
+use super::error::{Broken, Fault};
 use super::record::Event;
 
 /// A log that is as it was written.
@@ -40,48 +42,25 @@ pub struct LineInfo {
     pub time: String,
 }
 
-/// A log that is not as it was written, or cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {fault}: {why}")]
-pub struct Broken {
-    /// The first line that is wrong, counted in the file from 1.
-    pub line: u64,
-    /// What happened to it.
-    pub fault: Fault,
-    /// What was seen.
-    pub why: String,
-}
-
-/// What can be seen to have happened to a log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Fault {
-    /// The line's text is not what was written.
-    #[error("changed")]
-    Changed,
-    /// Lines before it are missing.
-    #[error("lines dropped")]
-    Dropped,
-    /// The line was there before, or never belonged there.
-    #[error("inserted")]
-    Inserted,
-    /// The line stands before others that belong before it.
-    #[error("reordered")]
-    Reordered,
-    /// The file ends in half a line.
-    #[error("truncated")]
-    Truncated,
-    /// The file cannot be read.
-    #[error("unreadable")]
-    Unreadable,
-}
-
 /// Reads the log at `path` from its first line to its last. Half a last line that a running broker is just writing is
 /// left out.
 ///
 /// # Errors
 /// [`Broken`] with the first line that is wrong.
 pub fn verify(path: &Path) -> Result<Summary, Broken> {
+    walk(path, None)
+}
+
+/// The same, and `head`, a [`Summary::head`] from before, must still be the hash of one of its lines, or of the last
+/// line of the file that it continues: else lines were cut off its end, or it was written anew.
+///
+/// # Errors
+/// As [`verify`]; [`Fault::HeadMissing`].
+pub fn verify_holding(path: &Path, head: &str) -> Result<Summary, Broken> {
+    walk(path, Some(head))
+}
+
+fn walk(path: &Path, head: Option<&str>) -> Result<Summary, Broken> {
     let unreadable = |error: std::io::Error| broken(1, Fault::Unreadable, format!("{}: {error}", path.display()));
     let file = File::open(path).map_err(unreadable)?;
     if !file.metadata().map_err(unreadable)?.is_file() {
@@ -89,6 +68,7 @@ pub fn verify(path: &Path) -> Result<Summary, Broken> {
     }
     let mut lines = Lines::new(&file);
     let mut walk = Walk::default();
+    let mut is_held = head.is_none_or(|head| head == Hex::ZERO.as_str());
     while let Some(line) = lines.next()? {
         let Some(line) = line.strip_suffix(b"\n") else {
             if is_being_written(&file) {
@@ -99,6 +79,11 @@ pub fn verify(path: &Path) -> Result<Summary, Broken> {
         if let Err(misfit) = walk.step(line) {
             return Err(misfit.explain(&mut lines));
         }
+        is_held = is_held || head == Some(walk.head.as_str()) || head == walk.continues.as_deref();
+    }
+    if !is_held {
+        let why = "no line has the hash that is asked for: lines were cut off the end, or the log was written anew";
+        return Err(broken(walk.lines, Fault::HeadMissing, why.into()));
     }
     Ok(walk.finish())
 }
@@ -325,6 +310,23 @@ mod tests {
         assert_eq!(with(&|l| l[5].truncate(20)), (6, Fault::Truncated));
         assert_eq!(with(&|l| l.insert(2, b"\n".to_vec())), (3, Fault::Changed));
         assert_eq!(with(&|l| l[3] = vec![b'x'; MAX_LINE * 2]), (4, Fault::Changed));
+    }
+
+    #[test]
+    fn a_head_from_before_shows_a_tail_that_was_cut_off() {
+        let lines = sample(6);
+        let hold = |lines: &[Vec<u8>], head: &str| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), lines.concat()).unwrap();
+            verify_holding(file.path(), head)
+        };
+        let head = check(&lines[..4]).unwrap().head;
+        assert_eq!((hold(&lines, &head).unwrap().lines, hold(&lines[..4], &head).unwrap().lines), (6, 4));
+        let cut = hold(&lines[..3], &head).unwrap_err();
+        assert_eq!((cut.line, cut.fault), (3, Fault::HeadMissing));
+        assert_eq!(hold(&[], &head).unwrap_err().fault, Fault::HeadMissing);
+        let empty = check(&[]).unwrap().head;
+        assert!(hold(&lines, &empty).is_ok() && hold(&[], &empty).is_ok(), "an empty log is the beginning of any");
     }
 
     #[test]

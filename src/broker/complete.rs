@@ -151,7 +151,7 @@ impl Broker {
                 Reason::BearerCannotComplete,
                 "a bearer token completes nothing here: use the workload's own credential",
             ),
-            false => No::new(Reason::WrongTask, "this token is for another task"),
+            false => No::new(Reason::WrongTask, "this token is for another task: it completes the one in its txn"),
         };
         no.trail.workload = Some(claims.sub.clone());
         no.trail.lease = Some(claims.jti);

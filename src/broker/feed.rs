@@ -46,7 +46,7 @@ impl Broker {
             None => None,
             Some(raw) => match self.parts.policies.current().audience(raw) {
                 Some(audience) => Some(audience.id.clone()),
-                None => return Err(Refusal::new(Reason::UnknownAudience, "there is no such audience")),
+                None => return Err(Refusal::new(Reason::UnknownAudience, format!("unknown audience: {raw:.255}"))),
             },
         };
         let unavailable = |error: BrokerError| {

@@ -1,10 +1,11 @@
 //! What operators see: leases with their state, workloads and audiences, keys, the broker itself.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
 
 use serde::Serialize;
 
-use crate::model::{KeyId, LeaseId, LeaseRecord, RuleKind, UnixTime};
+use crate::model::{Epoch, KeyId, LeaseId, LeaseRecord, Position, RuleKind, UnixTime};
 use crate::policy::{Audience, Workload};
 use crate::revocation::TokenDigests;
 use crate::store::{LeaseFilter, Quarantine, Safety, StoreError, StoreStats};
@@ -139,11 +140,29 @@ pub struct StatusView {
 /// The store at a glance.
 #[derive(Debug, Clone, Serialize)]
 pub struct StoreView {
+    /// Whether it answers.
+    pub available: bool,
+    /// What is known of it where it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub away: Option<StoreAway>,
     /// Figures.
     #[serde(flatten)]
-    pub stats: StoreStats,
+    pub stats: Option<StoreStats>,
     /// What its settings promise.
     pub safety: Vec<Safety>,
+}
+
+/// A store that does not answer.
+#[derive(Debug, Clone, Serialize)]
+pub struct StoreAway {
+    /// What went wrong.
+    pub why: String,
+    /// When its log was last read up to its head.
+    pub heard_at: UnixTime,
+    /// The head that was read then.
+    pub position: Position,
+    /// The log's life then.
+    pub epoch: Option<Epoch>,
 }
 
 /// The policy set at a glance.
@@ -284,18 +303,15 @@ impl Broker {
         self.parts.policies.current().audience(id).map(|audience| view_audience(audience))
     }
 
-    /// The broker at a glance.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn status(&self) -> Result<StatusView, StoreError> {
+    /// The broker at a glance; also where the store is away, with what is known.
+    pub async fn status(&self) -> StatusView {
         let now = self.parts.clock.now();
         let set = self.parts.policies.current();
-        Ok(StatusView {
+        StatusView {
             broker: self.options.name.clone(),
             version: env!("CARGO_PKG_VERSION"),
             issuer: self.options.issuer.clone(),
-            store: StoreView { stats: self.parts.store.stats(now).await?, safety: self.parts.store.safety().await? },
+            store: self.view_store(now).await,
             keys: self.parts.keys.jwks().kids.clone(),
             policies: PoliciesView {
                 dir: self.parts.policies.dir().map_or_else(String::new, |dir| dir.display().to_string()),
@@ -310,7 +326,25 @@ impl Broker {
                 healthy: self.parts.audit.healthy().is_ok(),
             },
             uptime_seconds: now.since(self.started).as_secs(),
-        })
+        }
+    }
+
+    async fn view_store(&self, now: UnixTime) -> StoreView {
+        let store = &self.parts.store;
+        let read = async { Ok::<_, StoreError>((store.stats(now).await?, store.safety().await?)) };
+        match read.await {
+            Ok((stats, safety)) => StoreView { available: true, away: None, stats: Some(stats), safety },
+            Err(error) => {
+                let view = self.follower.view();
+                let away = StoreAway {
+                    why: error.to_string(),
+                    heard_at: UnixTime::from_secs(self.heard_at.load(Relaxed)),
+                    position: view.position(),
+                    epoch: view.epoch(),
+                };
+                StoreView { available: false, away: Some(away), stats: None, safety: Vec::new() }
+            }
+        }
     }
 }
 

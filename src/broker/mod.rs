@@ -20,7 +20,7 @@ mod timed;
 mod trail;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ring::rand::SystemRandom;
@@ -95,6 +95,8 @@ pub struct Broker {
     snapshots: feed::Snapshots,
     rng: SystemRandom,
     started: UnixTime,
+    /// When the store's log was last read up to its head, Unix seconds.
+    heard_at: AtomicU64,
     /// The audit log's lines and failures that the metrics have been told of.
     told: (AtomicU64, AtomicU64),
 }
@@ -141,6 +143,7 @@ impl Broker {
             snapshots: feed::Snapshots::default(),
             rng: SystemRandom::new(),
             started,
+            heard_at: AtomicU64::new(started.secs()),
             told: (AtomicU64::new(0), AtomicU64::new(0)),
         };
         let head = broker.catch_up().await?;
@@ -195,6 +198,7 @@ impl Broker {
     /// Reads the log up to its head; on another epoch starts over, with new keys; a key that was ended leaves at once.
     async fn catch_up(&self) -> Result<Head, BrokerError> {
         let caught = self.follower.catch_up().await?;
+        self.heard_at.store(self.now().secs(), Ordering::Relaxed);
         if self.shut.is_new(caught.head.epoch) {
             self.turn_to(caught.head.epoch).await?;
         }

@@ -84,13 +84,17 @@ impl Broker {
         let lease = recorded.lease();
         match self.follower.view().ends(&TokenDigests::of_lease(lease), lease.position) {
             None => Ok(()),
-            Some(_) => Err(No::new(Reason::InvalidGrant, "the lease to renew was ended meanwhile")),
+            Some(_) => Err(No::new(
+                Reason::InvalidGrant,
+                "the lease to renew was ended meanwhile: ask for a new token, for a task that stands",
+            )),
         }
     }
 
     /// The lease of this name, if it is the workload's and stands now; whatever else it is, the answer is the same.
     async fn standing(&self, raw: &str, workload: &crate::model::WorkloadId) -> Result<LeaseRecord, No> {
-        let no = || No::new(Reason::InvalidGrant, "no lease of this workload stands under this name");
+        let no =
+            || No::new(Reason::InvalidGrant, "no lease of this workload stands under this name: ask for a new token");
         let id = LeaseId::parse(raw).ok_or_else(no)?;
         let record = self.parts.store.lease(id).await.map_err(|error| No::unavailable(&error.into()))?;
         let record = record.filter(|record| record.lease.workload == *workload).ok_or_else(no)?;

@@ -22,8 +22,10 @@ pub fn connect(named: Option<&str>) -> Result<AdminClient, Failure> {
     let from_env = std::env::var("JITNEY_ADMIN").ok().filter(|value| !value.is_empty());
     let address = match named.map(str::to_owned).or(from_env) {
         Some(raw) => AdminAddress::parse(&raw).map_err(|_| {
-            Failure::usage(format!("`{raw}` is no address of an admin API"))
-                .next("write `unix:PATH`, in --admin or JITNEY_ADMIN")
+            Failure::usage(
+                format!("`{raw}` is no address of an admin API"),
+                "write `unix:PATH`, in --admin or JITNEY_ADMIN",
+            )
         })?,
         None => AdminAddress::unix(if Path::new(SOCKETS[0]).exists() { SOCKETS[0] } else { SOCKETS[1] }),
     };

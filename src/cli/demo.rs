@@ -41,7 +41,7 @@ async fn whole(broker: &mut Broker, keep: bool) -> Result<ExitCode, Failure> {
     if keep {
         paste(broker)?;
         broker.ended().await;
-        return Err(Failure::new("the demo's broker ended by itself"));
+        return Err(Failure::new("the demo's broker ended by itself", "jitney serve --dev shows what a broker says"));
     }
     output::line(paint(
         style::DIM,

@@ -127,7 +127,7 @@ fn selected(args: RevokeArgs) -> Result<Revoke, Failure> {
         RevokeArgs { audience: Some(audience), .. } => Revoke::Audience(audience),
         RevokeArgs { key: Some(kid), .. } => Revoke::Key(kid),
         RevokeArgs { all: true, .. } => Revoke::All,
-        _ => return Err(Failure::usage("nothing says what is to be revoked")),
+        _ => return Err(Failure::usage("nothing says what is to be revoked", "jitney lease revoke --help")),
     })
 }
 

@@ -14,6 +14,7 @@ mod key;
 mod lease;
 mod output;
 mod policy;
+mod private;
 mod run;
 pub mod serve;
 mod status;
@@ -34,7 +35,11 @@ use args::{Cli, Command};
 
 /// Parses the command line, does what it says, gives the exit code.
 pub fn main() -> ExitCode {
+    let is_private = private::memory();
     let cli = Cli::parse();
+    if let Err(error) = is_private {
+        output::warning(format_args!("this process's memory can be read by others of this user: {error}"));
+    }
     match dispatch(cli) {
         Ok(code) => code,
         Err(failure) => failure.report(),
@@ -62,22 +67,20 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
 
 /// Runs one command's future on this thread: a client needs no more.
 fn wait_for(command: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(format!("this system gives no event loop: {error}")))?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| no_event_loop(&error))?;
     runtime.block_on(command)
+}
+
+fn no_event_loop(error: &std::io::Error) -> Failure {
+    Failure::new(format!("this system gives no event loop: {error}"), "raise the limits on open files and on threads")
 }
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        let failure = match &error {
-            ClientError::Setting { .. } => Self::usage(error.to_string()),
-            _ => Self::new(error.to_string()),
-        };
-        match error.next_step() {
-            Some(step) => failure.next(step),
-            None => failure,
+        match &error {
+            ClientError::Setting { .. } => Self::usage(error.to_string(), error.next_step()),
+            _ => Self::new(error.to_string(), error.next_step()),
         }
     }
 }

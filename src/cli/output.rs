@@ -99,9 +99,7 @@ pub fn warning(text: impl Display) {
 pub fn error(failure: &Failure) {
     let mut err = anstream::stderr().lock();
     let _ = writeln!(err, "{}: {}", paint(style::BAD, "error"), failure.message);
-    if let Some(next) = &failure.next {
-        let _ = writeln!(err, "  {} {next}", paint(style::STRONG, "next:"));
-    }
+    let _ = writeln!(err, "  {} {}", paint(style::STRONG, "next:"), failure.next);
 }
 
 /// `text` without control characters: they could move a terminal's cursor over what stands there.

@@ -21,6 +21,13 @@ fn check(dir: &Path) -> Result<(), Failure> {
     match PolicySet::load(dir) {
         Ok((set, warnings)) => {
             print(&warnings)?;
+            if set.workloads().len() + set.audiences().len() + set.policy_count() == 0 {
+                output::warning(format_args!(
+                    "{} holds no workload, no audience and no policy: a broker loads it and grants nothing. Is it the \
+                     folder you mean?",
+                    dir.display()
+                ));
+            }
             output::line(format_args!(
                 "{} {}: {}, {}, {}, {}",
                 output::paint(output::style::GOOD, "ok"),
@@ -35,7 +42,7 @@ fn check(dir: &Path) -> Result<(), Failure> {
             print(&findings.0)?;
             let errors = findings.0.iter().filter(|each| each.severity == Severity::Error).count();
             let told = format!("{} in {}: a broker does not load it", counted(errors, "error"), dir.display());
-            Err(Failure::new(told).next("mend what is shown, then check again"))
+            Err(Failure::new(told, "mend what is shown, then check again"))
         }
     }
 }

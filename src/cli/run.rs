@@ -34,8 +34,6 @@ const LAST_RETRY: Duration = Duration::from_secs(30);
 /// [`Failure`] where no token was granted; the command was not started then.
 pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let ask = super::token::ask(args.ask)?;
-    // From here on the command, which runs as the same user, can read neither this process's memory nor its environment.
-    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let mut signals = Signals::listen()?;
     let client = tokio::select! {
         connected = TokenClient::connect(Identity::from_env()?) => connected?,
@@ -60,11 +58,14 @@ async fn supervise(
 ) -> u8 {
     let folder = match TokenFolder::create(&token.text) {
         Ok(folder) => folder,
-        Err(error) => return failed(&format!("no folder can be made for the token: {error}"), 1),
+        Err(error) => {
+            let next = "name a folder that can be written in TMPDIR";
+            return failed(&format!("no folder can be made for the token: {error}"), next, 1);
+        }
     };
     let (program, arguments) = match command {
         [program, arguments @ ..] => (program, arguments),
-        [] => return failed("there is no command to run", 127),
+        [] => return failed("there is no command to run", "write it behind `--`", 127),
     };
     let mut child = Command::new(program);
     child.args(arguments);
@@ -76,7 +77,8 @@ async fn supervise(
         Ok(child) => child,
         Err(error) => {
             let code = if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 };
-            return failed(&format!("`{}` cannot be started: {error}", program.display()), code);
+            let next = "see that it is in PATH, or write its path, and that it may be executed";
+            return failed(&format!("`{}` cannot be started: {error}", program.display()), next, code);
         }
     };
     tokio::select! {
@@ -159,15 +161,15 @@ async fn complete(client: &TokenClient, ask: &TokenAsk) {
 
 fn not_completed(ask: &TokenAsk, why: Option<&ClientError>) {
     let why = why.map_or_else(|| "the broker gave no answer in time".to_owned(), ToString::to_string);
-    let failure =
-        Failure::new(format!("the task {} was not completed, its tokens live on until they expire: {why}", ask.task))
-            .next(format!("jitney complete --task {}", ask.task));
-    output::error(&failure);
+    output::error(&Failure::new(
+        format!("the task {} was not completed, its tokens live on until they expire: {why}", ask.task),
+        format!("jitney complete --task {}", ask.task),
+    ));
 }
 
 /// Tells why the command did not run.
-fn failed(why: &str, code: u8) -> u8 {
-    output::error(&Failure::new(why));
+fn failed(why: &str, next: &str, code: u8) -> u8 {
+    output::error(&Failure::new(why, next));
     code
 }
 
@@ -178,7 +180,10 @@ fn code_of(status: std::io::Result<ExitStatus>) -> u8 {
             (None, Some(signal)) => code_of_signal(signal),
             (None, None) => 1,
         },
-        Err(error) => failed(&format!("the command's end cannot be seen: {error}"), 1),
+        Err(error) => {
+            let next = "look whether the command still runs; the task is completed";
+            failed(&format!("the command's end cannot be seen: {error}"), next, 1)
+        }
     }
 }
 

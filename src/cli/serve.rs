@@ -6,7 +6,7 @@ mod wire;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{Failure, ServeArgs, output};
+use super::{Failure, ServeArgs, no_event_loop, output, private};
 use crate::config::{Config, ConfigError, Place};
 use crate::telemetry;
 
@@ -27,15 +27,12 @@ struct Setup {
 fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let setup = set_up(args)?;
     let telemetry = &setup.config.telemetry;
-    telemetry::init(&telemetry.log, telemetry.format).map_err(|error| Failure::new(error.to_string()))?;
-    // Keys are in this memory: no other process of the same user reads it, and no core file keeps it.
-    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
-        tracing::warn!(%error, "core dumps of this process cannot be switched off");
+    telemetry::init(&telemetry.log, telemetry.format).map_err(|error| Failure::unexpected(error.to_string()))?;
+    if let Err(error) = private::no_core() {
+        tracing::warn!(%error, "the limit on core files cannot be set to nothing");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(format!("this system gives no event loop: {error}")))?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| no_event_loop(&error))?;
     let outcome = runtime.block_on(wire::serve(&setup));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     outcome
@@ -56,8 +53,17 @@ fn set_up(args: &ServeArgs) -> Result<Setup, Failure> {
                 problem.place = Place::Option(option);
             }
         }
-        Failure::new(error.to_string())
+        Failure::new(
+            error.to_string(),
+            "correct what is named, then start again; docs/configuration.md has every setting",
+        )
     };
+    if args.store.as_deref().is_some_and(holds_password) {
+        return Err(Failure::usage(
+            "a password is never an argument: others on this machine see those",
+            "JITNEY_STORE_URL='redis://…' jitney serve --dev",
+        ));
+    }
     if !args.dev {
         return Ok(Setup { config: Config::load(args.config.as_deref(), settings).map_err(wrong)?, dev: None });
     }
@@ -65,6 +71,15 @@ fn set_up(args: &ServeArgs) -> Result<Setup, Failure> {
     let config = Config::dev(&dir, settings).map_err(wrong)?;
     dev::prepare(&dir, &config)?;
     Ok(Setup { config, dev: Some(dir) })
+}
+
+/// Whether a store's URL brings a password.
+fn holds_password(url: &str) -> bool {
+    let authority =
+        url.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    // A password may hold a `/` that was not encoded: what stands before the last `@` decides then.
+    let user = authority.rsplit_once('@').map(|(user, _)| user);
+    user.or_else(|| url.rsplit_once('@').map(|(before, _)| before)).is_some_and(|user| user.contains(':'))
 }
 
 /// Says on standard output where the broker listens, and in `--dev` what to paste.

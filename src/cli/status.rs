@@ -12,7 +12,7 @@ use super::{Failure, output};
 /// Asks and prints.
 ///
 /// # Errors
-/// [`Failure`] where the broker did not answer.
+/// [`Failure`] where the broker did not answer. A store that is away is an answer.
 pub async fn run(args: OutputArgs, at: Option<&str>) -> Result<ExitCode, Failure> {
     let status = admin::connect(at)?.status().await.map_err(explain)?;
     if args.output == Format::Json {
@@ -20,6 +20,14 @@ pub async fn run(args: OutputArgs, at: Option<&str>) -> Result<ExitCode, Failure
         return Ok(ExitCode::SUCCESS);
     }
     output::fields(&story(&status))?;
+    let away = &status["store"]["away"];
+    if !away.is_null() {
+        output::warning(format_args!(
+            "the store is away, last heard of {}: no token is granted and no end acknowledged until it is back: {}",
+            moment(away, "heard_at"),
+            output::plain(&text(away, "why")),
+        ));
+    }
     for setting in list(&status["store"], "safety").iter().filter(|setting| setting["safe"] == false) {
         output::warning(format_args!(
             "the store's {} is {}: {}",
@@ -39,16 +47,8 @@ fn story(status: &Value) -> Vec<(&'static str, String)> {
     vec![
         ("broker", format!("{}, version {}, up {up}", text(status, "broker"), text(status, "version"))),
         ("issuer", text(status, "issuer")),
-        (
-            "store",
-            format!(
-                "{}, leases not expired: {}, rules in force: {}",
-                text(store, "kind"),
-                text(store, "live_leases"),
-                text(store, "live_rules")
-            ),
-        ),
-        ("log", format!("position {}, epoch {}", text(store, "position"), text(store, "epoch"))),
+        ("store", in_store(store)),
+        ("log", log(store)),
         (
             "policies",
             format!("{}: {}, loaded {}", text(policies, "dir"), figures.join(", "), moment(policies, "loaded_at")),
@@ -59,11 +59,34 @@ fn story(status: &Value) -> Vec<(&'static str, String)> {
     ]
 }
 
+fn in_store(store: &Value) -> String {
+    if !store["away"].is_null() {
+        return format!("AWAY since {}", moment(&store["away"], "heard_at"));
+    }
+    let [kind, leases, rules] = ["kind", "live_leases", "live_rules"].map(|name| text(store, name));
+    format!("{kind}, leases not expired: {leases}, rules in force: {rules}")
+}
+
+/// Where the log stands, or stood when it was last read.
+fn log(store: &Value) -> String {
+    let (from, when) = if store["away"].is_null() { (store, "") } else { (&store["away"], ", as last read") };
+    format!("position {}, epoch {}{when}", text(from, "position"), text(from, "epoch"))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_store_that_is_away_says_since_when_and_what_was_known() {
+        let status = json!({"store": {"available": false, "away": {
+            "why": "w", "heard_at": 1_790_000_000, "position": 7, "epoch": "e"}}});
+        let told: String = story(&status).iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        assert!(told.contains("store=AWAY since 2026-09-21T14:13:20Z ("), "{told}");
+        assert!(told.contains("log=position 7, epoch e, as last read"), "{told}");
+    }
 
     #[test]
     fn an_audit_log_that_cannot_be_written_is_not_overlooked() {

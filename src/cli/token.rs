@@ -21,6 +21,7 @@ pub async fn run(args: TokenArgs) -> Result<ExitCode, Failure> {
 
 /// What the options ask for.
 pub(super) fn ask(args: AskArgs) -> Result<TokenAsk, Failure> {
-    let scopes = args.scopes().map_err(|error| Failure::usage(error.to_string()))?;
+    let scopes =
+        args.scopes().map_err(|error| Failure::usage(error.to_string(), "ask for fewer scopes in one token"))?;
     Ok(TokenAsk { task: args.task, audience: args.audience, scopes, ttl: args.ttl })
 }

@@ -24,8 +24,10 @@ pub async fn run(args: VerifyArgs) -> Result<ExitCode, Failure> {
     let broker = BrokerAddress::from_settings(|name| std::env::var(name).ok())?;
     // Not left to the parser of the command line, which would print the value: it may be a token.
     if args.stdin.as_ref().is_some_and(|name| name != "-") {
-        return Err(Failure::usage("a token is never an argument: others on this machine see those")
-            .next("jitney verify --token-file FILE, or the token on standard input"));
+        return Err(Failure::usage(
+            "a token is never an argument: others on this machine see those",
+            "jitney verify --token-file FILE, or the token on standard input",
+        ));
     }
     let token = read(&args)?;
     broker.confirm().await?;
@@ -40,14 +42,21 @@ pub async fn run(args: VerifyArgs) -> Result<ExitCode, Failure> {
 /// A verifier of all tokens of a broker, whose view of revocations is as of now.
 async fn connect(broker: &BrokerAddress) -> Result<Verifier, Failure> {
     let options = VerifierOptions { issuer: broker.issuer().to_owned(), ..VerifierOptions::new(broker.url()) };
-    let unknown =
-        |error: crate::verifier::ConnectError| Failure::new(format!("whether it is valid is not known: {error}"));
+    let unknown = |error: crate::verifier::ConnectError| {
+        let next = "see that the broker of JITNEY_URL is up: its `/readyz` says what it lacks; then verify again";
+        Failure::new(format!("whether it is valid is not known: {error}"), next)
+    };
     Verifier::connect(options).await.map_err(unknown)
 }
 
 fn read(args: &VerifyArgs) -> Result<Secret<String>, Failure> {
     let name = args.token_file.as_ref().map_or_else(|| "standard input".to_owned(), |path| path.display().to_string());
-    let unreadable = |error: io::Error| Failure::new(format!("{name} cannot be read: {error}"));
+    let unreadable = |error: io::Error| {
+        Failure::new(
+            format!("{name} cannot be read: {error}"),
+            "name another with --token-file FILE, or correct its mode",
+        )
+    };
     let mut bytes = Vec::new();
     match &args.token_file {
         None => io::stdin().lock().take(MAX_TOKEN).read_to_end(&mut bytes),
@@ -57,14 +66,16 @@ fn read(args: &VerifyArgs) -> Result<Secret<String>, Failure> {
     // What is no text is no token either: the check says so.
     let text = String::from_utf8_lossy(&bytes);
     if text.trim().is_empty() {
-        return Err(Failure::usage(format!("there is no token in {name}"))
-            .next("jitney token --task T --audience A --scope S | jitney verify"));
+        return Err(Failure::usage(
+            format!("there is no token in {name}"),
+            "jitney token --task T --audience A --scope S | jitney verify",
+        ));
     }
     Ok(Secret::new(text.trim().to_owned()))
 }
 
 fn valid(claims: &AccessClaims, format: Format) -> Result<ExitCode, Failure> {
-    let document = serde_json::to_value(claims).map_err(|error| Failure::new(error.to_string()))?;
+    let document = serde_json::to_value(claims).map_err(|error| Failure::unexpected(error.to_string()))?;
     if format == Format::Json {
         output::json(&json!({"active": true, "reason": null, "claims": document}))?;
         return Ok(ExitCode::SUCCESS);

@@ -133,9 +133,9 @@ impl ClientError {
         }
     }
 
-    /// What to do about it, where there is something to say.
-    pub fn next_step(&self) -> Option<String> {
-        Some(match self {
+    /// What to do about it.
+    pub fn next_step(&self) -> String {
+        match self {
             Self::Setting { name, .. } => format!(
                 "set {name}; `jitney serve --dev` writes all of a workload's settings to .jitney/workload.env, ready to source"
             ),
@@ -146,36 +146,51 @@ impl ClientError {
             Self::NoAnswer(FetchError::Broken { .. } | FetchError::Tls { .. }) => {
                 "is it a jitney broker that JITNEY_URL names, and is it http or https?".into()
             }
-            Self::NoAnswer(_) => return None,
+            Self::NoAnswer(FetchError::PlainHttp { .. } | FetchError::Url { .. }) => {
+                "write an https URL in JITNEY_URL, without user, password or query".into()
+            }
+            Self::NoAnswer(FetchError::NoRoots { .. }) => "install ca-certificates, or set SSL_CERT_FILE".into(),
+            Self::NoAnswer(_) => "is it a jitney broker that listens there? Its own log says what it did".into(),
             Self::Issuer { found, .. } => {
                 format!(
                     "set JITNEY_URL to the issuer, or, where it is reached under another name, JITNEY_ISSUER={found}"
                 )
             }
             Self::Answer { .. } => "is it a jitney broker that listens there?".into(),
-            Self::Assertion(_) => return None,
-            Self::Refused(refused) => match refused.error.as_str() {
-                "invalid_client" => {
-                    "compare JITNEY_WORKLOAD and JITNEY_KEY_FILE with the workload's file in the broker's \
+            Self::Assertion(_) => {
+                "see that JITNEY_KEY_FILE holds a private key, and that getrandom(2) works here".into()
+            }
+            Self::Refused(refused) => refused.next_step(),
+        }
+    }
+}
+
+impl Refused {
+    /// What to do about it, by the RFC's error code; what it does not tell, the decision's line in the audit log does.
+    fn next_step(&self) -> String {
+        let refused = self;
+        match refused.error.as_str() {
+            "invalid_request" => "change what is named, within the bound that is named, and ask again".into(),
+            "invalid_client" => "compare JITNEY_WORKLOAD and JITNEY_KEY_FILE with the workload's file in the broker's \
                                      policies, and this machine's clock with the broker's"
-                        .into()
-                }
-                "temporarily_unavailable" => "ask again in a moment".into(),
-                "invalid_scope" => "ask for less, or have a policy grant it; `jitney workload show` on the broker \
+                .into(),
+            "temporarily_unavailable" => "ask again in a moment".into(),
+            "invalid_scope" => "ask for less, or have a policy grant it; `jitney workload show` on the broker \
                                     lists what is granted, and where there are conditions"
-                    .into(),
-                "not_found" => {
-                    "`jitney lease list`, `workload list`, `audience list` and `key list` say what there is".into()
-                }
-                "invalid_target" => "`jitney audience list` on the broker names the audiences".into(),
-                "unauthorized_client" => {
-                    "`jitney workload show` on the broker says in what state the workload is".into()
-                }
-                "invalid_grant" => "an ended task takes no new lease for a while: use another name".into(),
-                "ambiguous_task" => format!("add --workload, one of: {}", refused.workloads.join(", ")),
-                _ => return None,
+                .into(),
+            "not_found" => {
+                "`jitney lease list`, `workload list`, `audience list` and `key list` say what there is".into()
+            }
+            "invalid_target" => "`jitney audience list` on the broker names the audiences".into(),
+            "unauthorized_client" => "`jitney workload show` on the broker says in what state the workload is".into(),
+            "invalid_grant" => "an ended task takes no new lease for a while: use another name".into(),
+            "ambiguous_task" => format!("add --workload, one of: {}", refused.workloads.join(", ")),
+            "server_error" => "look into the broker's log; where it says nothing, please report it".into(),
+            _ => match &refused.decision_id {
+                Some(id) => format!("find {id} in the broker's audit log: it has the whole explanation"),
+                None => "look into the broker's log for the reason".into(),
             },
-        })
+        }
     }
 }
 

@@ -219,7 +219,7 @@ mod tests {
         let broker = Broker::start(vec![Say::refusal(400, "invalid_scope", "no policy grants orders:write")]).await;
         let error = broker.client().await.token(&ask()).await.unwrap_err();
         assert!(error.to_string().starts_with("invalid_scope: no policy grants orders:write (decision "), "{error}");
-        assert!(error.next_step().is_some());
+        assert!(error.next_step().contains("ask for less"), "{}", error.next_step());
     }
 
     #[tokio::test]

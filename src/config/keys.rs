@@ -11,6 +11,7 @@ use super::{
     Tokens,
 };
 use crate::audit::Durability;
+use crate::store::SAFETY_NAMES;
 use crate::telemetry::{Format, check_filter};
 
 /// How a value is written in TOML.
@@ -125,7 +126,7 @@ pub(super) const KEYS: &[Key] = &[
     key("store", "accept_unsafe", Form::Names, "",
         "Settings of the store that are accepted though they put acknowledged revocations at risk, by name: see \
          `docs/durability.md`.",
-        |c, g| put(&mut c.store.accept_unsafe, names(g))),
+        |c, g| put(&mut c.store.accept_unsafe, names(g, &SAFETY_NAMES))),
     key("store", "min_replicas", Form::Number, "0",
         "So many replicas must hold a revocation before it is acknowledged.",
         |c, g| put(&mut c.store.min_replicas, number(g, 0..=16))),

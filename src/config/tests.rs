@@ -43,17 +43,30 @@ fn limits_left_alone_are_those_of_the_listener() {
 
 #[test]
 fn the_environment_holds_over_the_file_and_both_over_the_defaults() {
-    let text = "[tokens]\ndefault_ttl = \"2m\"\nmax_ttl = 1200\n[store]\naccept_unsafe = [\"appendonly\", \"save\"]\n\
+    let text = "[tokens]\ndefault_ttl = \"2m\"\nmax_ttl = 1200\n[store]\naccept_unsafe = [\"appendonly\", \"clock\"]\n\
                 [limits]\nbody = \"1MiB\"\nheader = 9000\n[tasks]\nbearer_complete = false\n";
     let config = load(text, &[("JITNEY_TOKENS_MAX_TTL", "30m"), ("JITNEY_STORE_MIN_REPLICAS", "0")]).unwrap();
     assert_eq!(config.tokens.default_ttl.as_secs(), 120);
     assert_eq!(config.tokens.max_ttl.as_secs(), 1800);
     assert_eq!(config.tokens.max_lifetime.as_secs(), 8 * 3600);
-    assert_eq!(config.store.accept_unsafe, ["appendonly", "save"]);
+    assert_eq!(config.store.accept_unsafe, ["appendonly", "clock"]);
     assert_eq!((config.limits.body, config.limits.header), (1 << 20, 9000));
     assert!(!config.tasks.bearer_complete);
-    let config = load("", &[("JITNEY_STORE_ACCEPT_UNSAFE", "a, b"), ("JITNEY_AUDIT_DURABILITY", "sync")]).unwrap();
-    assert_eq!((config.store.accept_unsafe, config.audit.durability), (vec!["a".into(), "b".into()], Durability::Sync));
+    let config =
+        load("", &[("JITNEY_STORE_ACCEPT_UNSAFE", "role, sync"), ("JITNEY_AUDIT_DURABILITY", "sync")]).unwrap();
+    assert_eq!(config.store.accept_unsafe, ["role", "sync"]);
+    assert_eq!(config.audit.durability, Durability::Sync);
+}
+
+#[test]
+fn a_setting_that_no_store_has_is_not_accepted_as_unsafe() {
+    let error = load("", &[("JITNEY_STORE_ACCEPT_UNSAFE", "appendonly,appendfsink")]).unwrap_err().to_string();
+    assert!(
+        error.contains("nothing is named `appendfsink`: did you mean `appendfsync`? There are appendonly, "),
+        "{error}"
+    );
+    let error = load("[store]\naccept_unsafe = [\"whatever\"]\n", &[]).unwrap_err().to_string();
+    assert!(error.contains("jitney.toml:2:1: `accept_unsafe` of `[store]`: nothing is named `whatever`"), "{error}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use redis::IntoConnectionInfo as _;
 use super::StoreUrl;
 use crate::model::Secret;
 use crate::model::time::parse_span;
+use crate::policy::closest;
 
 /// The longest span of time that is taken for anything.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
@@ -81,9 +82,17 @@ pub(super) fn optional<T>(
     if given.text.is_empty() { Ok(None) } else { read(given).map(Some) }
 }
 
-/// Names, separated by commas.
-pub(super) fn names(given: &Given<'_>) -> Result<Vec<String>, String> {
-    Ok(given.text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
+/// Names, separated by commas, each one of `known`: a misspelt one would look accepted and change nothing.
+pub(super) fn names(given: &Given<'_>, known: &[&str]) -> Result<Vec<String>, String> {
+    let names: Vec<_> = given.text.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    match names.iter().find(|name| !known.contains(name)) {
+        None => Ok(names.into_iter().map(str::to_owned).collect()),
+        Some(stranger) => {
+            let meant = closest(stranger, known.iter().copied());
+            let meant = meant.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+            Err(format!("nothing is named `{stranger}`: {meant}There are {}", known.join(", ")))
+        }
+    }
 }
 
 /// One of a few words.

@@ -32,7 +32,10 @@ async fn snapshot(shared: &Shared, query: &str) -> Result<bytes::Bytes, Refusal>
     let mut audiences = form.all("audience");
     let audience = audiences.next();
     if audiences.next().is_some() {
-        return Err(Refusal::new(Reason::InvalidRequest, "the parameter audience is repeated"));
+        return Err(Refusal::new(
+            Reason::InvalidRequest,
+            "the parameter audience is repeated: ask for one, or leave it out for all",
+        ));
     }
     shared.broker.snapshot(audience).await
 }

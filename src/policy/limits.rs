@@ -64,7 +64,10 @@ impl Times {
             Some(renewed) => {
                 let left = renewed.chain_limit.since(ask.now);
                 if left.is_zero() {
-                    return Err(Denial::new(Reason::InvalidGrant, "the lease's chain of renewals is at its limit"));
+                    return Err(Denial::new(
+                        Reason::InvalidGrant,
+                        "the lease's chain of renewals is at its limit: ask for a new token",
+                    ));
                 }
                 longest.narrow(Some(left), || SetBy::Chain);
                 Chain::Recorded(renewed.chain_limit)

@@ -24,7 +24,7 @@ use crate::model::{Epoch, KeyId, LeaseId, LeaseRecord, Position, Selector, UnixT
 pub use draft::{LeaseDraft, Spent};
 pub use end::{End, EndTarget, Ended, Quarantine, Quarantines};
 pub use error::{RecordError, StoreError};
-pub use page::{LeaseFilter, LeasePage, LogEntry, LogPage, PublishedKey, Safety, StoreStats};
+pub use page::{LeaseFilter, LeasePage, LogEntry, LogPage, PublishedKey, SAFETY_NAMES, Safety, StoreStats};
 pub use recorded::Recorded;
 
 /// A boxed future: one allocation a call, the price of choosing the store at start-up.

@@ -92,6 +92,18 @@ pub struct Safety {
     pub mend: String,
 }
 
+/// The names of all settings that a store may find unsafe.
+pub const SAFETY_NAMES: [&str; 8] = [
+    "appendonly",
+    "appendfsync",
+    "no-appendfsync-on-rewrite",
+    "maxmemory-policy",
+    "role",
+    "min_replicas",
+    "clock",
+    "sync",
+];
+
 /// A store's figures.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreStats {

@@ -12,6 +12,11 @@ fn lease_id(raw: &str) -> Result<LeaseId, String> {
     LeaseId::parse(raw).ok_or_else(|| "a lease id is a UUID in lower case, as `jitney lease list` prints it".into())
 }
 
+fn head(raw: &str) -> Result<String, String> {
+    let is_hash = raw.len() == 64 && raw.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    is_hash.then(|| raw.to_owned()).ok_or_else(|| "a head is 64 hex digits, as `jitney audit verify` prints it".into())
+}
+
 /// `--reason`, of whatever ends something or lifts its end.
 #[derive(Debug, Args)]
 pub struct Reason {
@@ -210,8 +215,12 @@ pub enum AuditCommand {
         output: OutputArgs,
     },
     /// Checks that no line was changed, removed or added
-    #[command(after_help = "Example:\n  jitney audit verify --file /var/lib/jitney/audit.jsonl")]
+    #[command(after_help = "Examples:\n  jitney audit verify --file /var/lib/jitney/audit.jsonl\n  \
+        jitney audit verify --head 3f1c…   the head that an earlier run printed")]
     Verify {
+        /// A head that an earlier run printed: it must still stand in the log. Without it lines cut off the end cannot be seen
+        #[arg(long, value_name = "HEX", value_parser = head)]
+        head: Option<String>,
         /// The log [default: that of the broker of --admin]
         #[arg(long, value_name = "PATH")]
         file: Option<PathBuf>,

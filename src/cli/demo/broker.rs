@@ -19,6 +19,9 @@ const START_WITHIN: Duration = Duration::from_secs(30);
 /// How long it may take to finish what is in flight.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
+/// What helps where no folder can be made.
+const TMPDIR: &str = "name a folder that can be written in TMPDIR";
+
 /// A running broker and its folder.
 pub(super) struct Broker {
     child: Child,
@@ -40,7 +43,10 @@ impl Broker {
     pub(super) async fn start() -> Result<Self, Failure> {
         let folder = Folder::create()?;
         let log = folder.0.join("broker.log");
-        let cannot = |error: std::io::Error| Failure::new(format!("the demo's broker cannot be started: {error}"));
+        let cannot = |error: std::io::Error| {
+            let next = "start one yourself: jitney serve --dev";
+            Failure::new(format!("the demo's broker cannot be started: {error}"), next)
+        };
         let mut command = Command::new(std::env::current_exe().map_err(cannot)?);
         command.args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data"]).arg(&folder.0);
         // Settings of another broker or workload have no place in this one.
@@ -49,7 +55,9 @@ impl Broker {
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&log).map_err(cannot)?);
         let mut child = command.kill_on_drop(true).spawn().map_err(cannot)?;
-        let Some(stdout) = child.stdout.take() else { return Err(Failure::new("the demo's broker has no output")) };
+        let Some(stdout) = child.stdout.take() else {
+            return Err(Failure::unexpected("the demo's broker has no output"));
+        };
         let mut lines = BufReader::new(stdout).lines();
         if !matches!(timeout(START_WITHIN, listening(&mut lines)).await, Ok(true)) {
             let _ = child.kill().await;
@@ -60,7 +68,7 @@ impl Broker {
         let file = folder.0.join("workload.env");
         let settings = fs::read_to_string(&file)
             .map(|text| read_settings(&text))
-            .map_err(|error| Failure::new(format!("{} cannot be read: {error}", file.display())))?;
+            .map_err(|error| Failure::unexpected(format!("{} cannot be read: {error}", file.display())))?;
         Ok(Self { child, folder, settings })
     }
 
@@ -96,7 +104,7 @@ impl Folder {
         DirBuilder::new()
             .mode(0o700)
             .create(&path)
-            .map_err(|error| Failure::new(format!("{} cannot be made: {error}", path.display())))?;
+            .map_err(|error| Failure::new(format!("{} cannot be made: {error}", path.display()), TMPDIR))?;
         Ok(Self(path))
     }
 }
@@ -124,7 +132,7 @@ fn not_started(log: &Path) -> Failure {
     let said =
         said.lines().rev().find(|line| line.contains("error")).or(said.lines().last()).unwrap_or("it said nothing");
     let said = said.strip_prefix("error: ").unwrap_or(said);
-    Failure::new(format!("the demo's broker did not start: {said}")).next("jitney serve --dev")
+    Failure::new(format!("the demo's broker did not start: {said}"), "jitney serve --dev")
 }
 
 /// Reads `export NAME=VALUE` lines; a value may stand in single quotes.

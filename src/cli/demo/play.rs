@@ -69,7 +69,7 @@ async fn completed_task(cast: &Cast, stage: &mut Stage) -> Result<Token, Failure
             stage.why(&refused.description)?;
         }
         Err(error) => return Err(error.into()),
-        Ok(_) => return Err(Failure::new("a scope was granted that no policy grants")),
+        Ok(_) => return Err(Failure::unexpected("a scope was granted that no policy grants")),
     }
 
     stage.step("The work is done: the workload completes the task")?;
@@ -103,7 +103,7 @@ async fn audited(cast: &Cast, stage: &mut Stage) -> Result<(), Failure> {
     let status = cast.operator.status().await.map_err(explain)?;
     let path = text(&status["audit"], "path");
     let since = Instant::now();
-    let summary = audit::verify(path.as_ref()).map_err(|broken| Failure::new(format!("{path}: {broken}")))?;
+    let summary = audit::verify(path.as_ref()).map_err(|broken| Failure::unexpected(format!("{path}: {broken}")))?;
     stage.yes(format_args!("{} lines, the chain is whole", summary.lines), since.elapsed())?;
     output::line("")
 }
@@ -111,7 +111,7 @@ async fn audited(cast: &Cast, stage: &mut Stage) -> Result<(), Failure> {
 impl Cast {
     async fn gather(broker: &Broker) -> Result<Self, Failure> {
         let audience = AudienceUri::parse(&setting(broker, "JITNEY_AUDIENCE")?);
-        let audience = audience.map_err(|error| Failure::new(error.to_string()))?;
+        let audience = audience.map_err(|error| Failure::unexpected(error.to_string()))?;
         let options = VerifierOptions {
             audience: Some(audience.clone()),
             poll: POLL,
@@ -119,14 +119,14 @@ impl Cast {
         };
         Ok(Self {
             workload: TokenClient::connect(Identity::from_settings(|name| broker.setting(name))?).await?,
-            server: Verifier::connect(options).await.map_err(|error| Failure::new(error.to_string()))?,
+            server: Verifier::connect(options).await.map_err(|error| Failure::unexpected(error.to_string()))?,
             operator: AdminClient::new(AdminAddress::parse(&setting(broker, "JITNEY_ADMIN")?)?),
             audience,
         })
     }
 
     fn ask(&self, name: &str, scopes: &str) -> Result<TokenAsk, Failure> {
-        let scopes = ScopeSet::parse(scopes).map_err(|error| Failure::new(error.to_string()))?;
+        let scopes = ScopeSet::parse(scopes).map_err(|error| Failure::unexpected(error.to_string()))?;
         Ok(TokenAsk { task: task(name)?, audience: self.audience.clone(), scopes, ttl: None })
     }
 
@@ -142,7 +142,7 @@ impl Cast {
         let since = Instant::now();
         match self.check(token) {
             Ok(()) => stage.yes("valid", since.elapsed()),
-            Err(invalid) => Err(Failure::new(format!("a token that stands is not valid: {invalid}"))),
+            Err(invalid) => Err(Failure::unexpected(format!("a token that stands is not valid: {invalid}"))),
         }
     }
 
@@ -152,7 +152,7 @@ impl Cast {
         stage.step("The resource server verifies the token once more")?;
         while self.check(token).is_ok() {
             if since.elapsed() > HEARD_WITHIN {
-                return Err(Failure::new(format!(
+                return Err(Failure::unexpected(format!(
                     "a token is still valid, {} s after its end",
                     HEARD_WITHIN.as_secs()
                 )));
@@ -168,8 +168,8 @@ impl Cast {
                     "signature and expiry are still good; it asks for new revocations every {every} ms"
                 ))
             }
-            Err(other) => Err(Failure::new(format!("expected a rule on its {}, not: {other}", kind.as_str()))),
-            Ok(()) => Err(Failure::new("a token that was revoked is valid again")),
+            Err(other) => Err(Failure::unexpected(format!("expected a rule on its {}, not: {other}", kind.as_str()))),
+            Ok(()) => Err(Failure::unexpected("a token that was revoked is valid again")),
         }
     }
 
@@ -181,9 +181,9 @@ impl Cast {
 }
 
 fn task(name: &str) -> Result<TaskId, Failure> {
-    TaskId::parse(name).map_err(|error| Failure::new(error.to_string()))
+    TaskId::parse(name).map_err(|error| Failure::unexpected(error.to_string()))
 }
 
 fn setting(broker: &Broker, name: &str) -> Result<String, Failure> {
-    broker.setting(name).ok_or_else(|| Failure::new(format!("the demo's broker wrote no {name}")))
+    broker.setting(name).ok_or_else(|| Failure::unexpected(format!("the demo's broker wrote no {name}")))
 }

@@ -10,5 +10,5 @@ pub(super) async fn watch(client: &AdminClient, format: Format) -> Result<(), Fa
     while let Some(line) = lines.next().await.map_err(explain)? {
         event::print(&line, format)?;
     }
-    Err(Failure::new("the broker ended the stream").next("start it again: `jitney lease watch`"))
+    Err(Failure::new("the broker ended the stream", "start it again: `jitney lease watch`"))
 }

@@ -20,10 +20,16 @@ const WORKLOAD_KEY: &str = "demo.pem";
 /// The resource server's.
 const AUDIENCE_KEY: &str = "audience.pem";
 
+/// What helps where a file cannot be written.
+const WRITABLE: &str = "let this user write there, and see that the disk is not full";
+
 /// The folder, absolute, so that what is written into `workload.env` holds from anywhere.
 pub(super) fn folder(given: Option<&Path>) -> Result<PathBuf, Failure> {
     let dir = given.unwrap_or_else(|| Path::new(".jitney"));
-    let failed = |error| Failure::new(format!("the folder {} cannot be made: {error}", dir.display()));
+    let failed = |error| {
+        let next = "name a folder that this user can write: --data DIR";
+        Failure::new(format!("the folder {} cannot be made: {error}", dir.display()), next)
+    };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
     fs::canonicalize(dir).map_err(failed)
 }
@@ -44,15 +50,18 @@ pub(super) fn prepare(dir: &Path, config: &Config) -> Result<(), Failure> {
         let parent = path.parent().unwrap_or(&fresh).to_owned();
         fs::create_dir_all(&parent)
             .and_then(|()| fs::write(&path, content))
-            .map_err(|error| Failure::new(format!("{} cannot be written: {error}", path.display())))?;
+            .map_err(|error| Failure::new(format!("{} cannot be written: {error}", path.display()), WRITABLE))?;
     }
     fs::rename(&fresh, policies)
-        .map_err(|error| Failure::new(format!("{} cannot be made: {error}", policies.display())))
+        .map_err(|error| Failure::new(format!("{} cannot be made: {error}", policies.display()), WRITABLE))
 }
 
 /// The public half, as a JWK set, of the private key in `path`, which is made (mode 0600) where it is missing.
 fn key(path: &Path) -> Result<serde_json::Value, Failure> {
-    let failed = |error: &dyn fmt::Display| Failure::new(format!("the key {}: {error}", path.display()));
+    let failed = |error: &dyn fmt::Display| {
+        let next = "mend the file, or remove it together with the policies beside it: both are made anew";
+        Failure::new(format!("the key {}: {error}", path.display()), next)
+    };
     let pem = match fs::read_to_string(path) {
         Ok(text) => Secret::new(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -109,9 +118,11 @@ pub(super) fn write_env(dir: &Path, config: &Config, url: &str) -> Result<Pasted
     }
     let path = dir.join("workload.env");
     let fresh = path.with_extension("env.new");
-    fs::write(&fresh, text)
+    let _ = fs::remove_file(&fresh);
+    let made = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh);
+    made.and_then(|mut file| file.write_all(text.as_bytes()))
         .and_then(|()| fs::rename(&fresh, &path))
-        .map_err(|error| Failure::new(format!("{} cannot be written: {error}", path.display())))?;
+        .map_err(|error| Failure::new(format!("{} cannot be written: {error}", path.display()), WRITABLE))?;
     Ok(Pasted { env: path, audience: dev::AUDIENCE })
 }
 

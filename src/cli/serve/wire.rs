@@ -24,25 +24,29 @@ use crate::store::embedded::{EmbeddedStore, Options as EmbeddedOptions};
 use crate::store::redis::{RedisOptions, RedisStore};
 use crate::telemetry::Metrics;
 
+/// What helps where the store fails at the start.
+const STORE: &str = "see that the store of [store] url is up and may be used, then start again";
+
 /// Serves until a signal, or until something it cannot do without has ended.
 pub(super) async fn serve(setup: &Setup) -> Result<(), Failure> {
     let config = &setup.config;
     let shutdown = Shutdown::new(config.limits.drain_timeout);
-    let signals = shutdown.on_signals().map_err(|error| Failure::new(format!("no signal can be taken: {error}")))?;
+    let signals =
+        shutdown.on_signals().map_err(|error| Failure::unexpected(format!("no signal can be taken: {error}")))?;
     let listener = listen(config).await?;
     let tls = tls(config)?;
-    let address = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
+    let address = listener.local_addr().map_err(|error| Failure::unexpected(error.to_string()))?;
     let url = format!("{}://{address}", if tls.is_some() { "https" } else { "http" });
     let issuer = config.issuer(address);
     let metrics = Arc::new(Metrics::new());
     let clock = Clock::system();
     let (policies, audit_later) = policies(setup, &clock, &metrics)?;
     let socket = unix::Socket::bind(&config.admin.socket).map_err(|error| {
-        let failure = Failure::new(error.to_string());
-        match setup.dev.is_some() {
-            true => failure.next("a second broker needs a folder of its own: --data DIR"),
-            false => failure,
-        }
+        let next = match setup.dev.is_some() {
+            true => "a second broker needs a folder of its own: --data DIR",
+            false => "give each broker a socket of its own in [admin] socket, in a folder that it can write",
+        };
+        Failure::new(error.to_string(), next)
     })?;
     let store: Arc<dyn LeaseStore> = Arc::new(Timed::new(store(config, &clock).await?, metrics.clone()));
     check_safety(setup, &*store).await?;
@@ -52,7 +56,7 @@ pub(super) async fn serve(setup: &Setup) -> Result<(), Failure> {
     let keys = keys(config, &name, &issuer, &store, &clock).await?;
     let parts = Parts { policies: policies.clone(), store, audit: audit.clone(), keys, metrics, clock };
     let broker = Broker::start(options(config, name, issuer), parts);
-    let broker = Arc::new(broker.await.map_err(|error| Failure::new(error.to_string()))?);
+    let broker = Arc::new(broker.await.map_err(|error| Failure::new(error.to_string(), STORE))?);
     let limits = config.limits.for_listener();
     let mut tasks = Supervisor::new(shutdown.clone());
     tasks.spare("signals", signals);
@@ -75,7 +79,9 @@ pub(super) async fn serve(setup: &Setup) -> Result<(), Failure> {
         None => None,
     };
     announce(&url, pasted.as_ref())?;
-    let outcome = tasks.run().await.map_err(|died| Failure::new(died.to_string()));
+    let outcome = tasks.run().await.map_err(|died| {
+        Failure::new(died.to_string(), "start it again, as systemd does; the log above says why it died")
+    });
     audit.post(AuditRecord::new(Event::Stop, Outcome::Done));
     outcome
 }
@@ -99,14 +105,15 @@ async fn count(broker: Arc<Broker>, connections: net::OpenConnections) {
 async fn listen(config: &Config) -> Result<TcpListener, Failure> {
     let at = config.server.listen;
     TcpListener::bind(at).await.map_err(|error| {
-        Failure::new(format!("cannot listen on {at}: {error}"))
-            .next("stop what listens there, or choose another address with --listen or [server] listen")
+        let next = "stop what listens there, or choose another address with --listen or [server] listen";
+        Failure::new(format!("cannot listen on {at}: {error}"), next)
     })
 }
 
 fn tls(config: &Config) -> Result<Option<Tls>, Failure> {
     let Some(files) = &config.server.tls else { return Ok(None) };
-    Tls::load(&files.cert, &files.key).map(Some).map_err(|error| Failure::new(error.to_string()))
+    let next = "correct `tls_cert` and `tls_key` of [server], or the files";
+    Tls::load(&files.cert, &files.key).map(Some).map_err(|error| Failure::new(error.to_string(), next))
 }
 
 type AuditLater = Arc<std::sync::OnceLock<Arc<AuditLog>>>;
@@ -135,11 +142,11 @@ fn policies(setup: &Setup, clock: &Clock, metrics: &Arc<Metrics>) -> Result<(Arc
     let dir = setup.config.policies.dir.clone();
     let opened = Policies::open(dir.clone(), clock.clone(), on_reload);
     let (policies, warnings) = opened.map_err(|diagnostics| {
-        let failure = Failure::new(format!("the policies cannot be loaded\n{diagnostics}"));
-        match dir.exists() {
-            true => failure.next(format!("mend them; `jitney policy check {}` says the same", dir.display())),
-            false => failure.next("name the folder in [policies] dir; to try jitney out: jitney serve --dev"),
-        }
+        let next = match dir.exists() {
+            true => format!("mend them; `jitney policy check {}` says the same", dir.display()),
+            false => "name the folder in [policies] dir; to try jitney out: jitney serve --dev".into(),
+        };
+        Failure::new(format!("the policies cannot be loaded\n{diagnostics}"), next)
     })?;
     for warning in &warnings {
         tracing::warn!("{warning}");
@@ -150,7 +157,7 @@ fn policies(setup: &Setup, clock: &Clock, metrics: &Arc<Metrics>) -> Result<(Arc
 async fn store(config: &Config, clock: &Clock) -> Result<Arc<dyn LeaseStore>, Failure> {
     let failed = |error: crate::store::StoreError| {
         let at = store_address(&config.store.url).map(|at| format!(" at {at}")).unwrap_or_default();
-        Failure::new(error.to_string()).next(format!("check [store] url, and that the store{at} is up and may be used"))
+        Failure::new(error.to_string(), format!("check [store] url, and that the store{at} is up and may be used"))
     };
     match &config.store.url {
         StoreUrl::Embedded(folder) => {
@@ -158,14 +165,16 @@ async fn store(config: &Config, clock: &Clock) -> Result<Arc<dyn LeaseStore>, Fa
             let options = EmbeddedOptions { clock: clock.clone(), ..EmbeddedOptions::default() };
             let path = folder.join("leases.redb");
             let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&path, options)).await;
-            let opened = opened.map_err(|error| Failure::new(format!("opening the store: {error}")))?;
+            let opened = opened.map_err(|error| Failure::unexpected(format!("opening the store: {error}")))?;
             Ok(Arc::new(opened.map_err(failed)?))
         }
         StoreUrl::Redis(url) => {
             let ca_pem = match &config.store.ca_file {
                 None => None,
                 Some(path) => {
-                    Some(fs::read(path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?)
+                    let next = "correct [store] ca_file, or let the broker's user read it";
+                    let read = fs::read(path);
+                    Some(read.map_err(|error| Failure::new(format!("{}: {error}", path.display()), next))?)
                 }
             };
             let options = RedisOptions {
@@ -191,7 +200,7 @@ fn store_address(url: &StoreUrl) -> Option<String> {
 
 /// What the store's settings do not promise is refused, unless it was accepted by name; with `--dev` it is a warning.
 async fn check_safety(setup: &Setup, store: &dyn LeaseStore) -> Result<(), Failure> {
-    let safety = store.safety().await.map_err(|error| Failure::new(error.to_string()))?;
+    let safety = store.safety().await.map_err(|error| Failure::new(error.to_string(), STORE))?;
     let accepted = |setting: &str| setup.config.store.accept_unsafe.iter().any(|name| name == setting);
     let found: Vec<_> = safety.iter().filter(|each| !each.safe && !accepted(&each.setting)).collect();
     for each in found.iter().filter(|_| setup.dev.is_some()) {
@@ -203,14 +212,17 @@ async fn check_safety(setup: &Setup, store: &dyn LeaseStore) -> Result<(), Failu
     let names: Vec<String> = found.iter().map(|each| format!("\"{}\"", each.setting)).collect();
     let why: Vec<String> =
         found.iter().map(|each| format!("{} is {}: {}", each.setting, each.value, each.mend)).collect();
-    Err(Failure::new(format!("the store would not keep what is acknowledged: {}", why.join("; ")))
-        .next(format!("mend the store, or accept it by name: [store] accept_unsafe = [{}]", names.join(", "))))
+    Err(Failure::new(
+        format!("the store would not keep what is acknowledged: {}", why.join("; ")),
+        format!("mend the store, or accept it by name: [store] accept_unsafe = [{}]", names.join(", ")),
+    ))
 }
 
 fn audit(config: &Config, name: &str) -> Result<Arc<AuditLog>, Failure> {
     make_folder(config.audit.path.parent())?;
     let options = AuditOptions { durability: config.audit.durability, ..AuditOptions::new(&config.audit.path, name) };
-    AuditLog::open(options).map(Arc::new).map_err(|error| Failure::new(error.to_string()))
+    let next = "let the broker's user write [audit] path, which no other broker writes";
+    AuditLog::open(options).map(Arc::new).map_err(|error| Failure::new(error.to_string(), next))
 }
 
 async fn keys(
@@ -234,7 +246,8 @@ async fn keys(
         rotation: Some(config.keys.rotation),
     };
     let keyring = Keyring::open(options, store.clone(), clock.clone()).await;
-    keyring.map(Arc::new).map_err(|error| Failure::new(error.to_string()))
+    let next = "see that [keys] dir is this broker's own, mode 0700, and that the store is up";
+    keyring.map(Arc::new).map_err(|error| Failure::new(error.to_string(), next))
 }
 
 fn options(config: &Config, name: String, issuer: String) -> BrokerOptions {
@@ -257,7 +270,9 @@ fn broker_name(config: &Config) -> Result<String, Failure> {
     let draw = || {
         let mut random = [0u8; 4];
         let drawn = SystemRandom::new().fill(&mut random);
-        drawn.map_err(|_| Failure::new("the system has no randomness to give"))?;
+        drawn.map_err(|_| {
+            Failure::new("the system has no randomness to give", "see that getrandom(2) works here, then start again")
+        })?;
         Ok::<_, Failure>(format!("b{:08x}", u32::from_be_bytes(random)))
     };
     if matches!(config.keys.storage, KeyStorage::Memory) {
@@ -265,11 +280,16 @@ fn broker_name(config: &Config) -> Result<String, Failure> {
     }
     make_folder(Some(&config.keys.dir))?;
     let path = config.keys.dir.join("broker");
-    let failed = |error| Failure::new(format!("{}: {error}", path.display()));
+    let failed = |error| {
+        let next = "let the broker's user read and write [keys] dir, and see that the disk is not full";
+        Failure::new(format!("{}: {error}", path.display()), next)
+    };
     match fs::read_to_string(&path) {
         Ok(name) if crate::model::WorkloadId::parse(name.trim()).is_ok() => Ok(name.trim().to_owned()),
-        Ok(_) => Err(Failure::new(format!("{}: not a broker's name", path.display()))
-            .next("remove the file: the broker then draws a name of its own")),
+        Ok(_) => Err(Failure::new(
+            format!("{}: not a broker's name", path.display()),
+            "remove the file: the broker then draws a name of its own",
+        )),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let name = draw()?;
             fs::write(&path, format!("{name}\n")).map_err(failed)?;
@@ -284,7 +304,8 @@ fn make_folder(dir: Option<&Path>) -> Result<(), Failure> {
     use std::os::unix::fs::DirBuilderExt as _;
     let Some(dir) = dir.filter(|dir| !dir.as_os_str().is_empty()) else { return Ok(()) };
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.map_err(|error| Failure::new(format!("the folder {} cannot be made: {error}", dir.display())))
+    let next = "make it for the broker's user, mode 0700, or name another in the configuration";
+    made.map_err(|error| Failure::new(format!("the folder {} cannot be made: {error}", dir.display()), next))
 }
 
 /// Reloads policies and certificate on SIGHUP.

@@ -17,7 +17,7 @@ use super::super::answer;
 use super::{actor, no_such, read, told};
 
 pub(super) async fn status(State(broker): State<Arc<Broker>>) -> Response {
-    told(broker.status().await)
+    answer::json(StatusCode::OK, &broker.status().await)
 }
 
 pub(super) async fn workloads(State(broker): State<Arc<Broker>>) -> Response {

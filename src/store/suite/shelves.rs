@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::Selector;
-use crate::store::{LeaseFilter, StoreError};
+use crate::store::{LeaseFilter, SAFETY_NAMES, StoreError};
 
 pub(crate) async fn keys_are_published_extended_and_withdrawn<F: Fixture>(fixture: F) {
     let (store, epoch) = ready(&fixture).await;
@@ -154,6 +154,6 @@ pub(crate) async fn figures_and_settings_are_told<F: Fixture>(fixture: F) {
     assert!((4..=8).contains(&stats.live_leases), "an estimate, but not a bad one: {stats:?}");
     assert_eq!(stats.live_rules, 1);
     for setting in store.safety().await.unwrap() {
-        assert!(!setting.setting.is_empty() && (setting.safe || !setting.mend.is_empty()), "{setting:?}");
+        assert!(SAFETY_NAMES.contains(&&*setting.setting) && (setting.safe || !setting.mend.is_empty()), "{setting:?}");
     }
 }
