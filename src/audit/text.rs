@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use crate::model::without_credentials;
+
 /// Text of at most a given number of characters, safe to print on a terminal.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Text(Box<str>);
@@ -12,33 +14,21 @@ impl Text {
     /// Takes `raw`: control and direction-changing characters are written as `\u{…}`, what looks like a compact JWS or a
     /// PEM block is replaced by `[redacted]`, and what is longer than `max` characters is cut and ends in `…`.
     pub(super) fn new(raw: &str, max: usize) -> Self {
-        if raw.len() <= max && raw.bytes().all(|b| matches!(b, b' '..=b'~')) && !raw.contains(JWS) && !raw.contains(PEM)
-        {
+        let raw = without_credentials(raw);
+        if raw.len() <= max && raw.bytes().all(|b| matches!(b, b' '..=b'~')) {
             return Self(raw.into());
         }
-        let (raw, hidden) = raw.split_once(PEM).map_or((raw, ""), |(before, _)| (before, REDACTED));
         let mut text = String::with_capacity(raw.len().min(max * 4));
-        let mut length = 0;
-        for word in raw.split_inclusive(' ').chain([hidden]) {
-            let word = if word.contains(JWS) { REDACTED } else { word };
-            for c in word.chars() {
-                if length == max {
-                    text.push('…');
-                    return Self(text.into());
-                }
-                length += 1;
-                if is_hidden(c) { text.extend(c.escape_unicode()) } else { text.push(c) }
+        for (length, c) in raw.chars().enumerate() {
+            if length == max {
+                text.push('…');
+                break;
             }
+            if is_hidden(c) { text.extend(c.escape_unicode()) } else { text.push(c) }
         }
         Self(text.into())
     }
 }
-
-// The last door, not the first: callers hand in names and rules, never what was sent as a credential.
-/// How a JOSE header begins in base64url: `{"`.
-const JWS: &str = "eyJ";
-const PEM: &str = "-----BEGIN";
-const REDACTED: &str = "[redacted] ";
 
 fn is_hidden(c: char) -> bool {
     c.is_control()

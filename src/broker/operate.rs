@@ -3,6 +3,7 @@
 use crate::audit::{AuditRecord, Event, Outcome};
 use crate::model::{
     AudienceUri, DecisionId, InvalidName, KeyId, LeaseId, Rule, RuleKind, Selector, TaskId, UnixTime, WorkloadId,
+    without_credentials,
 };
 use crate::store::{End, EndTarget, Ended, LeaseFilter, Quarantine, RecordError, StoreError};
 
@@ -129,8 +130,14 @@ impl Broker {
         let now = self.parts.clock.now();
         let decision = self.operator_decision()?;
         let selected = self.selected(&Selector::Workload(workload.clone()), COUNTED).await?;
-        let quarantine =
-            Quarantine { workload: workload.clone(), reason: reason.to_owned(), actor: actor.to_owned(), since: now };
+        // Kept in the store until the release, and shown: no place for a token that was pasted into it.
+        let reason = without_credentials(reason);
+        let quarantine = Quarantine {
+            workload: workload.clone(),
+            reason: reason.clone().into_owned(),
+            actor: actor.to_owned(),
+            since: now,
+        };
         let ended = self
             .parts
             .store
@@ -139,7 +146,7 @@ impl Broker {
         self.shut.imposed(quarantine);
         self.follower.hear(&ended.rules);
         self.parts.metrics.end(RuleKind::Workload);
-        let record = operator_record(Event::Quarantine, &decision, reason, actor, &ended);
+        let record = operator_record(Event::Quarantine, &decision, &reason, actor, &ended);
         self.parts.audit.post(record.workload(workload).count(selected));
         Ok(Revoked { selected, rules: ended.rules, leases: ended.leases, decision_id: Some(decision) })
     }

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::broker::Refused;
-use crate::model::{Reason, Refusal};
+use crate::model::{Reason, Refusal, without_credentials};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -77,7 +77,8 @@ impl IntoResponse for Refused {
 
 /// A refusal of the request itself, before anything in it meant anything: 404, 405, 413, 415.
 pub(super) fn unserved(status: StatusCode, error: &str, description: &str) -> Response {
-    json(status, &ErrorBody { error, error_description: description, decision_id: None })
+    // A name from the path may be quoted in it.
+    json(status, &ErrorBody { error, error_description: &without_credentials(description), decision_id: None })
 }
 
 pub(super) async fn not_found() -> Response {

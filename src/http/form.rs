@@ -1,6 +1,7 @@
 //! A form body (`application/x-www-form-urlencoded`), read strictly: one meaning or none.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
@@ -18,8 +19,14 @@ const MAX_PARAMETERS: usize = 64;
 const REPEATABLE: [&str; 2] = ["resource", "audience"];
 
 /// The parameters of a form; those without a value count as left out (RFC 6749 §3.1).
-#[derive(Debug)]
 pub(super) struct Form<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl fmt::Debug for Form<'_> {
+    // Values may be tokens and assertions.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
 
 impl<'a> Form<'a> {
     /// Reads a form.
@@ -40,7 +47,7 @@ impl<'a> Form<'a> {
             if !REPEATABLE.contains(&&*name) && parameters.iter().any(|(other, _)| *other == name) {
                 return Err(Refusal::new(
                     Reason::InvalidRequest,
-                    format!("the parameter {} is repeated", short(&name)),
+                    format!("the parameter {} is repeated: send it once", short(&name)),
                 ));
             }
             if parameters.len() == MAX_PARAMETERS {
@@ -121,6 +128,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn debug_shows_names_and_no_values() {
+        let form = Form::parse(b"client_assertion=hunter2&token=hunter2").unwrap();
+        assert_eq!(format!("{form:?}"), r#"["client_assertion", "token"]"#);
+    }
 
     #[test]
     fn a_form_is_read_and_empty_values_count_as_left_out() {

@@ -6,6 +6,7 @@
 pub mod claims;
 pub mod ids;
 pub mod lease;
+pub mod redact;
 pub mod refusal;
 pub mod rule;
 pub mod scope;
@@ -16,6 +17,7 @@ pub mod time;
 pub use claims::{AccessClaims, Actor as ActClaim};
 pub use ids::{AudienceUri, DecisionId, Epoch, InvalidName, KeyId, LeaseId, WorkloadId};
 pub use lease::{Lease, LeaseEnd, LeaseRecord};
+pub use redact::without_credentials;
 pub use refusal::{Reason, Refusal};
 pub use rule::{Position, Rule, RuleDigest, RuleKind, Selector};
 pub use scope::{Scope, ScopeSet};

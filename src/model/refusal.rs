@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::without_credentials;
+
 /// The reason of a refusal. The audit log carries its name, the answer its [`Reason::error`] code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -123,9 +125,13 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal. What a caller sent may be quoted in the description: characters outside RFC 6749 §5.2's set become `?`.
+    /// A refusal. What a caller sent may be quoted in the description: characters outside RFC 6749 §5.2's set become `?`,
+    /// and what looks like a token or a key is left out.
     pub fn new(reason: Reason, description: impl Into<Cow<'static, str>>) -> Self {
-        let description = description.into();
+        let description = match description.into() {
+            Cow::Borrowed(fixed) => Cow::Borrowed(fixed),
+            Cow::Owned(made) => Cow::Owned(without_credentials(&made).into_owned()),
+        };
         let fits = |c: char| matches!(c, ' '..='~') && c != '"' && c != '\\';
         let description = if description.chars().all(fits) {
             description
@@ -194,6 +200,13 @@ mod tests {
         for reason in all {
             assert_eq!(TABLE.iter().filter(|row| row.0 == reason).count(), 1, "{reason:?}");
         }
+    }
+
+    #[test]
+    fn a_token_in_the_wrong_place_does_not_come_back() {
+        let sent = "eyJhbGciOiJFUzI1NiJ9.e30.AAAA";
+        let refusal = Refusal::new(Reason::UnknownAudience, format!("unknown audience: {sent}"));
+        assert_eq!(refusal.description, "unknown audience: [redacted]");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use zeroize::Zeroize;
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// A value whose `Debug` says nothing and whose memory is overwritten when it is dropped.
 #[derive(Clone)]
@@ -26,6 +26,8 @@ impl<T: Zeroize> Drop for Secret<T> {
     }
 }
 
+impl<T: Zeroize> ZeroizeOnDrop for Secret<T> {}
+
 impl<T: Zeroize> fmt::Debug for Secret<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(redacted)")
@@ -41,6 +43,29 @@ impl From<String> for Secret<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_it_held_is_overwritten_once_for_each_copy() {
+        use std::cell::Cell;
+        use std::rc::Rc;
+
+        #[derive(Clone)]
+        struct Told(Rc<Cell<u32>>);
+        impl Zeroize for Told {
+            fn zeroize(&mut self) {
+                self.0.set(self.0.get() + 1);
+            }
+        }
+        const fn is_zeroized<T: ZeroizeOnDrop>() {}
+        is_zeroized::<Secret<String>>();
+        is_zeroized::<Secret<Vec<u8>>>();
+        let count = Rc::new(Cell::new(0));
+        let secret = Secret::new(Told(count.clone()));
+        drop(secret.clone());
+        assert_eq!(count.get(), 1);
+        drop(secret);
+        assert_eq!(count.get(), 2);
+    }
 
     #[test]
     fn debug_says_nothing() {

@@ -85,6 +85,7 @@ impl Setup {
             store,
             child: None,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            scheme: "http".to_owned(),
             stdout: Arc::default(),
         }
     }
@@ -97,6 +98,7 @@ pub struct Broker {
     store: Option<String>,
     child: Option<Child>,
     address: SocketAddr,
+    scheme: String,
     stdout: Arc<Mutex<String>>,
 }
 
@@ -118,10 +120,8 @@ impl Broker {
         let stdout = Arc::clone(&self.stdout);
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                if let Some((_, address)) =
-                    line.split_once("listening on http").and_then(|(_, url)| url.split_once("://"))
-                {
-                    let _ = found.send(address.trim().to_owned());
+                if let Some((_, url)) = line.split_once("listening on ") {
+                    let _ = found.send(url.trim().to_owned());
                 }
                 let mut stdout = stdout.lock().unwrap();
                 stdout.push_str(&line);
@@ -129,7 +129,11 @@ impl Broker {
             }
         });
         match says.recv_timeout(Duration::from_secs(30)) {
-            Ok(address) => self.address = address.parse().expect(&address),
+            Ok(url) => {
+                let (scheme, address) = url.split_once("://").expect(&url);
+                self.address = address.parse().expect(&url);
+                self.scheme = scheme.to_owned();
+            }
             Err(error) => panic!("the broker does not start: {error}\n{}", self.stderr()),
         }
     }
@@ -163,7 +167,7 @@ impl Broker {
 
     /// The same as a URL.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// Its `--data` folder.

@@ -28,7 +28,7 @@ pub use flows::complete_path;
 pub use http::{Answer, Http, Request};
 pub use keys::{Key, key_of};
 pub use offline::{Feed, Jwks, Rule, Token, digest};
-pub use redis::Redis;
+pub use redis::{Redis, SAFE};
 
 /// The issuer of all brokers here, unless a test says otherwise: it outlives restarts and is shared by brokers of a store.
 pub const ISSUER: &str = "https://broker.example.com";
