@@ -160,6 +160,8 @@ mod tests {
             "lease list --workload w --task t --audience https://a --output json",
             "lease show 0190163d-8694-839b-aea5-966c26f8ad91",
             "lease revoke --task t --workload w --reason why --dry-run",
+            // One key in 64 is called so.
+            "lease revoke --key -sqnzg9DvQshs4bebBnsFOLpHBZPld5F1CVGng0-wLg --reason why",
             "lease watch",
             "workload list",
             "workload show w",

@@ -42,7 +42,8 @@ fn a_busy_port_is_named() {
 #[test]
 fn an_unreachable_redis_is_named_without_its_password() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let broker = Setup::default().stopped(Some(format!("redis://:hunter2@127.0.0.1:{port}")));
+    let url = format!("redis://:hunter2@127.0.0.1:{port}");
+    let broker = Setup::default().set("JITNEY_STORE_URL", &url).stopped(None);
     let output = broker.fails_to_start();
     let said = fails(&output, 1, &["[store] url"]);
     assert!(!said.contains("hunter2"), "{said}");

@@ -97,7 +97,7 @@ pub struct RevokeArgs {
     #[arg(long, value_name = "URI", value_parser = AudienceUri::parse, conflicts_with_all = ["key", "all"])]
     pub audience: Option<AudienceUri>,
     /// Everything this key has signed; it never signs again
-    #[arg(long, value_name = "KID", value_parser = KeyId::parse, conflicts_with = "all")]
+    #[arg(long, value_name = "KID", value_parser = KeyId::parse, allow_hyphen_values = true, conflicts_with = "all")]
     pub key: Option<KeyId>,
     /// Everything
     #[arg(long)]
