@@ -18,6 +18,23 @@ const MAX_PARAMETERS: usize = 64;
 /// Parameters that may come more than once (RFC 8707 §2).
 const REPEATABLE: [&str; 2] = ["resource", "audience"];
 
+/// What forms here may hold, and what clients of other servers send in them.
+const PARAMETERS: [&str; 13] = [
+    "audience",
+    "client_assertion",
+    "client_assertion_type",
+    "client_id",
+    "client_secret",
+    "grant_type",
+    "resource",
+    "scope",
+    "task",
+    "token",
+    "token_type_hint",
+    "ttl",
+    "access_token",
+];
+
 /// The parameters of a form; those without a value count as left out (RFC 6749 §3.1).
 pub(super) struct Form<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
@@ -89,16 +106,40 @@ pub(super) fn check_type(headers: &HeaderMap, body: &[u8]) -> Result<(), Box<Res
         return Ok(());
     }
     let mut types = headers.get_all(CONTENT_TYPE).iter();
-    let media = types.next().and_then(|value| value.to_str().ok()).and_then(|text| text.split(';').next());
-    match media.map(str::trim) {
-        Some(media) if media.eq_ignore_ascii_case("application/x-www-form-urlencoded") && types.next().is_none() => {
-            Ok(())
-        }
+    match (types.next().and_then(|value| value.to_str().ok()), types.next()) {
+        (Some(kind), None) if is_form_type(kind) => Ok(()),
         _ => Err(Box::new(answer::unserved(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
-            "send Content-Type: application/x-www-form-urlencoded",
+            "send Content-Type: application/x-www-form-urlencoded, in UTF-8",
         ))),
+    }
+}
+
+/// A form's type has no parameters; clients send a charset all the same, and one other than UTF-8 gives the bytes
+/// another meaning.
+fn is_form_type(text: &str) -> bool {
+    let mut parts = text.split(';').map(str::trim);
+    let is_form = parts.next().is_some_and(|media| media.eq_ignore_ascii_case("application/x-www-form-urlencoded"));
+    is_form
+        && parts.all(|parameter| match parameter.split_once('=') {
+            Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
+                value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+            }
+            _ => true,
+        })
+}
+
+/// Refuses a query that holds what belongs into the form (RFC 6749 §2.3.1): addresses are kept in logs, and a parameter
+/// in both places has two meanings. Names that no form has are nobody's matter.
+pub(super) fn check_query(query: Option<&str>) -> Result<(), Refusal> {
+    let Some(query) = query else { return Ok(()) };
+    match form_urlencoded::parse(query.as_bytes()).find(|(name, _)| PARAMETERS.contains(&&**name)) {
+        None => Ok(()),
+        Some((name, _)) => Err(Refusal::new(
+            Reason::InvalidRequest,
+            format!("the parameter {name} belongs into the form, not into the address"),
+        )),
     }
 }
 
@@ -162,6 +203,27 @@ mod tests {
         }
         let many = (0..65).map(|n| format!("p{n}=1")).collect::<Vec<_>>().join("&");
         assert!(Form::parse(many.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_charset_other_than_utf_8_is_another_type() {
+        let form = "application/x-www-form-urlencoded";
+        for good in ["", ";charset=UTF-8", "; charset=\"utf-8\"", "; x=y", ";"] {
+            assert!(is_form_type(&format!("{form}{good}")), "{good}");
+        }
+        for bad in ["; charset=utf-16", ";charset=utf-8;charset=latin1", "x", ", text/plain"] {
+            assert!(!is_form_type(&format!("{form}{bad}")), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_belongs_into_the_form_is_not_taken_from_the_address() {
+        for bad in ["scope=a", "x=1&%73cope=a", "client_secret", "a&access_token=b"] {
+            assert!(check_query(Some(bad)).is_err(), "{bad}");
+        }
+        for good in [None, Some(""), Some("colour=red"), Some("x=scope"), Some("%zz=%ff")] {
+            assert!(check_query(good).is_ok(), "{good:?}");
+        }
     }
 
     proptest! {

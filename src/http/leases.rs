@@ -2,7 +2,7 @@
 
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 
@@ -15,6 +15,7 @@ use super::{Shared, form, oauth, tasks};
 
 pub(super) async fn renew(
     State(shared): State<Shared>,
+    RawQuery(query): RawQuery,
     lease: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     body: Bytes,
@@ -22,7 +23,7 @@ pub(super) async fn renew(
     if let Err(response) = form::check_type(&headers, &body) {
         return *response;
     }
-    let form = match Form::parse(&body) {
+    let form = match form::check_query(query.as_deref()).and_then(|()| Form::parse(&body)) {
         Ok(form) => form,
         Err(refusal) => return shared.broker.turn_away(Event::Renew, refusal).await.into_response(),
     };

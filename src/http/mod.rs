@@ -35,6 +35,7 @@ pub const PUBLIC_ROUTES: &[(&str, &str)] = &[
     ("get", "/.well-known/oauth-authorization-server"),
     ("get", "/.well-known/openid-configuration"),
     ("get", "/oauth2/authorize"),
+    ("post", "/oauth2/authorize"),
     ("get", "/oauth2/jwks"),
     ("post", "/oauth2/token"),
     ("post", "/oauth2/introspect"),

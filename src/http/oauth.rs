@@ -1,7 +1,7 @@
 //! `/oauth2/token` (RFC 6749 §4.4), `/oauth2/introspect` (RFC 7662), `/oauth2/revoke` (RFC 7009).
 
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -39,8 +39,13 @@ pub(super) fn issued(issued: &Issued) -> Response {
     answer::json(StatusCode::OK, &body)
 }
 
-pub(super) async fn token(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
-    let form = match read(&shared, Event::Mint, &headers, &body).await {
+pub(super) async fn token(
+    State(shared): State<Shared>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let form = match read(&shared, Event::Mint, query.as_deref(), &headers, &body).await {
         Ok(form) => form,
         Err(response) => return *response,
     };
@@ -66,8 +71,13 @@ struct Active<'a> {
     claims: &'a AccessClaims,
 }
 
-pub(super) async fn introspect(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
-    let form = match read(&shared, Event::Introspect, &headers, &body).await {
+pub(super) async fn introspect(
+    State(shared): State<Shared>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let form = match read(&shared, Event::Introspect, query.as_deref(), &headers, &body).await {
         Ok(form) => form,
         Err(response) => return *response,
     };
@@ -80,8 +90,13 @@ pub(super) async fn introspect(State(shared): State<Shared>, headers: HeaderMap,
     }
 }
 
-pub(super) async fn revoke(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
-    let form = match read(&shared, Event::Revoke, &headers, &body).await {
+pub(super) async fn revoke(
+    State(shared): State<Shared>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let form = match read(&shared, Event::Revoke, query.as_deref(), &headers, &body).await {
         Ok(form) => form,
         Err(response) => return *response,
     };
@@ -95,6 +110,7 @@ pub(super) async fn revoke(State(shared): State<Shared>, headers: HeaderMap, bod
 async fn read<'a>(
     shared: &Shared,
     event: Event,
+    query: Option<&str>,
     headers: &HeaderMap,
     body: &'a [u8],
 ) -> Result<Form<'a>, Box<Response>> {
@@ -108,7 +124,7 @@ async fn read<'a>(
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         return Err(Box::new(response));
     }
-    match Form::parse(body) {
+    match form::check_query(query).and_then(|()| Form::parse(body)) {
         Ok(form) => Ok(form),
         Err(refusal) => Err(Box::new(shared.broker.turn_away(event, refusal).await.into_response())),
     }

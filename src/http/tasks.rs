@@ -25,6 +25,7 @@ pub(super) async fn complete(
         return *response;
     }
     let read = task.map_err(|_| wrong("the task in the path is no UTF-8")).and_then(|Path(task)| {
+        form::check_query(uri.query())?;
         let form = Form::parse(&body)?;
         Ok((task, form))
     });

@@ -7,7 +7,8 @@ use std::time::Duration;
 /// The bounds of one listener. Clones share [`Limits::open`], and nothing else.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Connections held at once; one more is answered 503 and closed (closed unanswered where TLS would come first).
+    /// Connections held at once. One more takes the place of the one that has waited longest for its client; where none
+    /// waits, it is answered 503 and closed (closed unanswered where TLS would come first).
     pub connections: usize,
     /// Requests worked on at once; one more is answered 503, but for probes (`/livez`, `/readyz`). A streamed answer
     /// counts until its head is written.
@@ -19,7 +20,7 @@ pub struct Limits {
     /// How long a TLS handshake may take.
     pub handshake_timeout: Duration,
     /// How long a connection may stand still: a slow request head, an idle connection, and an answer of which the client
-    /// takes nothing all end here.
+    /// takes too little all end here.
     pub header_timeout: Duration,
     /// How long a body may take to arrive; longer is answered 408.
     pub body_timeout: Duration,

@@ -3,6 +3,7 @@
 //! Owns bytes on the way in and out, and every bound on them. Never knows what a request means: it serves a router.
 
 mod limits;
+mod places;
 mod request;
 mod serve;
 mod shutdown;

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
+use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
@@ -16,6 +18,7 @@ use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::Semaphore;
 
+use super::places::Seat;
 use super::{Limits, Peer};
 
 /// What the connections of a listener share.
@@ -42,17 +45,25 @@ impl Shared {
         &self,
         request: Request<Incoming>,
         peer: Option<Peer>,
+        seat: Arc<Seat>,
     ) -> Result<Response<Body>, Infallible> {
-        Ok(self.try_answer(request, peer).await.unwrap_or_else(Refused::into_response))
+        let response = self.try_answer(request, peer, &seat).await.unwrap_or_else(Refused::into_response);
+        Ok(seat.after(response))
     }
 
-    async fn try_answer(&self, request: Request<Incoming>, peer: Option<Peer>) -> Result<Response<Body>, Refused> {
+    async fn try_answer(
+        &self,
+        request: Request<Incoming>,
+        peer: Option<Peer>,
+        seat: &Seat,
+    ) -> Result<Response<Body>, Refused> {
         let (mut head, body) = request.into_parts();
-        // RFC 9112 §3.2.
-        if head.version == Version::HTTP_11 && head.headers.get_all(header::HOST).iter().count() != 1 {
-            return Err(Refused::Host);
-        }
+        check(&head)?;
         let body = self.read(body).await?;
+        if !seat.works() {
+            // Told to leave before anything of it was done: the connection is closed while this waits.
+            return std::future::pending().await;
+        }
         if let Some(peer) = peer {
             head.extensions.insert(peer);
         }
@@ -109,9 +120,40 @@ impl Shared {
     }
 }
 
+/// What hyper leaves to us: one host, and one coding of the body, that both ends understand alike.
+fn check(head: &Parts) -> Result<(), Refused> {
+    // What follows is meant for another server: none of it may be taken for a request (RFC 9110 §9.3.6).
+    if head.method == Method::CONNECT {
+        return Err(Refused::Tunnel);
+    }
+    // RFC 9112 §3.2.
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) if is_host(host.as_bytes()) => {}
+        (None, _) if head.version < Version::HTTP_11 => {}
+        _ => return Err(Refused::Host),
+    }
+    // hyper looks at the last coding alone; under another one the body is not what it seems (RFC 9112 §6.1).
+    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err(Refused::Coding),
+    }
+}
+
+/// A host, and a port where there is one; empty where the target has none (RFC 9110 §7.2).
+fn is_host(value: &[u8]) -> bool {
+    let Ok(authority) = Authority::try_from(value) else { return value.is_empty() };
+    let rest = &authority.as_str()[authority.host().len()..];
+    !authority.as_str().contains('@') && (matches!(rest, "" | ":") || authority.port_u16().is_some())
+}
+
 /// Why a request did not reach its endpoint, or its answer not the caller.
 enum Refused {
+    Tunnel,
     Host,
+    Coding,
     BodySize(usize),
     BodyTime,
     BodyBroken,
@@ -123,7 +165,11 @@ enum Refused {
 impl Refused {
     fn into_response(self) -> Response<Body> {
         let (status, error, why) = match self {
-            Self::Host => (400, "invalid_request", "HTTP/1.1 asks for exactly one Host header".into()),
+            Self::Tunnel => (501, "invalid_request", "this is no proxy".into()),
+            Self::Host => {
+                (400, "invalid_request", "HTTP/1.1 asks for exactly one Host header, a host and a port".into())
+            }
+            Self::Coding => (501, "invalid_request", "Transfer-Encoding may be chunked, once, and nothing else".into()),
             Self::BodySize(most) => {
                 (413, "invalid_request", format!("the body is longer than the {most} bytes that are taken"))
             }

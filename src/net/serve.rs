@@ -11,11 +11,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::limits::Entered;
+use super::places::{Places, Seat};
 use super::request::Shared;
 use super::stall::Stall;
 use super::{Limits, Peer, Shutdown, Tls, unix};
@@ -56,6 +57,7 @@ impl Door {
 
 pub(super) async fn run(door: Door, router: Router, limits: Limits, shutdown: Shutdown) {
     let shared = Arc::new(Shared::new(router, limits));
+    let places = Arc::new(Places::default());
     let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_AT_ONCE));
     let graceful = GracefulShutdown::new();
     let mut tasks = JoinSet::new();
@@ -74,9 +76,15 @@ pub(super) async fn run(door: Door, router: Router, limits: Limits, shutdown: Sh
         match accepted {
             Ok(guest) => match shared.limits.open.enter(shared.limits.connections) {
                 Some(entered) => {
-                    tasks.spawn(connection(guest, entered, Arc::clone(&shared), graceful.watcher()));
+                    let host = Host { shared: Arc::clone(&shared), places: Arc::clone(&places) };
+                    tasks.spawn(connection(guest, entered, host, graceful.watcher()));
                 }
-                None => turn_away(&mut tasks, &turned_away, guest),
+                None => {
+                    // Beyond the limit for as long as it takes to close another: no more than a few at once.
+                    let Ok(turn) = Arc::clone(&turned_away).try_acquire_owned() else { continue };
+                    let host = Host { shared: Arc::clone(&shared), places: Arc::clone(&places) };
+                    tasks.spawn(beyond(guest, turn, host, graceful.watcher()));
+                }
             },
             Err(error) if is_theirs(&error) => {}
             Err(error) => {
@@ -111,15 +119,50 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-async fn connection(guest: Guest, entered: Entered, shared: Arc<Shared>, watcher: Watcher) {
-    // Counted until it is closed.
-    let _entered = entered;
+/// What every connection of a listener is given.
+struct Host {
+    shared: Arc<Shared>,
+    places: Arc<Places>,
+}
+
+/// A connection in its place. It is counted until it is closed, and gives the place on where it is told to leave.
+async fn connection(guest: Guest, entered: Entered, host: Host, watcher: Watcher) {
+    let (seat, mut told) = Seat::new(&host.places);
+    let next = tokio::select! {
+        () = speak(guest, seat, host.shared, watcher) => None,
+        next = told.recv() => next,
+    };
+    // Closed by now. Whoever asked for the place may have given up.
+    if let Some(next) = next {
+        drop(next.send(entered));
+    }
+}
+
+/// A connection beyond the limit: it gets the place of one that only waits for its client, or is told to come again.
+async fn beyond(guest: Guest, turn: OwnedSemaphorePermit, host: Host, watcher: Watcher) {
+    let place = match host.places.claim() {
+        Some(place) => tokio::time::timeout(A_MOMENT, place).await.ok().and_then(Result::ok),
+        None => None,
+    };
+    match (place, guest) {
+        (Some(entered), guest) => {
+            drop(turn);
+            connection(guest, entered, host, watcher).await;
+        }
+        (None, Guest::Plain(stream)) => refuse(stream).await,
+        (None, Guest::Local(stream, _)) => refuse(stream).await,
+        // Only closed: a handshake costs more than the limit saves.
+        (None, Guest::Tls(..)) => {}
+    }
+}
+
+async fn speak(guest: Guest, seat: Arc<Seat>, shared: Arc<Shared>, watcher: Watcher) {
     match guest {
-        Guest::Plain(stream) => http(stream, None, shared, watcher).await,
-        Guest::Local(stream, peer) => http(stream, Some(peer), shared, watcher).await,
+        Guest::Plain(stream) => http(stream, None, seat, shared, watcher).await,
+        Guest::Local(stream, peer) => http(stream, Some(peer), seat, shared, watcher).await,
         Guest::Tls(stream, acceptor) => {
             match tokio::time::timeout(shared.limits.handshake_timeout, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => http(stream, None, shared, watcher).await,
+                Ok(Ok(stream)) => http(stream, None, seat, shared, watcher).await,
                 Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                 Err(_) => tracing::debug!("a TLS handshake took too long"),
             }
@@ -127,7 +170,7 @@ async fn connection(guest: Guest, entered: Entered, shared: Arc<Shared>, watcher
     }
 }
 
-async fn http<S>(stream: S, peer: Option<Peer>, shared: Arc<Shared>, watcher: Watcher)
+async fn http<S>(stream: S, peer: Option<Peer>, seat: Arc<Seat>, shared: Arc<Shared>, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -140,8 +183,8 @@ where
         .max_buf_size(shared.limits.header.max(SMALLEST_BUFFER));
     let stream = Stall::new(stream, shared.limits.header_timeout);
     let service = service_fn(move |request| {
-        let shared = Arc::clone(&shared);
-        async move { shared.answer(request, peer).await }
+        let (shared, seat) = (Arc::clone(&shared), Arc::clone(&seat));
+        async move { shared.answer(request, peer, seat).await }
     });
     if let Err(error) = watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await {
         tracing::debug!(%error, "a connection ended early");
@@ -151,26 +194,19 @@ where
 /// The smallest buffer for reading that is of use: a body of the usual size fits in.
 const SMALLEST_BUFFER: usize = 16 << 10;
 
-/// How many connections beyond the limit are answered at once; more are closed unanswered.
+/// How many connections beyond the limit are seen to at once; more are closed unanswered.
 const TURNED_AWAY_AT_ONCE: usize = 64;
+
+/// How long one beyond the limit waits for a place, and how long for its refusal to be taken.
+const A_MOMENT: Duration = Duration::from_secs(1);
 
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncache-control: no-store\r\n\
     retry-after: 1\r\nconnection: close\r\ncontent-length: 98\r\n\r\n\
     {\"error\":\"temporarily_unavailable\",\"error_description\":\"more connections than are served at once\"}";
 
-/// Answers a connection beyond the limit without reading a request. Under TLS it is only closed: a handshake costs more
-/// than the limit saves.
-fn turn_away(tasks: &mut JoinSet<()>, turned_away: &Arc<Semaphore>, guest: Guest) {
-    let Ok(place) = Arc::clone(turned_away).try_acquire_owned() else { return };
-    match guest {
-        Guest::Plain(stream) => drop(tasks.spawn(refuse(stream, place))),
-        Guest::Local(stream, _) => drop(tasks.spawn(refuse(stream, place))),
-        Guest::Tls(..) => {}
-    }
-}
-
-async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, _place: tokio::sync::OwnedSemaphorePermit) {
+/// Answers a connection beyond the limit without reading a request.
+async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
     let say = async {
         stream.write_all(FULL).await?;
         stream.shutdown().await?;
@@ -180,7 +216,7 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, _place: tokio:
         io::Result::Ok(())
     };
     // Whether it arrived is the other end's affair.
-    let _ = tokio::time::timeout(Duration::from_secs(1), say).await;
+    let _ = tokio::time::timeout(A_MOMENT, say).await;
 }
 
 #[cfg(test)]

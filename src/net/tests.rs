@@ -155,15 +155,29 @@ async fn one_request_too_many_waits_for_nothing() {
 }
 
 #[tokio::test]
-async fn one_connection_too_many_is_answered_and_closed() {
+async fn one_connection_too_many_is_answered_and_closed_while_all_others_work() {
     let server = start(Limits { connections: 1, ..Limits::default() }, None).await;
     let mut first = server.connect().await;
-    first.write_all(b"GET /hello HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-    read_until(&mut first, "hello").await;
+    first.write_all(request("/slow").as_bytes()).await.unwrap();
+    server.entered.notified().await;
     let answer = server.ask(&request("/hello")).await;
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("\r\nretry-after: 1\r\n"), "{answer}");
-    first.write_all(request("/hello").as_bytes()).await.unwrap();
-    read_until(&mut first, "hello").await;
+    server.leave.notify_one();
+    read_until(&mut first, "late").await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn where_all_places_are_taken_who_waits_longest_for_its_client_gives_way() {
+    let server = start(Limits { connections: 2, ..Limits::default() }, None).await;
+    let (mut idle, mut half) = (server.connect().await, server.connect().await);
+    half.write_all(b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhel").await.unwrap();
+    idle.write_all(b"GET /hello HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    read_until(&mut idle, "hello").await;
+    assert!(server.ask(&request("/hello")).await.ends_with("hello"));
+    assert_eq!(half.read(&mut [0; 16]).await.unwrap_or(0), 0, "the body that does not come was waited for longest");
+    idle.write_all(b"GET /hello HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    read_until(&mut idle, "hello").await;
     server.stop().await;
 }
 

@@ -120,6 +120,11 @@ impl Http<TcpStream> {
         stream.set_read_timeout(Some(PATIENCE))?;
         Ok(Self { stream: BufReader::new(stream) })
     }
+
+    /// Says that nothing more comes; answers are still read.
+    pub fn half_close(&mut self) {
+        let _ = self.stream.get_ref().shutdown(std::net::Shutdown::Write);
+    }
 }
 
 impl Http<UnixStream> {
