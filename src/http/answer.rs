@@ -26,6 +26,13 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     raw_json(status, bytes)
 }
 
+/// An answer that says all by its status. No cache keeps it, either.
+pub(super) fn empty(status: StatusCode) -> Response {
+    let mut response = status.into_response();
+    response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    response
+}
+
 /// The same of bytes that are JSON already.
 pub(super) fn raw_json(status: StatusCode, bytes: impl Into<Body>) -> Response {
     let mut response = Response::new(bytes.into());

@@ -101,7 +101,7 @@ pub(super) async fn revoke(
         Err(response) => return *response,
     };
     match shared.broker.revoke(form.client_auth(), form.get("token")).await {
-        Ok(_) => answer::raw_json(StatusCode::OK, ""),
+        Ok(_) => answer::empty(StatusCode::OK),
         Err(refused) => refused.into_response(),
     }
 }

@@ -12,7 +12,7 @@ use crate::broker::{CompleteAsk, Credential};
 use crate::model::{Reason, Refusal};
 
 use super::form::Form;
-use super::{Shared, form};
+use super::{Shared, answer, form};
 
 pub(super) async fn complete(
     State(shared): State<Shared>,
@@ -38,7 +38,7 @@ pub(super) async fn complete(
         Err(refusal) => return shared.broker.turn_away(Event::Complete, refusal).await.into_response(),
     };
     match shared.broker.complete(CompleteAsk { task: &task, path: uri.path(), credential }).await {
-        Ok(_) => StatusCode::NO_CONTENT.into_response(),
+        Ok(_) => answer::empty(StatusCode::NO_CONTENT),
         Err(refused) => refused.into_response(),
     }
 }
