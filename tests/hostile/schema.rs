@@ -13,8 +13,8 @@ use crate::siege::Siege;
 /// Examples of each operation, besides those that cover the schema's edges; `JITNEY_TEST_EXAMPLES` asks for more.
 const EXAMPLES: &str = "40";
 
-/// How long all of it may take.
-const DEADLINE: Duration = Duration::from_secs(300);
+/// How long an example of each operation may take on a machine that is busy with other things, all included.
+const DEADLINE: Duration = Duration::from_secs(8);
 
 /// What every operation must have answered at least once.
 const REACHED: [&str; 26] = [
@@ -91,12 +91,12 @@ fn no_answer_is_outside_of_the_document() {
         .stderr(File::options().append(true).open(&output).unwrap())
         .spawn()
         .unwrap();
-    let begun = Instant::now();
+    let deadline = Instant::now() + DEADLINE * examples.parse().unwrap();
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
         }
-        if begun.elapsed() > DEADLINE {
+        if Instant::now() > deadline {
             child.kill().unwrap();
             child.wait().unwrap();
             panic!("schemathesis does not end:\n{}", std::fs::read_to_string(&output).unwrap());

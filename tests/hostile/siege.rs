@@ -13,7 +13,7 @@ use crate::common::{Ask, Backing, Broker, Http, Request, Setup, eventually};
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A pause of the well-behaved client between two requests, so that it takes no processor from the broker.
-const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Descriptors that a broker may have opened for itself meanwhile.
 const OWN_DESCRIPTORS: usize = 4;
