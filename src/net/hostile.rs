@@ -26,9 +26,21 @@ struct Server {
     serving: tokio::task::JoinHandle<()>,
 }
 
+/// An answer that says a word at once, and another one when it is let.
+async fn words(leave: Arc<Notify>) -> axum::body::Body {
+    let (mut sender, body) = http_body_util::channel::Channel::<bytes::Bytes, std::io::Error>::new(1);
+    tokio::spawn(async move {
+        sender.send_data("one".into()).await.unwrap();
+        leave.notified().await;
+        sender.send_data("two".into()).await.unwrap();
+    });
+    axum::body::Body::new(body)
+}
+
 async fn start(limits: Limits) -> Server {
     let events = Events::default();
     let Events { entered, leave, finished } = events.clone();
+    let let_go = Arc::clone(&leave);
     let slow = move || async move {
         entered.notify_one();
         leave.notified().await;
@@ -40,6 +52,7 @@ async fn start(limits: Limits) -> Server {
         .route("/livez", get(|| async { "alive" }))
         .route("/big", get(|| async { vec![b'x'; 32 << 20] }))
         .route("/slow", post(slow))
+        .route("/stream", get(move || words(Arc::clone(&let_go))))
         .route("/panic", post(|| async { panic!("a handler's mistake") as &'static str }));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
@@ -81,6 +94,25 @@ async fn who_takes_nothing_of_an_answer_is_cut() {
     let mut stream = server.send(&closing("GET", "/big")).await;
     stream.read_exact(&mut [0; 12]).await.unwrap();
     server.empty().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_streamed_gives_way_to_nobody_until_its_end() {
+    let server = start(Limits { connections: 1, ..Limits::default() }).await;
+    let mut streamed = server.send("GET /stream HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let (mut heard, mut buffer) = (String::new(), [0; 512]);
+    for word in ["one", "two\r\n0\r\n\r\n"] {
+        while !heard.contains(word) {
+            let read = streamed.read(&mut buffer).await.unwrap();
+            assert!(read > 0, "cut off after {heard}");
+            heard.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
+        }
+        if word == "one" {
+            assert!(server.ask(&closing("GET", "/hello")).await.starts_with("HTTP/1.1 503 "));
+            server.events.leave.notify_one();
+        }
+    }
+    assert!(server.ask(&closing("GET", "/hello")).await.ends_with("hello"), "behind its end it waits like others");
 }
 
 #[tokio::test]

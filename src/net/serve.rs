@@ -140,10 +140,7 @@ async fn connection(guest: Guest, entered: Entered, host: Host, watcher: Watcher
 
 /// A connection beyond the limit: it gets the place of one that only waits for its client, or is told to come again.
 async fn beyond(guest: Guest, turn: OwnedSemaphorePermit, host: Host, watcher: Watcher) {
-    let place = match host.places.claim() {
-        Some(place) => tokio::time::timeout(A_MOMENT, place).await.ok().and_then(Result::ok),
-        None => None,
-    };
+    let place = tokio::time::timeout(A_MOMENT, host.place()).await.ok().flatten();
     match (place, guest) {
         (Some(entered), guest) => {
             drop(turn);
@@ -153,6 +150,22 @@ async fn beyond(guest: Guest, turn: OwnedSemaphorePermit, host: Host, watcher: W
         (None, Guest::Local(stream, _)) => refuse(stream).await,
         // Only closed: a handshake costs more than the limit saves.
         (None, Guest::Tls(..)) => {}
+    }
+}
+
+impl Host {
+    /// A place that is free, or becomes so; none where all connections work.
+    async fn place(&self) -> Option<Entered> {
+        let limits = &self.shared.limits;
+        loop {
+            if let Some(entered) = limits.open.enter(limits.connections) {
+                return Some(entered);
+            }
+            // Nothing comes from one that ended by itself in this moment: then its place is free.
+            if let Ok(entered) = self.places.claim()?.await {
+                return Some(entered);
+            }
+        }
     }
 }
 
