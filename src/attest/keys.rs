@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
+
 use crate::jose::{Alg, Header, JoseError, Jwk, JwkSet};
 use crate::policy::{Identity, IdentityKind, PolicySet};
 
@@ -38,20 +41,45 @@ fn only_key<'a>(identities: &'a [Identity], header: &Header) -> Result<(&'a Iden
     if fitting.next().is_some() { Err(Fault::AmbiguousKey) } else { Ok(first) }
 }
 
-/// One key of each family, of which nobody holds the other half: what is not found is verified against these, so that
-/// it takes as long as what is. A signature that fits one proves nothing all the same.
+/// Keys that stand in for those that do not exist, or that cannot have made a signature of this length: so that a refusal
+/// takes as long whatever there is. Nobody holds the other half of the three that are written here; the RSA keys of other
+/// lengths are made up, and may be ones that can be broken. So **what fits a decoy proves nothing**.
 #[derive(Debug)]
-pub(super) struct Decoys(JwkSet);
+pub(super) struct Decoys {
+    set: JwkSet,
+    /// By the bytes of their modulus, from [`SHORTEST`] on.
+    rsa: Vec<Jwk>,
+}
+
+/// The bytes of the shortest and the longest RSA modulus that a JWK may have.
+const SHORTEST: usize = 256;
+const LONGEST: usize = 512;
 
 impl Decoys {
     pub(super) fn new() -> Result<Self, JoseError> {
-        JwkSet::parse(DECOYS.as_bytes()).map(Self)
+        let set = JwkSet::parse(DECOYS.as_bytes())?;
+        let modulus = set.keys().iter().find(|key| key.serves(Alg::Rs256)).map_or(&[][..], Jwk::public_bytes);
+        let rsa = (SHORTEST..=LONGEST).map(|bytes| made_up(modulus, bytes)).collect::<Result<_, _>>()?;
+        Ok(Self { set, rsa })
     }
 
-    /// The decoy for `alg`.
-    pub(super) fn of(&self, alg: Alg) -> Option<&Jwk> {
-        self.0.keys().iter().find(|key| key.serves(alg))
+    /// The decoy for signatures by `alg` of so many bytes. None where no key that could be read makes such.
+    pub(super) fn of(&self, alg: Alg, signature_len: usize) -> Option<&Jwk> {
+        match alg {
+            Alg::Rs256 | Alg::Ps256 => self.rsa.get(signature_len.checked_sub(SHORTEST)?),
+            Alg::Es256 | Alg::EdDsa => self.set.keys().iter().find(|key| key.serves(alg)),
+        }
     }
+}
+
+/// A key with a modulus of so many bytes: `seed` as often as it takes, odd.
+fn made_up(seed: &[u8], bytes: usize) -> Result<Jwk, JoseError> {
+    let mut modulus: Vec<u8> = seed.iter().copied().cycle().take(bytes).collect();
+    if let Some(last) = modulus.last_mut() {
+        *last |= 1;
+    }
+    let members = [("kty", "RSA".to_owned()), ("e", "AQAB".to_owned()), ("n", B64.encode(modulus))];
+    Jwk::from_json(&members.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect())
 }
 
 const DECOYS: &str = r#"{"keys":[
@@ -65,10 +93,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_a_decoy_for_every_algorithm() {
+    fn there_is_a_decoy_for_every_signature_that_a_key_could_have_made() {
         let decoys = Decoys::new().unwrap();
-        for alg in Alg::ALL {
-            assert!(decoys.of(alg).is_some(), "{alg:?}");
+        for alg in [Alg::Rs256, Alg::Ps256] {
+            for bytes in SHORTEST..=LONGEST {
+                let decoy = decoys.of(alg, bytes).unwrap();
+                assert!(decoy.serves(alg) && decoy.signature_len() == bytes);
+            }
+            for bytes in [0, 1, 64, 255, 513, 8192] {
+                assert!(decoys.of(alg, bytes).is_none());
+            }
+        }
+        for alg in [Alg::Es256, Alg::EdDsa] {
+            assert!([0, 63, 64, 65, 256].into_iter().all(|bytes| decoys.of(alg, bytes).is_some_and(|it| it.serves(alg))));
         }
     }
 }

@@ -33,7 +33,11 @@ impl ForeignKey {
 /// # Errors
 /// [`JoseError::Algorithm`] where the key does not serve that algorithm, [`JoseError::Signature`] where it does not fit.
 pub fn verify(compact: &Compact<'_>, key: &Jwk) -> Result<(), JoseError> {
-    let alg = compact.header.alg;
+    verify_bytes(compact.header.alg, compact.signing_input.as_bytes(), compact.signature, key)
+}
+
+/// The same for any message, with the signature in base64url.
+pub(super) fn verify_bytes(alg: Alg, message: &[u8], signature: &str, key: &Jwk) -> Result<(), JoseError> {
     if !key.serves(alg) {
         return Err(JoseError::Algorithm);
     }
@@ -43,7 +47,7 @@ pub fn verify(compact: &Compact<'_>, key: &Jwk) -> Result<(), JoseError> {
         Alg::Rs256 => Algorithm::RS256,
         Alg::Ps256 => Algorithm::PS256,
     };
-    match jsonwebtoken::crypto::verify(compact.signature, compact.signing_input.as_bytes(), &key.foreign().0, name) {
+    match jsonwebtoken::crypto::verify(signature, message, &key.foreign().0, name) {
         Ok(true) => Ok(()),
         _ => Err(JoseError::Signature),
     }

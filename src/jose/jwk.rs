@@ -12,6 +12,15 @@ pub const MAX_KEYS: usize = 64;
 /// Members that only a private or a shared key has (RFC 7518 §6).
 const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
+/// The points of Ed25519 whose order divides 8, without the sign of the other coordinate.
+const SMALL_ORDER: [&str; 5] = [
+    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    "JuiVj8KyJ7BFw_SJ8u-Y8NXfrAXTxjM5sTgCiG1T_AU",
+    "xxdqcD1N2E-6PAt2DRBnDyogU_osOczGTsf9d5KsA3o",
+    "7P_______________________________________38",
+];
+
 /// One public key of another party's.
 #[derive(Clone)]
 pub struct Jwk {
@@ -66,6 +75,11 @@ impl Jwk {
     /// The public bytes: point, `x`, or modulus. Two entries with the same are one key.
     pub fn public_bytes(&self) -> &[u8] {
         &self.public
+    }
+
+    /// How many bytes each of its signatures has: 64, or as many as an RSA modulus.
+    pub fn signature_len(&self) -> usize {
+        if self.algs.contains(&Alg::Rs256) { self.public.len() } else { 64 }
     }
 
     pub(super) const fn foreign(&self) -> &ForeignKey {
@@ -145,6 +159,7 @@ fn material(members: &Map<String, Value>) -> Result<(&'static [Alg], ForeignKey,
         }
         (Some("OKP"), Some("Ed25519")) => {
             let x = fixed(members, "x", 32)?;
+            check_ed25519(&x)?;
             Ok((&[Alg::EdDsa], ForeignKey::ed25519(&x), x))
         }
         (Some("RSA"), _) => {
@@ -156,17 +171,27 @@ fn material(members: &Map<String, Value>) -> Result<(&'static [Alg], ForeignKey,
     }
 }
 
+/// Refuses points that anybody can sign for: those of small order, and spellings that RFC 8032 §5.1.3 does not know.
+fn check_ed25519(x: &[u8]) -> Result<(), JoseError> {
+    let mut y = x.to_vec();
+    // The sign of the other coordinate says nothing about the order.
+    y[31] &= 0x7f;
+    // 2^255 - 19 and more is a second spelling of a number below 19.
+    let is_spelled_anew = y[0] >= 0xed && y[1..31].iter().all(|byte| *byte == 0xff) && y[31] == 0x7f;
+    if is_spelled_anew || SMALL_ORDER.contains(&jws::encode(&y).as_str()) {
+        return wrong("`x` is no public key: anybody could sign for it");
+    }
+    Ok(())
+}
+
+/// One exponent, for two reasons: a small one has made forging easy wherever padding was not checked whole (FIPS 186-5
+/// §5.1 wants more than 2^16), and any other takes another time to check, which would tell that such a key exists.
 fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), JoseError> {
     let bits = n.first().map_or(0, |first| n.len() * 8 - first.leading_zeros() as usize);
-    if n.first() == Some(&0) || !(2048..=4096).contains(&bits) {
-        return wrong("an RSA modulus has 2048 to 4096 bits and no leading zero");
+    if n.first() == Some(&0) || !(2048..=4096).contains(&bits) || n.last().is_none_or(|last| last % 2 == 0) {
+        return wrong("an RSA modulus is odd, and has 2048 to 4096 bits and no leading zero");
     }
-    let exponent =
-        (e.len() <= 4 && e.first() != Some(&0)).then(|| e.iter().fold(0u64, |sum, b| sum << 8 | u64::from(*b)));
-    match exponent {
-        Some(e) if e >= 3 && e % 2 == 1 => Ok(()),
-        _ => wrong("an RSA exponent is odd, 3 at least, and has 32 bits at most"),
-    }
+    if e == [1, 0, 1] { Ok(()) } else { wrong("an RSA exponent is 65537 (`AQAB`)") }
 }
 
 /// RFC 7517 §4.3: where `key_ops` stands, it must allow `verify`.
@@ -274,12 +299,32 @@ mod tests {
             &weak,
             &RSA.replace("AQAB", "AA"),
             &RSA.replace("AQAB", "Ag"),
+            &RSA.replace("AQAB", "AQ"),
+            &RSA.replace("AQAB", "Aw"),
+            &RSA.replace("AQAB", "AAEAAQ"),
+            &RSA.replace("yuXpoQ", "yuXpog"),
             "",
             "1",
         ] {
             assert!(set(bad).is_err(), "{bad}");
         }
         assert!(JwkSet::parse(br#"{"keys":{}}"#).is_err());
+    }
+
+    #[test]
+    fn points_that_anybody_can_sign_for_are_no_keys() {
+        let of = |x: &[u8]| set(&format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{}"}}"#, jws::encode(x)));
+        for point in SMALL_ORDER {
+            let mut x = jws::decode(point).unwrap();
+            assert!(of(&x).unwrap_err().to_string().contains("anybody"), "{point}");
+            x[31] |= 0x80;
+            assert!(of(&x).is_err(), "{point} with the other sign");
+        }
+        for low in 0xed..=0xff {
+            let mut x = [0xff; 32];
+            (x[0], x[31]) = (low, 0x7f);
+            assert!(of(&x).is_err(), "{low} is zero to eighteen in another spelling");
+        }
     }
 
     #[test]

@@ -13,6 +13,8 @@ mod jws;
 mod pem;
 mod provider;
 mod sign;
+#[cfg(test)]
+mod wycheproof_tests;
 
 pub use assertion::{AssertionKey, sign_assertion};
 pub use foreign::{ForeignKey, verify};
