@@ -1,6 +1,8 @@
 //! The claims of an access token (RFC 9068, with `txn` of RFC 8417 and jitney's `rev`).
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
 use super::{AudienceUri, LeaseId, Position, ScopeSet, TaskId, UnixTime, WorkloadId};
 
@@ -30,7 +32,7 @@ pub struct AccessClaims {
     /// The revocation log's position when the lease was recorded: a rule at a greater one ends this token.
     pub rev: Position,
     /// On whose behalf whom (RFC 8693 §4.1), where it applies.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "link", skip_serializing_if = "Option::is_none")]
     pub act: Option<Actor>,
 }
 
@@ -40,7 +42,7 @@ pub struct Actor {
     /// The workload that acts.
     pub sub: WorkloadId,
     /// The one that acted before it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "link", skip_serializing_if = "Option::is_none")]
     pub act: Option<Box<Actor>>,
 }
 
@@ -49,4 +51,11 @@ impl AccessClaims {
     pub fn actors(&self) -> impl Iterator<Item = &WorkloadId> {
         std::iter::successors(self.act.as_ref(), |link| link.act.as_deref()).map(|link| &link.sub)
     }
+}
+
+/// A derived reader takes a list for a struct's fields in their order; a link is an object and nothing else.
+fn link<'de, D: Deserializer<'de>, L: From<Actor>>(from: D) -> Result<Option<L>, D::Error> {
+    let Some(members) = Option::<Map<String, Value>>::deserialize(from)? else { return Ok(None) };
+    let link = Actor::deserialize(Value::Object(members)).map_err(D::Error::custom)?;
+    Ok(Some(link.into()))
 }

@@ -197,13 +197,18 @@ fn claims_that_are_missing_or_malformed_are_refused() {
         ("sub", json!("a b")),
         ("act", json!("nightly")),
         ("act", json!({ "act": { "sub": "x" } })),
+        ("act", json!(["nightly"])),
+        ("act", json!({ "sub": "x", "act": ["nightly", null] })),
     ] {
         let told = outcome(broker.checker.inspect(&broker.with(name, value.clone())));
         assert_eq!(told, Err(Invalid::Claims), "{name} {value}");
     }
     let text = claims().to_string();
     let twice = text.replacen('{', &format!("{{\"exp\":{},", NOW + 9000), 1);
-    for bad in [twice.as_str(), "[]", "\"x\"", "", &format!("{text} x")] {
+    let inside = text.replacen('{', r#"{"more":{"a":1,"a":2},"#, 1);
+    let members = ["iss", "sub", "client_id", "aud", "iat", "nbf", "exp", "jti", "scope", "txn", "rev"];
+    let list = Value::from(members.map(|name| claims()[name].clone()).to_vec()).to_string();
+    for bad in [twice.as_str(), &inside, &list, "[]", "\"x\"", "", &format!("{text} x")] {
         let told = outcome(broker.checker.inspect(&broker.sign(&broker.header().to_string(), bad)));
         assert!(matches!(told, Err(Invalid::Claims | Invalid::Format)), "{bad}: {told:?}");
     }
