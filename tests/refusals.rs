@@ -8,7 +8,5 @@ mod common;
 mod assertions;
 #[path = "refusals/bounds.rs"]
 mod bounds;
-#[path = "refusals/replay.rs"]
-mod replay;
 #[path = "refusals/rows.rs"]
 mod rows;

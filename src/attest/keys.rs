@@ -105,7 +105,9 @@ mod tests {
             }
         }
         for alg in [Alg::Es256, Alg::EdDsa] {
-            assert!([0, 63, 64, 65, 256].into_iter().all(|bytes| decoys.of(alg, bytes).is_some_and(|it| it.serves(alg))));
+            assert!(
+                [0, 63, 64, 65, 256].into_iter().all(|bytes| decoys.of(alg, bytes).is_some_and(|it| it.serves(alg)))
+            );
         }
     }
 }

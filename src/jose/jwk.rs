@@ -122,7 +122,10 @@ impl JwkSet {
         let mut keys: Vec<Jwk> = Vec::with_capacity(entries.len());
         for (at, entry) in entries.iter().enumerate() {
             let Value::Object(members) = entry else { return wrong(format!("key {} is no object", at + 1)) };
-            let key = Jwk::from_json(members).map_err(|error| JoseError::Jwk(format!("key {}: {error}", at + 1)))?;
+            let key = Jwk::from_json(members).map_err(|error| match error {
+                JoseError::Jwk(wrong) => JoseError::Jwk(format!("key {}: {wrong}", at + 1)),
+                other => JoseError::Jwk(format!("key {}: {other}", at + 1)),
+            })?;
             if key.kid.is_some() && keys.iter().any(|other| other.kid == key.kid) {
                 return wrong(format!("key {}: another key of the set has this `kid`", at + 1));
             }
@@ -167,7 +170,10 @@ fn material(members: &Map<String, Value>) -> Result<(&'static [Alg], ForeignKey,
             check_rsa(&n, &e)?;
             Ok((&[Alg::Rs256, Alg::Ps256], ForeignKey::rsa(&n, &e), n))
         }
-        (kty, crv) => wrong(format!("kty {kty:?} with crv {crv:?} is not served: use EC P-256, OKP Ed25519 or RSA")),
+        (kty, crv) => {
+            let (kty, crv) = (kty.unwrap_or("(none)"), crv.unwrap_or("(none)"));
+            wrong(format!("kty {kty:?} with crv {crv:?} is not served: use EC P-256, OKP Ed25519 or RSA"))
+        }
     }
 }
 

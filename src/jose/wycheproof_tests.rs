@@ -112,11 +112,7 @@ fn rsa_pkcs1_with_sha256() {
     tally.must_be(
         21,
         999,
-        &[
-            ("DigestInfo without NULL", 3),
-            ("JWK: `n` is too long", 8),
-            ("JWK: an RSA exponent is 65537 (`AQAB`)", 3),
-        ],
+        &[("DigestInfo without NULL", 3), ("JWK: `n` is too long", 8), ("JWK: an RSA exponent is 65537 (`AQAB`)", 3)],
     );
 }
 

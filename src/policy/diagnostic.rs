@@ -34,6 +34,8 @@ pub struct Diagnostic {
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
+    /// Whether the text it points at may be a secret that somebody put there by mistake: it is never shown.
+    is_withheld: bool,
     excerpt: Option<Box<Excerpt>>,
 }
 
@@ -63,7 +65,14 @@ impl Diagnostic {
     }
 
     fn new(severity: Severity, code: &'static str, message: String) -> Self {
-        Self { severity, code, message, help: None, file: String::new(), line: 1, column: 1, excerpt: None }
+        let (help, file) = (None, String::new());
+        Self { severity, code, message, help, file, line: 1, column: 1, is_withheld: false, excerpt: None }
+    }
+
+    /// Points without showing: the text may be a secret, and findings end up in logs.
+    pub(super) fn withheld(mut self) -> Self {
+        self.is_withheld = true;
+        self
     }
 
     /// Points at `span` (bytes) of `file`; a span outside the text is drawn back into it.
@@ -82,7 +91,8 @@ impl Diagnostic {
         self.line = before.matches('\n').count() + 1;
         self.column = before[line_start..].chars().count() + 1;
         self.file = file.path.to_string();
-        self.excerpt = Some(Box::new(Excerpt { source: file.text.clone(), span: start..end, label: None }));
+        let excerpt = Excerpt { source: file.text.clone(), span: start..end, label: None };
+        self.excerpt = (!self.is_withheld).then(|| Box::new(excerpt));
         self
     }
 
@@ -161,6 +171,9 @@ impl fmt::Display for Diagnostic {
                 title.element(Snippet::source(&**source).path(&self.file).annotation(mark))
             }
             None if self.file.is_empty() => Group::with_title(title),
+            None if self.is_withheld => {
+                title.element(Origin::path(&self.file).line(self.line).char_column(self.column))
+            }
             None => title.element(Origin::path(&self.file)),
         };
         if let Some(help) = &self.help {

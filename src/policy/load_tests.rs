@@ -66,6 +66,18 @@ fn a_workload_s_file_is_read_strictly() {
 }
 
 #[test]
+fn keys_that_may_be_private_are_pointed_at_and_never_shown() {
+    for (from, to) in [("kty =", "d = \"c2VjcmV0\", kty ="), ("jwks = ", "jwks_file = \"k\"\njwks = ")] {
+        let text =
+            workload_file().replacen("kty = \"EC\"", "kty = \"EC\", hint = \"c2VjcmV0\"", 1).replacen(from, to, 1);
+        let finding = found(&Row("workloads/alpha.toml", text, "", "", &[])).remove(0);
+        let shown = finding.to_string();
+        assert!(shown.contains(&format!("workloads/alpha.toml:{}:8", finding.line)), "{shown}");
+        assert!(!shown.contains("c2VjcmV0") && !shown.contains("kty = "), "{shown}");
+    }
+}
+
+#[test]
 fn an_audience_s_file_is_read_strictly() {
     const FILE: &str = "audiences/api.toml";
     let with = |from: &str, to: &str| audience_file("https://api.example.com").replace(from, to);

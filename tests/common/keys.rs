@@ -44,6 +44,14 @@ impl Key {
         Self { pair: Pair::Ed(Ed25519KeyPair::from_pkcs8(&pkcs8).unwrap()), pkcs8 }
     }
 
+    /// The P-256 key of a file in PEM.
+    pub fn from_pem(pem: &str) -> Self {
+        let text: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        let (rng, alg) = (SystemRandom::new(), &ECDSA_P256_SHA256_FIXED_SIGNING);
+        let pkcs8 = STANDARD.decode(text).unwrap();
+        Self { pair: Pair::Ec(EcdsaKeyPair::from_pkcs8(alg, &pkcs8, &rng).unwrap()), pkcs8 }
+    }
+
     /// RSA of 2048 bits, always the same, for ring makes none.
     pub fn rsa() -> Self {
         let text: String = include_str!("rsa.pem").lines().filter(|line| !line.starts_with('-')).collect();
@@ -74,6 +82,15 @@ impl Key {
                 }
                 signature
             }
+        }
+    }
+
+    /// The public half: the point, `x`, or the modulus.
+    pub fn public(&self) -> Vec<u8> {
+        match &self.pair {
+            Pair::Ec(key) => key.public_key().as_ref().to_vec(),
+            Pair::Ed(key) => key.public_key().as_ref().to_vec(),
+            Pair::Rsa(key) => ring::rsa::PublicKeyComponents::<Vec<u8>>::from(key.public_key()).n,
         }
     }
 

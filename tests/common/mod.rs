@@ -87,6 +87,18 @@ pub fn within<T>(time: Duration, what: &str, mut look: impl FnMut() -> Option<T>
     }
 }
 
+/// base64url without padding, as JOSE writes bytes.
+pub fn base64url(bytes: impl AsRef<[u8]>) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The bytes of such a text.
+pub fn from_base64url(text: &str) -> Vec<u8> {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).unwrap()
+}
+
 /// Now, in Unix seconds.
 pub fn now() -> u64 {
     jitney::model::Clock::system().now().secs()

@@ -110,6 +110,7 @@ fn read(
             TaskNaming::Caller
         }
     };
+    let is_inline = raw.jwks.is_some();
     let (text, place) = match (raw.jwks_file, raw.jwks) {
         (Some(file), None) => fetch(reading, sources, folder, &file)?,
         (None, Some(inline)) => (serde_json::to_string(inline.get_ref()).unwrap_or_default(), inline.span()),
@@ -121,7 +122,7 @@ fn read(
         }
         (Some(_), Some(inline)) => {
             let finding = Diagnostic::error("identity", "`jwks_file` and `jwks` exclude each other");
-            reading.found(finding, inline.span());
+            reading.found(finding.withheld(), inline.span());
             return None;
         }
     };
@@ -130,7 +131,11 @@ fn read(
         Ok(jwks) => return Some(Identity { kind, jwks: Arc::new(jwks), task }),
         Err(error) => error.to_string(),
     };
-    let finding = Diagnostic::error("jwks", format!("these keys cannot be used: {wrong}"));
+    let mut finding = Diagnostic::error("jwks", format!("these keys cannot be used: {wrong}"));
+    if is_inline {
+        // It may be a private key.
+        finding = finding.withheld();
+    }
     reading.found(finding.help("they are a JWK Set of public keys (RFC 7517): {\"keys\":[{\"kty\":…}]}"), place);
     None
 }

@@ -2,9 +2,19 @@
 
 use std::sync::Barrier;
 
-use crate::common::{Ask, Assertion, Backing, Broker, Redis, Setup, complete_path, on_both_stores};
+use serde_json::json;
 
-on_both_stores!(in_a_row_it_counts_once, at_once_it_counts_once, at_all_endpoints_together_it_counts_once);
+use crate::common::{
+    Ask, Assertion, Backing, Broker, ISSUER, Redis, Setup, base64url, complete_path, from_base64url, key_of,
+    on_both_stores,
+};
+
+on_both_stores!(
+    in_a_row_it_counts_once,
+    in_other_words_it_counts_once,
+    at_once_it_counts_once,
+    at_all_endpoints_together_it_counts_once,
+);
 
 const REPLAYED: u16 = 401;
 
@@ -27,6 +37,39 @@ fn in_a_row_it_counts_once(backing: &Backing) {
     broker.granted(&same("demo"));
     broker.granted(&same("other"));
     assert_eq!(broker.ask(&same("demo")).status, REPLAYED, "a jti counts, not a text");
+}
+
+/// A text may be changed so that its signature still fits, or signed anew: the jti says that it is the same.
+fn in_other_words_it_counts_once(backing: &Backing) {
+    let broker = Broker::start(backing);
+    let good = Assertion::of("demo");
+    let text = good.clone().text();
+    broker.granted(&Ask::of("demo").assertion(&text));
+    let (message, signature) = text.rsplit_once('.').unwrap();
+    let mut mirrored = from_base64url(signature);
+    let s = crate::encodings::mirrored(&mirrored[32..]);
+    mirrored[32..].copy_from_slice(&s);
+    let rows = [
+        ("the other s", format!("{message}.{}", base64url(mirrored))),
+        ("signed again", good.clone().text()),
+        ("another header", good.clone().header("typ", "JWT").text()),
+        ("the issuer in a list", good.clone().claim("aud", json!([ISSUER])).text()),
+        ("the jti escaped", Assertion::raw(r#"{"alg":"ES256"}"#, &escaped(&good), key_of("demo"))),
+    ];
+    for (what, text) in rows {
+        let answer = broker.ask(&Ask::of("demo").assertion(&text));
+        assert_eq!(answer.outcome(), (401, "invalid_client".into()), "{what}");
+        assert!(answer.field("error_description").contains("used before"), "{what}: {}", answer.text());
+    }
+    let renamed = good.clone().claim("jti", format!("{}+", crate::common::Token::read(&text).claim("jti")));
+    broker.granted(&Ask::of("demo").assertion(renamed.text()));
+}
+
+/// The claims with the first letter of the jti as an escape.
+fn escaped(good: &Assertion) -> String {
+    let claims = good.claims_text();
+    let at = claims.find(r#""jti":""#).unwrap() + 7;
+    format!("{}\\u{:04x}{}", &claims[..at], claims.as_bytes()[at], &claims[at + 1..])
 }
 
 fn at_once_it_counts_once(backing: &Backing) {
