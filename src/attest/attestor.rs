@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::hint::black_box;
 use std::time::Duration;
 
 use crate::jose::{self, Compact, Header, JoseError, json};
@@ -117,7 +118,7 @@ impl Attestor {
     /// From here on there is one answer to everything that is not proven.
     fn prove(&self, set: &PolicySet, compact: &Compact<'_>, claims: &Claims<'_>) -> Result<Caller, Unproven> {
         let header = &compact.header;
-        let found = find(set, claims.client, header);
+        let found = find(set, &self.decoys, claims.client, header);
         // An RSA signature of another length than the key's is refused at once, and checking a long one takes longer: so
         // that only what was sent decides how long this takes, a decoy of the right length is checked instead.
         let len = compact.signature_bytes().map_or(0, |bytes| bytes.len());
@@ -125,7 +126,7 @@ impl Attestor {
             Ok(found) if found.key.signature_len() == len => jose::verify(compact, found.key).is_ok(),
             _ => {
                 let decoy = self.decoys.of(header.alg, len);
-                let _ = std::hint::black_box(decoy.map(|decoy| jose::verify(compact, decoy)));
+                let _ = black_box(decoy.map(|decoy| jose::verify(compact, decoy)));
                 // Whatever came of it.
                 false
             }

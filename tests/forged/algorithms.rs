@@ -122,7 +122,7 @@ fn by_the_other_side(good: &Good<'_>) -> String {
     };
     let text = good.headers(header);
     let message = text.rsplit_once('.').unwrap().0;
-    format!("{message}.{}", base64url(&good.other_key.sign("", message.as_bytes())))
+    format!("{message}.{}", base64url(good.other_key.sign("", message.as_bytes())))
 }
 
 /// A real signature on another curve.

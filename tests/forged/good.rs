@@ -71,17 +71,17 @@ pub struct Scene<'a> {
 impl Good<'_> {
     /// With this header parameter in place of another of its name; null is written as null.
     pub fn header(&self, name: &str, value: impl Into<Value>) -> String {
-        self.written(&with(&self.header, name, value.into()).to_string(), &self.claims.to_string())
+        self.written(with(&self.header, name, value.into()).to_string(), self.claims.to_string())
     }
 
     /// With several.
     pub fn headers(&self, members: Value) -> String {
-        self.written(&all(&self.header, members).to_string(), &self.claims.to_string())
+        self.written(all(&self.header, members).to_string(), self.claims.to_string())
     }
 
     /// Without this header parameter.
     pub fn no_header(&self, name: &str) -> String {
-        self.written(&without(&self.header, name).to_string(), &self.claims.to_string())
+        self.written(without(&self.header, name).to_string(), self.claims.to_string())
     }
 
     /// With this claim in place of another of its name.
@@ -91,7 +91,7 @@ impl Good<'_> {
 
     /// With several.
     pub fn claims(&self, members: Value) -> String {
-        self.written(&self.header.to_string(), &all(&self.claims, members).to_string())
+        self.written(self.header.to_string(), all(&self.claims, members).to_string())
     }
 
     /// With this claim of this text, which need not be JSON.
@@ -102,17 +102,17 @@ impl Good<'_> {
 
     /// Without this claim.
     pub fn no_claim(&self, name: &str) -> String {
-        self.written(&self.header.to_string(), &without(&self.claims, name).to_string())
+        self.written(self.header.to_string(), without(&self.claims, name).to_string())
     }
 
     /// The claims' text changed.
     pub fn claims_text(&self, change: impl FnOnce(String) -> String) -> String {
-        self.written(&self.header.to_string(), &change(self.claims.to_string()))
+        self.written(self.header.to_string(), change(self.claims.to_string()))
     }
 
     /// The header's text changed.
     pub fn header_text(&self, change: impl FnOnce(String) -> String) -> String {
-        self.written(&change(self.header.to_string()), &self.claims.to_string())
+        self.written(change(self.header.to_string()), self.claims.to_string())
     }
 
     /// With this member written first, whether or not there is another of its name.

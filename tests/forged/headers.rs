@@ -142,5 +142,5 @@ fn others_claims(good: &Good<'_>) -> String {
 /// Signed by the key of this kind.
 fn resigned(text: &str, kind: &str) -> String {
     let message = text.rsplit_once('.').unwrap().0;
-    format!("{message}.{}", base64url(&key_of_kind(kind).sign("", message.as_bytes())))
+    format!("{message}.{}", base64url(key_of_kind(kind).sign("", message.as_bytes())))
 }
