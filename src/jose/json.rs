@@ -1,4 +1,4 @@
-//! JSON as security needs it: one meaning only. Duplicate members and deep nesting are refused (RFC 8725 §2.4, RFC 7515 §4).
+//! JSON as security needs it: one meaning only. Duplicate members and deep nesting are refused (RFC 8725 §2.6, RFC 7515 §4).
 
 use std::fmt;
 

@@ -191,7 +191,7 @@ fn check_ed25519(x: &[u8]) -> Result<(), JoseError> {
 }
 
 /// One exponent, for two reasons: a small one has made forging easy wherever padding was not checked whole (FIPS 186-5
-/// §5.1 wants more than 2^16), and any other takes another time to check, which would tell that such a key exists.
+/// A.1.1 wants more than 2^16), and any other takes another time to check, which would tell that such a key exists.
 fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), JoseError> {
     let bits = n.first().map_or(0, |first| n.len() * 8 - first.leading_zeros() as usize);
     if n.first() == Some(&0) || !(2048..=4096).contains(&bits) || n.last().is_none_or(|last| last % 2 == 0) {

@@ -103,7 +103,7 @@ const ROWS: &[Row] = &[
     assertion("RS256, the modulus", "RFC 8017 §5.2.2", |good| good.resigned(|_| key_of_kind("rsa").public()), NOT_PROVEN).by("rsa"),
     assertion("RS256, 2^2048 - 1", "RFC 8017 §5.2.2", |good| good.resigned(|_| vec![0xff; 256]), NOT_PROVEN).by("rsa"),
     assertion("RS256, a zero in front", "RFC 8017 §8.2.2", |good| good.resigned(|it| [vec![0], it].concat()), NOT_PROVEN).by("rsa"),
-    assertion("RS256, the padding in the clear", "CVE-2006-4339: fits an exponent of one alone", |good| good.resigned(|_| padded(good)), NOT_PROVEN).by("rsa"),
+    assertion("RS256, the padding in the clear", "RFC 8017 §8.2.2: fits an exponent of one alone", |good| good.resigned(|_| padded(good)), NOT_PROVEN).by("rsa"),
     assertion("RS256, a bit changed", "RFC 7515 §5.2", |good| good.resigned(|mut it| { it[128] ^= 1; it }), NOT_PROVEN).by("rsa"),
     assertion("RS256 over SHA-1", "RFC 8017 §9.2", |good| good.resigned(|_| vec![1; 128]), NOT_PROVEN).by("rsa"),
     assertion("RS256 by a signature of 4096 bits", "RFC 8017 §8.2.2", |good| good.resigned(|_| vec![1; 512]), NOT_PROVEN).by("rsa"),
