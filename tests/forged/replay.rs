@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use serde_json::json;
 
 use crate::common::{
-    Ask, Assertion, Backing, Broker, ISSUER, Redis, Setup, base64url, complete_path, from_base64url, key_of,
+    API, Ask, Assertion, Backing, Broker, ISSUER, Redis, Setup, base64url, complete_path, from_base64url, key_of,
     on_both_stores,
 };
 
@@ -14,6 +14,7 @@ on_both_stores!(
     in_other_words_it_counts_once,
     at_once_it_counts_once,
     at_all_endpoints_together_it_counts_once,
+    what_ends_a_token_ends_its_other_spelling,
 );
 
 const REPLAYED: u16 = 401;
@@ -45,12 +46,8 @@ fn in_other_words_it_counts_once(backing: &Backing) {
     let good = Assertion::of("demo");
     let text = good.clone().text();
     broker.granted(&Ask::of("demo").assertion(&text));
-    let (message, signature) = text.rsplit_once('.').unwrap();
-    let mut mirrored = from_base64url(signature);
-    let s = crate::encodings::mirrored(&mirrored[32..]);
-    mirrored[32..].copy_from_slice(&s);
     let rows = [
-        ("the other s", format!("{message}.{}", base64url(mirrored))),
+        ("the other s", mirrored(&text)),
         ("signed again", good.clone().text()),
         ("another header", good.clone().header("typ", "JWT").text()),
         ("the issuer in a list", good.clone().claim("aud", json!([ISSUER])).text()),
@@ -63,6 +60,27 @@ fn in_other_words_it_counts_once(backing: &Backing) {
     }
     let renamed = good.clone().claim("jti", format!("{}+", crate::common::Token::read(&text).claim("jti")));
     broker.granted(&Ask::of("demo").assertion(renamed.text()));
+}
+
+/// The same JWS with the other `s`, which fits as well.
+fn mirrored(text: &str) -> String {
+    let (message, signature) = text.rsplit_once('.').unwrap();
+    let mut signature = from_base64url(signature);
+    let s = crate::encodings::mirrored(&signature[32..]);
+    signature[32..].copy_from_slice(&s);
+    format!("{message}.{}", base64url(signature))
+}
+
+fn what_ends_a_token_ends_its_other_spelling(backing: &Backing) {
+    let broker = Broker::start(backing);
+    let token = broker.mint("demo", "t");
+    let other = mirrored(&token.text);
+    let is_active = |text: &str| broker.introspect(API, text)["active"].as_bool().unwrap();
+    assert!(is_active(&token.text) && is_active(&other));
+    broker.revoke("demo", &token.text).expect(200);
+    assert!(!is_active(&token.text) && !is_active(&other));
+    let refused = broker.complete_by(&other, "t");
+    assert_eq!(refused.outcome(), (401, "invalid_token".into()), "{}", refused.text());
 }
 
 /// The claims with the first letter of the jti as an escape.
