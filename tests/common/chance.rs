@@ -14,6 +14,11 @@ impl Chance {
         Self(seed)
     }
 
+    /// The one that this seed gives.
+    pub const fn seeded(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// Another one, seeded by this one.
     pub fn fork(&mut self) -> Self {
         Self(self.next())

@@ -78,7 +78,12 @@ impl Jwks {
     /// Fetches them.
     #[track_caller]
     pub fn fetch(broker: &Broker) -> Self {
-        let document = broker.get("/oauth2/jwks").expect(200).json();
+        Self::read(&broker.get("/oauth2/jwks").expect(200).json())
+    }
+
+    /// Reads a JWKS.
+    #[track_caller]
+    pub fn read(document: &Value) -> Self {
         let keys = document["keys"].as_array().unwrap().iter().map(|key| {
             let member = |name: &str| key[name].as_str().unwrap_or_else(|| panic!("no {name} in {key}")).to_owned();
             assert_eq!([member("kty"), member("crv"), member("alg"), member("use")], ["EC", "P-256", "ES256", "sig"]);
@@ -155,13 +160,21 @@ impl Feed {
     #[track_caller]
     fn at(broker: &Broker, path: &str) -> Self {
         let keys = Jwks::fetch(broker);
-        let answer = broker.get(path).expect(200);
+        Self::read(&keys, &broker.get(path).expect(200)).unwrap()
+    }
+
+    /// Reads a snapshot.
+    ///
+    /// # Errors
+    /// Where its signature is none of these keys'.
+    #[track_caller]
+    pub fn read(keys: &Jwks, answer: &Answer) -> Result<Self, String> {
         assert_eq!(answer.header("content-type"), Some("text/event-stream"));
         let text = answer.text();
         let mut events = text.split("\n\n").filter(|event| !event.is_empty()).map(event);
         let first = events.next().expect("a snapshot comes first");
         assert_eq!(first["event"], "snapshot");
-        let claims = keys.check(&first["data"], "revocations+jwt").unwrap().claims;
+        let claims = keys.check(&first["data"], "revocations+jwt")?.claims;
         let mut rules = Vec::new();
         let mut hashes = Vec::new();
         for event in events {
@@ -174,7 +187,13 @@ impl Feed {
         }
         assert_eq!(claims["parts"], Value::from(hashes));
         assert_eq!(claims["count"], rules.len());
-        Self { claims, rules }
+        Ok(Self { claims, rules })
+    }
+
+    /// Every key whose tokens count.
+    pub fn kids(&self) -> Vec<String> {
+        let kids = self.claims["kids"].as_array().unwrap();
+        kids.iter().map(|kid| kid.as_str().unwrap().to_owned()).collect()
     }
 
     /// The kind of the first rule that ends this token.

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -49,6 +49,11 @@ impl Redis {
         self.dir.path()
     }
 
+    /// Where it listens, on the loopback address.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Stops answering, without closing a connection.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
@@ -65,6 +70,32 @@ impl Redis {
         if let Some(mut child) = self.child().take() {
             child.wait().unwrap();
         }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(self.child().as_ref().expect("it runs"))
+    }
+
+    /// Waits for it to die of itself; whether it has.
+    pub fn dies_within(&self, time: Duration) -> bool {
+        let deadline = Instant::now() + time;
+        while Instant::now() < deadline {
+            let mut child = self.child();
+            if child.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some()) {
+                *child = None;
+                return true;
+            }
+            drop(child);
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        false
+    }
+
+    /// The size of the longest file that it has written.
+    pub fn written(&self) -> u64 {
+        let files = std::fs::read_dir(self.dir.path().join("appendonlydir")).unwrap();
+        files.map(|file| file.unwrap().metadata().map_or(0, |meta| meta.len())).max().unwrap_or_default()
     }
 
     /// Starts again on the same port, with what it had written.
