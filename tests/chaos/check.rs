@@ -250,7 +250,7 @@ impl<'a> Run<'a> {
             .then(|| format!("I3: {end:?}, acknowledged at {} ({decision:?}), is not in the audit log", event.end))
     }
 
-    /// I5: an assertion counts once.
+    /// I5: an assertion counts once, unless the store that remembered it was lost.
     fn once(&self) -> Vec<String> {
         let mut counted: HashMap<u64, Vec<Micros>> = HashMap::new();
         for event in self.events {
@@ -263,7 +263,9 @@ impl<'a> Run<'a> {
                 counted.entry(used).or_default().push(event.end);
             }
         }
-        let twice = counted.into_iter().filter(|(_, times)| times.len() > 1);
+        counted.values_mut().for_each(|times| times.sort_unstable());
+        let again = |pair: &[Micros]| !self.lost_between(pair[0], pair[1]);
+        let twice = counted.into_iter().filter(|(_, times)| times.windows(2).any(again));
         twice.map(|(assertion, times)| format!("I5: assertion {assertion} counted at each of {times:?}")).collect()
     }
 

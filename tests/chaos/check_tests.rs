@@ -248,6 +248,12 @@ fn an_assertion_that_counts_twice_is_found() {
     story.grants(2, "two", 1, None);
     story.evidence.leases.insert("two".into(), "ended".into());
     story.violates(&["I5", "assertion 1"]);
+    // The memory of it may be lost with a store, and with nothing else.
+    let mut after = Story::good();
+    after.at(7, What::StoreLost);
+    after.at(8, What::Recovered);
+    after.grants(9, "two", 1, None);
+    after.is_good();
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, Signal, prlimit};
 
 use super::history::{History, What};
-use super::run::{Live, run, seed};
+use super::run::{run, seed};
 use super::world::World;
 use crate::common::{Backing, Broker, Chance, Redis, Setup};
 
@@ -15,7 +15,7 @@ fn whatever_happens_to_redis_and_its_brokers() {
     let redis = Redis::start();
     let brokers: Vec<Broker> = (0..2).map(|_| Setup::default().start_on(Some(redis.url()))).collect();
     let world = World::new("redis", seed("redis"), Arc::new(History::new()), brokers);
-    run(&world, Live::No, |chance| {
+    run(&world, |chance| {
         let a_while = Duration::from_millis(50 + chance.below(700));
         let seat = usize::try_from(chance.below(2)).unwrap();
         match chance.below(20) {
@@ -45,7 +45,7 @@ fn whatever_happens_to_redis_and_its_brokers() {
 fn whatever_happens_to_a_broker_with_a_store_of_its_own() {
     let world =
         World::new("embedded", seed("embedded"), Arc::new(History::new()), vec![Broker::start(&Backing::Embedded)]);
-    run(&world, Live::No, |chance: &mut Chance| {
+    run(&world, |chance: &mut Chance| {
         match chance.below(10) {
             0..6 => killed(&world, 0),
             6..9 => asleep(&world, 0, Duration::from_millis(50 + chance.below(1500))),

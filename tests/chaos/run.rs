@@ -19,13 +19,6 @@ const CLIENTS: usize = 4;
 /// So many faults are injected between two looks whether all brokers come back.
 const BETWEEN_LOOKS: u64 = 50;
 
-/// Who verifies by `jitney::verifier`: the broker must keep its address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Live {
-    Yes,
-    No,
-}
-
 /// The seed of this process's runs, printed once by each.
 #[allow(clippy::disallowed_macros, reason = "a failed test shows what it printed")]
 pub fn seed(name: &str) -> u64 {
@@ -44,7 +37,7 @@ pub fn quota(name: &str) -> u64 {
 
 /// Keeps a world busy while `inject` breaks something, again and again, until the quota is reached; then holds the
 /// invariants against what happened.
-pub fn run(world: &World, live: Live, mut inject: impl FnMut(&mut Chance)) {
+pub fn run(world: &World, mut inject: impl FnMut(&mut Chance)) {
     let mut chance = Chance::seeded(world.seed);
     let (quota, mut looked) = (quota(world.name), 0);
     std::thread::scope(|threads| {
@@ -55,9 +48,7 @@ pub fn run(world: &World, live: Live, mut inject: impl FnMut(&mut Chance)) {
         }
         let (mut one, mut other) = (chance.fork(), chance.fork());
         threads.spawn(move || watch::offline(world, one.fork()));
-        if live == Live::Yes {
-            threads.spawn(move || watch::live(world, &world.seats[0], other.fork()));
-        }
+        threads.spawn(move || watch::live(world, &world.seats[0], other.fork()));
         world.recovers();
         while count(&world.history) < quota {
             inject(&mut chance);

@@ -44,18 +44,19 @@ fn fetch(seat: &Seat) -> Result<(Jwks, Feed), String> {
     Ok((keys, feed))
 }
 
-/// Checks tokens by the verifier that resource servers link, with its usual options.
+/// Checks tokens by the verifier that resource servers link, with its usual options; a new one for each of a broker's lives.
 pub fn live(world: &World, seat: &Seat, mut chance: Chance) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let options =
-        VerifierOptions { issuer: ISSUER.to_owned(), ..VerifierOptions::new(format!("http://{}", seat.address())) };
     runtime.block_on(async {
         while world.goes_on() {
-            let Ok(verifier) = Verifier::connect(options.clone()).await else {
+            let address = seat.address();
+            let options =
+                VerifierOptions { issuer: ISSUER.to_owned(), ..VerifierOptions::new(format!("http://{address}")) };
+            let Ok(verifier) = Verifier::connect(options).await else {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             };
-            while world.goes_on() {
+            while world.goes_on() && seat.address() == address {
                 for held in world.some(5, &mut chance) {
                     let (start, jti) = (world.history.now(), held.facts.jti);
                     let good = verifier.verify(&held.token.text, &Expect::default()).await.is_ok();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::history::History;
 use super::proxy::{Break, Proxy, drained};
-use super::run::{Live, run, seed};
+use super::run::{run, seed};
 use super::world::World;
 use crate::common::{Chance, Redis, Setup};
 
@@ -43,7 +43,7 @@ fn whatever_the_wire_to_redis_does() {
         [(); 2].map(|()| Proxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, redis.port())), Arc::clone(&history)));
     let brokers = proxies.iter().map(|proxy| Setup::default().start_on(Some(proxy.url()))).collect();
     let world = World::new("wire", seed("wire"), history, brokers);
-    run(&world, Live::Yes, |chance| {
+    run(&world, |chance| {
         let proxy = chance.pick(&proxies);
         match chance.below(100) {
             0..4 => world.lasts("silent", Duration::from_millis(100 + chance.below(1900)), |on| proxy.silence(on)),

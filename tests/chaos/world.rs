@@ -29,12 +29,15 @@ pub struct Seat {
     pub broker: Mutex<Broker>,
     address: RwLock<SocketAddr>,
     admin: PathBuf,
+    audit: PathBuf,
 }
 
 impl Seat {
     fn new(broker: Broker) -> Self {
         let (address, admin) = (RwLock::new(broker.address()), broker.data().join("admin.sock"));
-        Self { broker: Mutex::new(broker), address, admin }
+        let (usual, other) = (broker.audit_path(), broker.data().join("log/audit.jsonl"));
+        let audit = if usual.exists() { usual } else { other };
+        Self { broker: Mutex::new(broker), address, admin, audit }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -235,7 +238,7 @@ impl World {
             let mut broker = seat.broker.lock().unwrap();
             let status = broker.stop();
             assert!(status.success(), "I4: broker {at} ended with {status}{}", self.left());
-            paths.push(broker.audit_path());
+            paths.push(seat.audit.clone());
         }
         let mut lines: Vec<Value> = Vec::new();
         for path in &paths {

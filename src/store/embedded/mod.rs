@@ -9,6 +9,7 @@ mod index;
 mod mint;
 mod packed;
 mod read;
+mod same;
 mod step;
 mod table;
 mod view;
@@ -34,7 +35,7 @@ use super::{
 use crate::model::{Clock, Epoch, KeyId, LeaseId, LeaseRecord, Position, Selector, UnixTime, WorkloadId};
 use index::Index;
 use step::Step;
-use table::Opener;
+use table::{Make, Opener};
 use view::Shared;
 use writer::{Job, Open, Writer};
 
@@ -77,14 +78,15 @@ impl EmbeddedStore {
     }
 
     fn open_with(path: &Path, options: Options, opener: Opener) -> Result<Self, StoreError> {
-        let database = Arc::new(table::open(path, opener, None)?);
+        let (database, identity) = table::open(path, opener, Make::IfMissing)?;
+        let database = Arc::new(database);
         let (index, view) = Index::load(&database)?;
         let shared = Arc::new(Shared::new(view, Arc::clone(&database)));
         let (queue, requests) = sync_channel(options.queue.max(1));
         let writer = Writer { path: path.to_owned(), opener, clock: options.clock, shared: Arc::clone(&shared) };
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || writer.run(Open { database, index }, &requests))
+            .spawn(move || writer.run(Open::new(database, identity, index), &requests))
             .map_err(|why| StoreError::Unavailable(format!("cannot start the writer: {why}")))?;
         Ok(Self { shared, queue: Some(queue), writer: Some(thread), timeout: options.timeout })
     }

@@ -10,6 +10,7 @@ use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, ReadableTable as _, Table, TableDefinition, WriteTransaction};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
+use super::same::Identity;
 use crate::model::UnixTime;
 use crate::store::{RecordError, StoreError};
 
@@ -108,18 +109,30 @@ pub(super) fn builder() -> redb::Builder {
     builder
 }
 
+/// What is to be done where there is no file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Make {
+    /// Nothing: that is an error.
+    Nothing,
+    /// One is made.
+    IfMissing,
+    /// One is made that follows one that was lost at this moment; it is an error where there is one.
+    Anew(UnixTime),
+}
+
 /// Opens the file, or makes it (mode 0600) with a fresh epoch. What stands in it afterwards is durable, its name too.
-/// `lost` is now where a file was open here before: one that must be made follows one that was lost.
-pub(super) fn open(path: &Path, opener: Opener, lost: Option<UnixTime>) -> Result<Database, StoreError> {
+pub(super) fn open(path: &Path, opener: Opener, make: Make) -> Result<(Database, Identity), StoreError> {
     let cannot = |why: String| StoreError::Unavailable(format!("cannot open {}: {why}", path.display()));
     let file = OpenOptions::new()
         .read(true)
         .write(true)
-        .create(true)
+        .create(make == Make::IfMissing)
+        .create_new(matches!(make, Make::Anew(_)))
         .truncate(false)
         .mode(0o600)
         .open(path)
         .map_err(|why| cannot(why.to_string()))?;
+    let identity = Identity::of(&file).map_err(|why| cannot(why.to_string()))?;
     let database = opener(file).map_err(|why| match why {
         DatabaseError::DatabaseAlreadyOpen => cannot(
             "another process has it open; an embedded store serves one broker, several brokers share a Redis".into(),
@@ -132,15 +145,15 @@ pub(super) fn open(path: &Path, opener: Opener, lost: Option<UnixTime>) -> Resul
         }
         other => cannot(other.to_string()),
     })?;
-    prepare(&database, lost)?;
+    prepare(&database, make)?;
     // A new file's name is in its folder, which is synced on its own.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(|why| cannot(why.to_string()))?;
-    Ok(database)
+    Ok((database, identity))
 }
 
 /// Makes the tables, and the epoch where there is none.
-fn prepare(database: &Database, lost: Option<UnixTime>) -> Result<(), StoreError> {
+fn prepare(database: &Database, make: Make) -> Result<(), StoreError> {
     let txn = database.begin_write()?;
     {
         let mut tables = Tables::open(&txn)?;
@@ -153,22 +166,26 @@ fn prepare(database: &Database, lost: Option<UnixTime>) -> Result<(), StoreError
                 )));
             }
             None => {
-                let mut random = [0; 8];
-                SystemRandom::new()
-                    .fill(&mut random)
-                    .map_err(|_| StoreError::Unavailable("the system has no randomness for an epoch".into()))?;
-                let numbers = [("format", FORMAT), ("epoch", u64::from_be_bytes(random)), ("position", 0), ("tag", 0)];
+                let numbers = [("format", FORMAT), ("epoch", random_epoch()?), ("position", 0), ("tag", 0)];
                 for (name, number) in numbers {
                     tables.meta.insert(name, number)?;
                 }
-                if let Some(now) = lost {
-                    tables.meta.insert("memory", now.secs())?;
+                if let Make::Anew(lost) = make {
+                    tables.meta.insert("memory", lost.secs())?;
                 }
             }
         }
     }
     txn.commit()?;
     Ok(())
+}
+
+/// An epoch that there never was.
+pub(super) fn random_epoch() -> Result<u64, StoreError> {
+    let mut random = [0; 8];
+    let drawn = SystemRandom::new().fill(&mut random);
+    drawn.map_err(|_| StoreError::Unavailable("the system has no randomness for an epoch".into()))?;
+    Ok(u64::from_be_bytes(random))
 }
 
 /// Damage is said as damage; everything else is a disk that does not serve now.

@@ -1,9 +1,10 @@
 //! The one thread that writes: takes what waits, carries it out in one transaction, syncs, and only then answers.
 //!
-//! Owns the group commit and what follows a failed one: nothing of the batch stands, the memory is thrown away, and
-//! the file is opened and read again until that succeeds. Never answers before the sync.
+//! Owns the group commit and what follows a failed one: nothing of the batch is answered for, the memory is thrown away,
+//! and the file is opened and read again until that succeeds. Never answers before the sync, nor for a file that is not
+//! at its path any more.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -12,8 +13,9 @@ use redb::{Database, Durability};
 
 use super::expire::is_due;
 use super::index::Index;
+use super::same::{Identity, Shown};
 use super::step::Step;
-use super::table::{Opener, Tables, open};
+use super::table::{Make, Opener, Tables, open};
 use super::view::{Effects, Shared};
 use crate::model::Clock;
 use crate::store::StoreError;
@@ -36,12 +38,23 @@ const IDLE: Duration = Duration::from_secs(1);
 /// How long the first attempt to open the file again waits, doubled for each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest such pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// A file that has been missing from its folder for so long is not waited for: a new one is made.
+const GONE: Duration = Duration::from_secs(5);
 
 /// What an open file consists of.
 pub(super) struct Open {
-    pub database: Arc<Database>,
-    pub index: Index,
+    database: Arc<Database>,
+    identity: Identity,
+    index: Index,
+    /// What readers were shown last.
+    shown: Shown,
+}
+
+impl Open {
+    pub(super) fn new(database: Arc<Database>, identity: Identity, index: Index) -> Self {
+        Self { database, identity, shown: Shown::of(&index), index }
+    }
 }
 
 /// The thread's belongings.
@@ -52,10 +65,13 @@ pub(super) struct Writer {
     pub shared: Arc<Shared>,
 }
 
-/// Closed after a failure: when the next attempt is due, and how long the pause after that.
+/// Closed after a failure: when the next attempt is due, how long the pause after that, what was shown last, and since
+/// when there is a folder but no file in it.
 struct Closed {
     next: Instant,
     pause: Duration,
+    shown: Shown,
+    missing: Option<Instant>,
 }
 
 impl Writer {
@@ -98,7 +114,10 @@ impl Writer {
 
     fn turn(&self, mut open: Open, batch: Vec<Job>) -> Result<Open, Closed> {
         if batch.is_empty() && !is_due(&open.index, self.clock.now()) {
-            return Ok(open);
+            return match open.identity.is_at(&self.path) {
+                Ok(()) => Ok(open),
+                Err(why) => Err(self.close(&open, &why)),
+            };
         }
         // Who is answered by being dropped hears of it only once the store is closed.
         let (mut waiting, mut answers) = (batch.into_iter(), Vec::new());
@@ -109,12 +128,14 @@ impl Writer {
                 }
                 Ok(open)
             }
-            Err(why) => {
-                tracing::error!(error = %why, "the store's file could not be written; it is opened again");
-                self.shared.close(why.to_string());
-                Err(Closed { next: Instant::now() + FIRST_PAUSE, pause: FIRST_PAUSE })
-            }
+            Err(why) => Err(self.close(&open, &why)),
         }
+    }
+
+    fn close(&self, open: &Open, why: &StoreError) -> Closed {
+        tracing::error!(error = %why, "the store's file could not be written; it is opened again");
+        self.shared.close(why.to_string());
+        Closed { next: Instant::now() + FIRST_PAUSE, pause: FIRST_PAUSE, shown: open.shown, missing: None }
     }
 
     /// One batch: carry out, commit, show. After an error the memory is ahead of the file and must go.
@@ -139,6 +160,8 @@ impl Writer {
         };
         if written {
             txn.commit()?;
+            open.identity.is_at(&self.path)?;
+            open.shown = Shown::of(&open.index);
             self.shared.show(&open.index, &effects);
         } else {
             txn.abort()?;
@@ -150,22 +173,34 @@ impl Writer {
         if Instant::now() < closed.next {
             return Err(closed);
         }
-        let again = open(&self.path, self.opener, Some(self.clock.now())).and_then(|database| {
+        let missing = if self.is_missing() { closed.missing.or_else(|| Some(Instant::now())) } else { None };
+        let is_lost = missing.is_some_and(|since| since.elapsed() >= GONE);
+        let make = if is_lost { Make::Anew(self.clock.now()) } else { Make::Nothing };
+        let again = open(&self.path, self.opener, make).and_then(|(database, identity)| {
+            if !is_lost {
+                closed.shown.goes_on_in(&database, self.clock.now())?;
+            }
             let (index, view) = Index::load(&database)?;
-            Ok((Arc::new(database), index, view))
+            Ok((Open::new(Arc::new(database), identity, index), view))
         });
         match again {
-            Ok((database, index, view)) => {
+            Ok((open, view)) => {
                 tracing::info!("the store's file is open again");
-                self.shared.reopen(view, Arc::clone(&database));
-                Ok(Open { database, index })
+                self.shared.reopen(view, Arc::clone(&open.database));
+                Ok(open)
             }
             Err(why) => {
                 self.shared.close(why.to_string());
                 let pause = (closed.pause * 2).min(LONGEST_PAUSE);
-                Err(Closed { next: Instant::now() + pause, pause })
+                Err(Closed { next: Instant::now() + pause, pause, missing, ..closed })
             }
         }
+    }
+
+    /// Whether there is a folder, and no file in it. A folder that is away may come back with the file.
+    fn is_missing(&self) -> bool {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        folder.is_none_or(Path::is_dir) && matches!(self.path.try_exists(), Ok(false))
     }
 }
 

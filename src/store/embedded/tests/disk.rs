@@ -143,3 +143,82 @@ async fn a_lost_file_is_another_epoch() {
     std::fs::remove_file(fixture.path()).unwrap();
     assert_ne!(fixture.open().await.head().await.unwrap().epoch, epoch);
 }
+
+/// Waits until the store answers again.
+async fn answers(store: &Arc<dyn LeaseStore>) -> crate::store::Head {
+    let begun = Instant::now();
+    loop {
+        match store.head().await {
+            Ok(head) => return head,
+            Err(error) => assert!(begun.elapsed() < Duration::from_secs(20), "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_moved_away_is_not_written_to_and_goes_on_where_it_was_left_when_it_is_back() {
+    let fixture = InAFile::fresh().await;
+    let (store, epoch) = ready(&fixture).await;
+    let kept = Ask::task("t", epoch).record(&store).await.unwrap();
+    complete(&store, "ended").await;
+    let aside = fixture.path().with_extension("aside");
+    std::fs::rename(fixture.path(), &aside).unwrap();
+    for _ in 0..3 {
+        let got = Ask::task("t", epoch).record(&store).await;
+        assert!(is_unavailable(&got), "{got:?}");
+    }
+    assert!(!fixture.path().exists(), "nothing is put in its place so soon");
+    std::fs::rename(&aside, fixture.path()).unwrap();
+    assert_eq!(answers(&store).await.epoch, epoch, "the same log");
+    assert_eq!(store.lease(kept.id).await.unwrap().unwrap().lease, kept);
+    let ended = Ask::task("ended", epoch).record(&store).await;
+    assert!(matches!(ended, Err(RecordError::TaskEnded { .. })), "{ended:?}");
+    Ask::task("t", epoch).record(&store).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_stays_gone_is_another_epoch_without_a_restart() {
+    let fixture = InAFile::fresh().await;
+    let (store, epoch) = ready(&fixture).await;
+    let lost = Ask::task("t", epoch).record(&store).await.unwrap();
+    std::fs::remove_file(fixture.path()).unwrap();
+    // Nobody asks: it is missed all the same.
+    while store.head().await.is_ok_and(|head| head.epoch == epoch) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let fresh = answers(&store).await.epoch;
+    assert_ne!(fresh, epoch);
+    assert_eq!(store.lease(lost.id).await.unwrap(), None);
+    store.publish(published(KEY), fresh).await.unwrap();
+    let kept = Ask::task("t", fresh).record(&store).await.unwrap();
+    drop(store);
+    fixture.restart().await;
+    let store = fixture.open().await;
+    assert_eq!(store.head().await.unwrap().epoch, fresh, "what is acknowledged is in a file that has a name");
+    assert_eq!(store.lease(kept.id).await.unwrap().unwrap().lease, kept);
+}
+
+#[tokio::test]
+async fn an_older_copy_in_its_place_is_another_epoch_and_no_place_is_used_twice() {
+    let fixture = InAFile::fresh().await;
+    let (store, epoch) = ready(&fixture).await;
+    let ended = Ask::task("t", epoch).record(&store).await.unwrap();
+    let copy = fixture.path().with_extension("copy");
+    std::fs::copy(fixture.path(), &copy).unwrap();
+    let position = complete(&store, "t").await.rules[0].position;
+    std::fs::rename(&copy, fixture.path()).unwrap();
+    while store.head().await.is_ok_and(|head| head.epoch == epoch) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let head = answers(&store).await;
+    assert_ne!(head.epoch, epoch, "an end that was acknowledged is not in it");
+    assert!(head.position >= position);
+    assert_eq!(store.lease(ended.id).await.unwrap().unwrap().lease.epoch, epoch, "so it does not stand");
+    assert!(store.keys().await.unwrap().is_empty(), "nor do the keys of the old one");
+    let refused = Ask::task("u", epoch).record(&store).await;
+    assert!(matches!(refused, Err(RecordError::Epoch(_))), "{refused:?}");
+    store.publish(published(KEY), head.epoch).await.unwrap();
+    Ask::task("u", head.epoch).record(&store).await.unwrap();
+    assert!(complete(&store, "u").await.rules[0].position > position);
+}

@@ -68,7 +68,8 @@ fn completion(name: &str, closed_until: u64) -> EndTarget {
 
 #[tokio::test]
 async fn a_lease_stands_for_a_minute_behind_its_exp_and_is_then_gone() {
-    let broker = Broker::open(&InAFile::fresh().await, START).await;
+    let fixture = InAFile::fresh().await;
+    let broker = Broker::open(&fixture, START).await;
     let id = broker.mint("t", 300).await;
     broker.wait(355);
     broker.settle().await;
@@ -82,7 +83,8 @@ async fn a_lease_stands_for_a_minute_behind_its_exp_and_is_then_gone() {
 
 #[tokio::test]
 async fn an_assertion_is_remembered_until_it_can_count_no_more() {
-    let broker = Broker::open(&InAFile::fresh().await, START).await;
+    let fixture = InAFile::fresh().await;
+    let broker = Broker::open(&fixture, START).await;
     // One that outlives the record of its lease by far, and one that does not.
     let spent = |jti: &str, secs| Spent::new(WORKLOAD, jti, UnixTime::from_secs(START + secs));
     for (jti, secs) in [("long", 600), ("short", 20)] {
@@ -130,7 +132,8 @@ async fn past_rules_leave_the_log_and_its_head_stays() {
 
 #[tokio::test]
 async fn a_key_that_nobody_withdrew_goes_when_its_time_is_past() {
-    let broker = Broker::open(&InAFile::fresh().await, START).await;
+    let fixture = InAFile::fresh().await;
+    let broker = Broker::open(&fixture, START).await;
     let mut key = published("orphan");
     key.published_until = UnixTime::from_secs(START + 100);
     broker.store.publish(key.clone(), broker.epoch).await.unwrap();
@@ -177,7 +180,8 @@ async fn a_lease_that_any_rule_has_ended_is_not_renewed() {
 /// Such a lease would be ended by a rule that may be dropped before the lease expires, and would live again.
 #[tokio::test]
 async fn a_lease_judged_before_an_end_that_selects_it_is_not_recorded() {
-    let broker = Broker::open(&InAFile::fresh().await, START).await;
+    let fixture = InAFile::fresh().await;
+    let broker = Broker::open(&fixture, START).await;
     broker.mint("t", 60).await;
     let judged = broker.store.head().await.unwrap().position;
     let late = |name: &str| broker.draft(name, 600, None).judged_at(judged);

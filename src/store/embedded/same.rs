@@ -1,0 +1,98 @@
+//! Whether the file that is open is still the one at its path, and whether one that was opened again goes on where the
+//! last one was left.
+//!
+//! Owns what counts as a lost tail here. A file with another past than was shown to anybody gets a new epoch, so that no
+//! token of the old one lives on; who was ended or shut out in what was lost, nobody can say any more.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use redb::{Database, ReadableDatabase as _, ReadableTable as _};
+
+use super::index::Index;
+use super::table::{LOG, META, Tables, random_epoch};
+use crate::model::UnixTime;
+use crate::store::{Head, StoreError};
+
+/// What tells one file from another, whatever it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity(u64, u64);
+
+impl Identity {
+    pub(super) fn of(file: &File) -> std::io::Result<Self> {
+        file.metadata().map(|meta| Self(meta.dev(), meta.ino()))
+    }
+
+    /// An error where the path leads to another file by now, or to none: what is written would be found by nobody.
+    pub(super) fn is_at(self, path: &Path) -> Result<(), StoreError> {
+        let gone = |why: &str| Err(StoreError::Unavailable(format!("the store's file {} {why}", path.display())));
+        match fs::metadata(path) {
+            Ok(meta) if self == Self(meta.dev(), meta.ino()) => Ok(()),
+            Ok(_) => gone("was replaced by another"),
+            Err(error) if error.kind() == ErrorKind::NotFound => gone("is gone"),
+            Err(error) => gone(&format!("cannot be looked at: {error}")),
+        }
+    }
+}
+
+/// The last place of the log that was shown to anybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shown {
+    head: Head,
+    tag: u64,
+}
+
+impl Shown {
+    pub(super) const fn of(index: &Index) -> Self {
+        Self { head: index.head, tag: index.tag }
+    }
+
+    /// Begins a new epoch in a file that does not go on from here: an older one, one that was changed, or one whose life
+    /// was left behind. `now` is since when used assertions are remembered there.
+    pub(super) fn goes_on_in(self, database: &Database, now: UnixTime) -> Result<(), StoreError> {
+        if self.is_in(database)? {
+            return Ok(());
+        }
+        tracing::warn!(
+            epoch = %self.head.epoch, position = %self.head.position,
+            "the store's file is not as it was left: a new epoch begins, tokens of the old one end"
+        );
+        let txn = database.begin_write()?;
+        {
+            let mut tables = Tables::open(&txn)?;
+            // Places go on behind the highest one known, so that no place is ever used twice.
+            let found = tables.meta.get("position")?.map_or(0, |guard| guard.value());
+            let position = found.max(self.head.position.get());
+            let numbers =
+                [("epoch", random_epoch()?), ("position", position), ("tag", 0), ("memory", now.secs())];
+            for (name, number) in numbers {
+                tables.meta.insert(name, number)?;
+            }
+            // Rules and keys of another epoch say nothing in this one. Leases stay, for they hold the memory of used
+            // assertions; none of them stands any more.
+            tables.log.retain(|_, _| false)?;
+            tables.keys.retain(|_, _| false)?;
+        }
+        txn.commit()?;
+        Ok(())
+    }
+
+    fn is_in(self, database: &Database) -> Result<bool, StoreError> {
+        let txn = database.begin_read()?;
+        let meta = txn.open_table(META)?;
+        let number = |name: &str| Ok::<_, StoreError>(meta.get(name)?.map(|guard| guard.value()));
+        let (epoch, position, tag) = (number("epoch")?, number("position")?, number("tag")?);
+        let here = self.head.position.get();
+        Ok(epoch == Some(self.head.epoch.bits())
+            && match position {
+                Some(position) if position == here => tag == Some(self.tag),
+                // No entry: it has expired with all it could end.
+                Some(position) if position > here => {
+                    txn.open_table(LOG)?.get(here)?.is_none_or(|entry| entry.value().0 == self.tag)
+                }
+                _ => false,
+            })
+    }
+}
