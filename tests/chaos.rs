@@ -12,6 +12,8 @@ mod common;
 mod check;
 #[path = "chaos/check_tests.rs"]
 mod check_tests;
+#[path = "chaos/clock.rs"]
+mod clock;
 #[path = "chaos/disk.rs"]
 mod disk;
 #[path = "chaos/history.rs"]

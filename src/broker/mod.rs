@@ -127,7 +127,7 @@ impl Broker {
         let attestor = Attestor::new(options.issuer.clone(), options.accept_endpoint_audience, Self::SKEW)?;
         let follower = Follower::new(parts.store.clone(), parts.clock.clone());
         let checker = Checker::new(
-            CheckerOptions { clock: parts.clock.clone(), ..CheckerOptions::new(options.issuer.clone()) },
+            CheckerOptions { clock: parts.clock.later(), ..CheckerOptions::new(options.issuer.clone()) },
             follower.view().clone(),
         );
         let started = parts.clock.now();

@@ -11,6 +11,7 @@ pub mod refusal;
 pub mod rule;
 pub mod scope;
 pub mod secret;
+mod steady;
 pub mod task;
 pub mod time;
 

@@ -3,11 +3,13 @@
 //! Owns the only reading of the wall clock in the crate. Everything else is handed a [`Clock`] or a [`UnixTime`].
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+
+use super::steady::Steady;
 
 /// A moment in whole seconds since 1970-01-01T00:00:00Z: a `NumericDate` (RFC 7519 §2) without its fraction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -67,7 +69,31 @@ enum Hand {
     System,
     /// The system's clock, held at the latest moment it ever told.
     NeverBack(Arc<AtomicU64>),
+    /// The system's clock, not believed at once when it jumps.
+    Steady(Arc<Doubting>),
+    /// The same or the system's, whichever is later.
+    Later(Arc<Doubting>),
     Manual(Arc<AtomicU64>),
+}
+
+/// What a steady clock believes, and the clock that it holds the system's against.
+struct Doubting {
+    believed: Mutex<Steady>,
+    since_boot: fn() -> Duration,
+}
+
+impl Doubting {
+    fn tell(&self, wall_ms: u64) -> u64 {
+        let at = (self.since_boot)();
+        // Whole between any two statements, so a panic elsewhere spoils nothing.
+        self.believed.lock().unwrap_or_else(PoisonError::into_inner).tell(wall_ms, at)
+    }
+}
+
+impl fmt::Debug for Doubting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.believed.fmt(f)
+    }
 }
 
 impl Clock {
@@ -79,6 +105,22 @@ impl Clock {
     /// The system's wall clock, except that it never runs back: a step backwards holds it still.
     pub fn never_back() -> Self {
         Self(Hand::NeverBack(Arc::new(AtomicU64::new(0))))
+    }
+
+    /// The system's wall clock, except that a jump by more than 30 s is followed only when it has lasted for 30 s.
+    /// `since_boot` is a clock that only ever goes on, while the machine sleeps too.
+    pub fn steady(since_boot: fn() -> Duration) -> Self {
+        let believed = Mutex::new(Steady::new(system_ms(), since_boot()));
+        Self(Hand::Steady(Arc::new(Doubting { believed, since_boot })))
+    }
+
+    /// Of a steady clock, the one that is never behind the system's: for judging by what is over already. Any other
+    /// clock is its own.
+    pub fn later(&self) -> Self {
+        match &self.0 {
+            Hand::Steady(doubting) => Self(Hand::Later(Arc::clone(doubting))),
+            _ => self.clone(),
+        }
     }
 
     /// A clock that stands at `at` until [`Clock::set`] moves it: for tests and benches.
@@ -105,6 +147,11 @@ impl Clock {
             Hand::NeverBack(latest) => {
                 let now = system_ms();
                 latest.fetch_max(now, Ordering::AcqRel).max(now)
+            }
+            Hand::Steady(doubting) => doubting.tell(system_ms()),
+            Hand::Later(doubting) => {
+                let now = system_ms();
+                doubting.tell(now).max(now)
             }
             Hand::Manual(ms) => ms.load(Ordering::SeqCst),
         }

@@ -160,15 +160,35 @@ impl Files {
         });
     }
 
-    /// The store is gone for good. Nothing that was handed out before counts from then on.
+    /// The store is gone for good, or an older copy stands in its place. Nothing that was handed out before counts from
+    /// then on.
     fn store_lost(&self, world: &World, chance: &mut Chance) {
-        let start = world.history.now();
-        fs::remove_file(self.data.join("store/leases.redb")).unwrap();
-        if chance.below(2) == 0 {
-            world.kill(0);
-        }
+        let (start, store) = (world.history.now(), self.data.join("store/leases.redb"));
+        let kind = match chance.below(3) {
+            0 => {
+                fs::remove_file(&store).unwrap();
+                "store removed"
+            }
+            1 => {
+                fs::remove_file(&store).unwrap();
+                world.kill(0);
+                "store removed, broker killed"
+            }
+            _ => {
+                let copy = self.aside(&store);
+                // As a snapshot of a disk has it: all of one moment.
+                world.seats[0].signal(Signal::STOP);
+                fs::copy(&store, &copy).unwrap();
+                world.seats[0].signal(Signal::CONT);
+                std::thread::sleep(Duration::from_millis(chance.below(300)));
+                rename(&copy, &store);
+                "an older store in its place"
+            }
+        };
+        // The broker misses it within a second, also where nobody asks.
+        std::thread::sleep(Duration::from_millis(1500));
         world.recovers();
-        world.history.fault("store lost", start);
+        world.history.fault(kind, start);
         world.history.add("injector", start, What::StoreLost);
     }
 }

@@ -13,7 +13,8 @@ use crate::common::Chance;
 /// How many faults all runs of the short test inject together.
 const SHORT: u64 = 1000;
 /// Each run's share of them.
-pub const SHARES: [(&str, u64); 5] = [("wire", 880), ("redis", 50), ("embedded", 40), ("disk", 40), ("clock", 30)];
+pub const SHARES: [(&str, u64); 6] =
+    [("wire", 880), ("redis", 50), ("embedded", 40), ("disk", 40), ("clock", 20), ("clock-embedded", 20)];
 /// How many clients ask at once.
 const CLIENTS: usize = 4;
 /// So many faults are injected between two looks whether all brokers come back.

@@ -39,7 +39,7 @@ pub(super) async fn serve(setup: &Setup) -> Result<(), Failure> {
     let url = format!("{}://{address}", if tls.is_some() { "https" } else { "http" });
     let issuer = config.issuer(address);
     let metrics = Arc::new(Metrics::new());
-    let clock = Clock::system();
+    let clock = Clock::steady(since_boot);
     let (policies, audit_later) = policies(setup, &clock, &metrics)?;
     let socket = unix::Socket::bind(&config.admin.socket).map_err(|error| {
         let next = match setup.dev.is_some() {
@@ -84,6 +84,12 @@ pub(super) async fn serve(setup: &Setup) -> Result<(), Failure> {
     });
     audit.post(AuditRecord::new(Event::Stop, Outcome::Done));
     outcome
+}
+
+/// A clock that nobody sets, and that goes on while the machine sleeps.
+fn since_boot() -> Duration {
+    let at = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(u64::try_from(at.tv_sec).unwrap_or(0), u32::try_from(at.tv_nsec).unwrap_or(0))
 }
 
 /// Runs a task that knows no end of its own until the process ends.
