@@ -6,9 +6,13 @@ mod common;
 
 #[path = "faults/audit.rs"]
 mod audit;
+#[path = "faults/certificate.rs"]
+mod certificate;
 #[path = "faults/policies.rs"]
 mod policies;
 #[path = "faults/start.rs"]
 mod start;
 #[path = "faults/stop.rs"]
 mod stop;
+#[path = "faults/store.rs"]
+mod store;

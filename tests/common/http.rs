@@ -136,6 +136,11 @@ impl Http<UnixStream> {
 }
 
 impl<S: Read + Write> Http<S> {
+    /// On a connection that stands.
+    pub fn over(stream: S) -> Self {
+        Self { stream: BufReader::new(stream) }
+    }
+
     /// Asks and reads the answer.
     pub fn ask(&mut self, request: &Request) -> io::Result<Answer> {
         // One that is turned away at its head may be answered, and the connection closed, before its body is taken.
