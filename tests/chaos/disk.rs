@@ -180,7 +180,8 @@ impl Files {
                 world.seats[0].signal(Signal::STOP);
                 fs::copy(&store, &copy).unwrap();
                 world.seats[0].signal(Signal::CONT);
-                std::thread::sleep(Duration::from_millis(chance.below(300)));
+                // So that it lacks something.
+                world.recovers();
                 rename(&copy, &store);
                 "an older store in its place"
             }

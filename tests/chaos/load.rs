@@ -233,7 +233,17 @@ impl<'a> Client<'a> {
             None => self.world.history.add(&self.name, start, What::Tried { end }),
             Some(answer) => {
                 let decision = Some(answer.field("decision_id")).filter(|id| !id.is_empty());
-                self.world.history.add(&self.name, start, What::Ended { end, decision, assertion });
+                self.world.history.add(&self.name, start, What::Ended { end: end.clone(), decision, assertion });
+                self.look_at_once(&end);
+            }
+        }
+    }
+
+    /// Shows what was just ended, at every broker: an acknowledgement counts from its first moment.
+    fn look_at_once(&mut self, end: &End) {
+        for held in self.world.ended_by(end).iter().take(2) {
+            for seat in &self.world.seats {
+                introspect(self.world, seat, &self.name, held);
             }
         }
     }

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
 use super::check::{Evidence, violations};
-use super::history::{Facts, History, Micros, What};
+use super::history::{End, Facts, History, Micros, What};
 use crate::common::{Answer, Ask, Assertion, Audit, Broker, Chance, Http, Request, Token, now};
 
 /// A token in somebody's hands.
@@ -120,12 +120,10 @@ impl World {
 
     pub fn hold(&self, held: Held, chance: &mut Chance) {
         let mut all = self.held.lock().unwrap();
-        if all.len() < KEPT {
-            all.push(held);
-        } else {
-            let at = usize::try_from(chance.below(KEPT as u64)).unwrap();
-            all[at] = held;
+        if all.len() == KEPT {
+            all.remove(usize::try_from(chance.below(KEPT as u64)).unwrap());
         }
+        all.push(held);
     }
 
     /// One of the tokens that were handed out, ended or not; the late ones as often as all others.
@@ -133,6 +131,19 @@ impl World {
         let all = self.held.lock().unwrap();
         let from = if chance.below(2) == 0 { all.len().saturating_sub(20) } else { 0 };
         (!all.is_empty()).then(|| chance.pick(&all[from..]).clone())
+    }
+
+    /// The latest of the tokens that this end selects, as far as their names tell.
+    pub fn ended_by(&self, end: &End) -> Vec<Held> {
+        let is_meant = |facts: &Facts| match end {
+            End::Lease(jti) => facts.jti == *jti,
+            End::Task { workload, task } => facts.workload == *workload && facts.task == *task,
+            End::Workload(workload) | End::Quarantine(workload) => facts.workload == *workload,
+            End::Audience(audience) => facts.audience == *audience,
+            End::Key(kid) => facts.kid == *kid,
+            End::All => true,
+        };
+        self.held.lock().unwrap().iter().rev().filter(|held| is_meant(&held.facts)).cloned().collect()
     }
 
     pub fn some(&self, most: usize, chance: &mut Chance) -> Vec<Held> {

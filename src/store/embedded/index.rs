@@ -59,6 +59,8 @@ pub(super) struct Index {
     pub tag: u64,
     /// Since when used assertions are remembered, where a memory was lost before.
     pub memory: Option<UnixTime>,
+    /// How often something was written: an older copy of the file has fewer.
+    pub commits: u64,
     /// Assertions that were used up and could be shown again.
     pub replays: HashSet<Digest>,
     /// Each name of the lineage of each lease, by the digest of its task rule.
@@ -93,6 +95,8 @@ impl Index {
         let head = Head { epoch: Epoch::from_bits(number("epoch")?), position: Position::new(number("position")?) };
         let mut index = Self::empty(head, number("tag")?);
         index.memory = meta.get("memory")?.map(|guard| UnixTime::from_secs(guard.value()));
+        // Files of before commits were counted have none.
+        index.commits = meta.get("commits")?.map_or(0, |guard| guard.value());
         index.load_leases(&txn)?;
         index.load_marks(&txn)?;
         let log = index.load_log(&txn)?;
@@ -171,6 +175,7 @@ impl Index {
             head,
             tag,
             memory: None,
+            commits: 0,
             replays: HashSet::new(),
             tasks: HashMap::new(),
             groups: HashMap::new(),

@@ -37,16 +37,17 @@ impl Identity {
     }
 }
 
-/// The last place of the log that was shown to anybody.
+/// What was shown to anybody last: the log's last place, and how many commits there were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shown {
     head: Head,
     tag: u64,
+    commits: u64,
 }
 
 impl Shown {
     pub(super) const fn of(index: &Index) -> Self {
-        Self { head: index.head, tag: index.tag }
+        Self { head: index.head, tag: index.tag, commits: index.commits }
     }
 
     /// Begins a new epoch in a file that does not go on from here: an older one, one that was changed, or one whose life
@@ -65,8 +66,13 @@ impl Shown {
             // Places go on behind the highest one known, so that no place is ever used twice.
             let found = tables.meta.get("position")?.map_or(0, |guard| guard.value());
             let position = found.max(self.head.position.get());
-            let numbers =
-                [("epoch", random_epoch()?), ("position", position), ("tag", 0), ("memory", now.secs())];
+            let numbers = [
+                ("epoch", random_epoch()?),
+                ("position", position),
+                ("tag", 0),
+                ("commits", self.commits),
+                ("memory", now.secs()),
+            ];
             for (name, number) in numbers {
                 tables.meta.insert(name, number)?;
             }
@@ -74,6 +80,7 @@ impl Shown {
             // assertions; none of them stands any more.
             tables.log.retain(|_, _| false)?;
             tables.keys.retain(|_, _| false)?;
+            tables.released.retain(|_, ()| false)?;
         }
         txn.commit()?;
         Ok(())
@@ -85,7 +92,9 @@ impl Shown {
         let number = |name: &str| Ok::<_, StoreError>(meta.get(name)?.map(|guard| guard.value()));
         let (epoch, position, tag) = (number("epoch")?, number("position")?, number("tag")?);
         let here = self.head.position.get();
+        // A lease or a mark that is missing moves no place, but it was a commit.
         Ok(epoch == Some(self.head.epoch.bits())
+            && number("commits")?.unwrap_or(0) >= self.commits
             && match position {
                 Some(position) if position == here => tag == Some(self.tag),
                 // No entry: it has expired with all it could end.

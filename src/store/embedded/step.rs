@@ -110,8 +110,12 @@ impl Step<'_> {
         self.written = true;
     }
 
-    /// Writes the head where it moved; the last write of a batch.
+    /// Writes the head where it moved, and counts the commit; the last write of a batch.
     pub(super) fn finish(mut self) -> Result<bool, StoreError> {
+        if self.written {
+            self.index.commits += 1;
+            self.tables.meta.insert("commits", self.index.commits)?;
+        }
         if !self.effects.appended.is_empty() {
             self.tables.meta.insert("position", self.index.head.position.get())?;
             self.tables.meta.insert("tag", self.index.tag)?;

@@ -37,7 +37,7 @@ pub(super) const REVOKED: TableDefinition<&str, u64> = TableDefinition::new("rev
 pub(super) const QUARANTINES: TableDefinition<&str, &[u8]> = TableDefinition::new("quarantines");
 /// Workloads that were released in this epoch.
 pub(super) const RELEASED: TableDefinition<&str, ()> = TableDefinition::new("released");
-/// `format`, `epoch`, `position`, `tag`; `memory` in a file that was made in place of a lost one.
+/// `format`, `epoch`, `position`, `tag`, `commits`; `memory` since a loss.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 
 /// The arrangement of tables written today.

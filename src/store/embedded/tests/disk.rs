@@ -184,10 +184,7 @@ async fn a_file_that_stays_gone_is_another_epoch_without_a_restart() {
     let lost = Ask::task("t", epoch).record(&store).await.unwrap();
     std::fs::remove_file(fixture.path()).unwrap();
     // Nobody asks: it is missed all the same.
-    while store.head().await.is_ok_and(|head| head.epoch == epoch) {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let fresh = answers(&store).await.epoch;
+    let fresh = another_epoch(&store, epoch).await.epoch;
     assert_ne!(fresh, epoch);
     assert_eq!(store.lease(lost.id).await.unwrap(), None);
     store.publish(published(KEY), fresh).await.unwrap();
@@ -199,19 +196,44 @@ async fn a_file_that_stays_gone_is_another_epoch_without_a_restart() {
     assert_eq!(store.lease(kept.id).await.unwrap().unwrap().lease, kept);
 }
 
+fn copied(fixture: &InAFile) -> std::path::PathBuf {
+    let copy = fixture.path().with_extension("copy");
+    std::fs::copy(fixture.path(), &copy).unwrap();
+    copy
+}
+
+async fn another_epoch(store: &Arc<dyn LeaseStore>, than: crate::model::Epoch) -> crate::store::Head {
+    while store.head().await.is_ok_and(|head| head.epoch == than) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    answers(store).await
+}
+
+#[tokio::test]
+async fn a_copy_that_lacks_but_a_lease_is_another_epoch_and_one_that_lacks_nothing_is_not() {
+    let fixture = InAFile::fresh().await;
+    let (store, epoch) = ready(&fixture).await;
+    let kept = Ask::task("t", epoch).record(&store).await.unwrap();
+    std::fs::rename(copied(&fixture), fixture.path()).unwrap();
+    let again = Ask::task("t", epoch).record(&store).await;
+    assert!(is_unavailable(&again), "it is in no file: {again:?}");
+    assert_eq!(answers(&store).await.epoch, epoch);
+    assert_eq!(store.lease(kept.id).await.unwrap().unwrap().lease, kept);
+    let copy = copied(&fixture);
+    Ask::task("t", epoch).record(&store).await.unwrap();
+    std::fs::rename(copy, fixture.path()).unwrap();
+    assert_ne!(another_epoch(&store, epoch).await.epoch, epoch);
+}
+
 #[tokio::test]
 async fn an_older_copy_in_its_place_is_another_epoch_and_no_place_is_used_twice() {
     let fixture = InAFile::fresh().await;
     let (store, epoch) = ready(&fixture).await;
     let ended = Ask::task("t", epoch).record(&store).await.unwrap();
-    let copy = fixture.path().with_extension("copy");
-    std::fs::copy(fixture.path(), &copy).unwrap();
+    let copy = copied(&fixture);
     let position = complete(&store, "t").await.rules[0].position;
     std::fs::rename(&copy, fixture.path()).unwrap();
-    while store.head().await.is_ok_and(|head| head.epoch == epoch) {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let head = answers(&store).await;
+    let head = another_epoch(&store, epoch).await;
     assert_ne!(head.epoch, epoch, "an end that was acknowledged is not in it");
     assert!(head.position >= position);
     assert_eq!(store.lease(ended.id).await.unwrap().unwrap().lease.epoch, epoch, "so it does not stand");
