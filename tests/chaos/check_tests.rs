@@ -264,3 +264,22 @@ fn a_broker_that_does_not_come_back_is_found() {
     story.events.push(Event { start: 8 * SECOND, end: 30 * SECOND, by: "test".into(), what: What::Recovered });
     story.violates(&["I4", "30"]);
 }
+
+#[test]
+fn a_token_under_an_ended_key_is_unknown_to_who_revokes_it_and_to_nobody_else() {
+    for (by_its_workload, second) in [(true, 4), (true, 6), (false, 4)] {
+        let mut story = Story::good();
+        story.events.retain(|event| !matches!(event.what, What::Ended { .. }));
+        story.grants(2, "two", 2, Some("one"));
+        let What::Granted { token, .. } = &mut story.events[2].what else { panic!("{:?}", story.events[2]) };
+        assert_eq!(token.jti, "two");
+        token.kid = "l".into();
+        story.ends(second, End::Key("k".into()), Some("d-1"));
+        let assertion = by_its_workload.then_some(9);
+        let decision = (!by_its_workload).then(|| "d-2".to_owned());
+        story.evidence.lines.push(line("revoke", "done", json!({"decision_id": "d-2", "lease": "one"})));
+        story.at(5, What::Ended { end: End::Lease("one".into()), decision, assertion });
+        story.judges(7, "two", Judge::Offline, true);
+        if by_its_workload && second == 4 { story.is_good() } else { story.violates(&["I2", "two"]) }
+    }
+}

@@ -11,7 +11,7 @@ use rustix::process::{Resource, Rlimit, Signal, prlimit};
 use super::history::{History, What};
 use super::run::{run, seed};
 use super::world::World;
-use crate::common::{Backing, Chance, Setup};
+use crate::common::{Backing, Chance, Setup, eventually};
 
 /// A broker that takes a write beyond its limit as a full disk, not as a reason to die.
 pub const IGNORES_XFSZ: [&str; 3] = ["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""];
@@ -99,6 +99,7 @@ impl Files {
     fn log_removed(&self, world: &World) {
         let (log, kept) = (self.log(), self.aside(&self.log()));
         let start = world.history.now();
+        eventually("there is a log", || log.exists().then_some(()));
         fs::hard_link(&log, &kept).unwrap();
         fs::remove_file(&log).unwrap();
         world.aside.lock().unwrap().push(kept);
@@ -130,6 +131,7 @@ impl Files {
         world.lasts_without_audit("another's file in the log's place", time, |on| match on {
             true => {
                 fs::write(&stranger, &text).unwrap();
+                eventually("there is a log", || log.exists().then_some(()));
                 fs::hard_link(&log, &aside).unwrap();
                 rename(&stranger, &log);
             }
@@ -178,6 +180,7 @@ impl Files {
                 let copy = self.aside(&store);
                 // As a snapshot of a disk has it: all of one moment.
                 world.seats[0].signal(Signal::STOP);
+                std::thread::sleep(Duration::from_millis(20));
                 fs::copy(&store, &copy).unwrap();
                 world.seats[0].signal(Signal::CONT);
                 // So that it lacks something.
@@ -194,6 +197,8 @@ impl Files {
     }
 }
 
+/// Moves a file that is there, or will be in a moment.
 fn rename(from: &Path, to: &Path) {
+    eventually("there is a file to move", || from.exists().then_some(()));
     fs::rename(from, to).unwrap_or_else(|error| panic!("{} to {}: {error}", from.display(), to.display()));
 }

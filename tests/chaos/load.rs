@@ -47,7 +47,7 @@ impl<'a> Client<'a> {
     }
 
     fn workload(&mut self) -> &'static str {
-        *self.chance.pick(&["demo", "demo", "other"])
+        if self.chance.below(3) == 0 { "other" } else { "demo" }
     }
 
     /// A task that is being worked on, one that has just ended perhaps, a new one, or a child of one.

@@ -88,6 +88,9 @@ fn breaks(chance: &mut Chance) -> (&'static str, Break) {
             let (_, kind, text) = *chance.pick(&ERRORS);
             (kind, Break::Refuse(text))
         }
-        _ => ("garbage", Break::Lie(*chance.pick::<&[u8]>(&GARBAGE))),
+        _ => {
+            let text: &&[u8] = chance.pick(&GARBAGE);
+            ("garbage", Break::Lie(text))
+        }
     }
 }
