@@ -109,7 +109,9 @@ impl<'a> Run<'a> {
         }
         for event in events {
             match &event.what {
-                What::Ended { end, assertion: Some(_), .. } if run.is_unknown_by_then(end, event.end) => {}
+                What::Ended { end, assertion: Some(_), .. } if run.is_unknown_by_then(end, event.end) => {
+                    run.tried.entry(end).or_default().push(event.end);
+                }
                 What::Ended { end, .. } => run.acknowledged.entry(end).or_default().push((event.start, event.end)),
                 _ => {}
             }

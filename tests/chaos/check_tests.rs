@@ -280,6 +280,7 @@ fn a_token_under_an_ended_key_is_unknown_to_who_revokes_it_and_to_nobody_else() 
         story.evidence.lines.push(line("revoke", "done", json!({"decision_id": "d-2", "lease": "one"})));
         story.at(5, What::Ended { end: End::Lease("one".into()), decision, assertion });
         story.judges(7, "two", Judge::Offline, true);
+        story.evidence.leases.insert("two".into(), "ended".into());
         if by_its_workload && second == 4 { story.is_good() } else { story.violates(&["I2", "two"]) }
     }
 }
