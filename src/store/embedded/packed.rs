@@ -11,17 +11,19 @@ use crate::store::{Spent, StoreError};
 
 /// The layout written today.
 const VERSION: u8 = 1;
+/// The end of a rule on a key, which has none; no other ends in the last second there is.
+const NEVER: u64 = u64::MAX;
 
 /// A lease as it lies on disk, with the assertion that it used up.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct PackedLease {
+pub(crate) struct PackedLease {
     pub lease: Lease,
     /// The digest and the end of the assertion's memory; whose it was does not matter on one machine.
     pub spent: Option<([u8; 16], UnixTime)>,
 }
 
 /// Packs a lease and the assertion that asked for it.
-pub(super) fn pack_lease(lease: &Lease, spent: Option<&Spent>) -> Vec<u8> {
+pub(crate) fn pack_lease(lease: &Lease, spent: Option<&Spent>) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     out.push(VERSION);
     for number in [
@@ -54,20 +56,27 @@ pub(super) fn pack_lease(lease: &Lease, spent: Option<&Spent>) -> Vec<u8> {
 }
 
 /// Reads what [`pack_lease`] wrote.
-pub(super) fn unpack_lease(bytes: &[u8]) -> Result<PackedLease, StoreError> {
+pub(crate) fn unpack_lease(bytes: &[u8]) -> Result<PackedLease, StoreError> {
     let mut from = Reader(Bytes(bytes));
     from.version()?;
     let [issued_at, expires_at, chain_limit] = [from.time()?, from.time()?, from.time()?];
     let (epoch, position) = (Epoch::from_bits(from.number()?), Position::new(from.number()?));
     let id = LeaseId::from_bytes(from.array()?);
     let [flags] = from.array()?;
+    if flags > 3 {
+        return Err(corrupt("a lease with marks that this release does not know"));
+    }
     let predecessor = (flags & 1 != 0).then(|| from.array().map(LeaseId::from_bytes)).transpose()?;
     let spent = (flags & 2 != 0).then(|| Ok::<_, StoreError>((from.array()?, from.time()?))).transpose()?;
     let workload = from.name(WorkloadId::parse)?;
     let audience = from.name(AudienceUri::parse)?;
     let task = from.name(TaskId::parse)?;
     let kid = from.name(KeyId::parse)?;
-    let scopes = from.name(ScopeSet::parse)?;
+    let scopes = from.name(|text| {
+        let scopes = ScopeSet::parse(text).map_err(|_| ())?;
+        // A scope that stands there twice is read as one, and was never written so.
+        (scopes.len() == text.split(' ').count()).then_some(scopes).ok_or(())
+    })?;
     let actors = (0..from.length()?).map(|_| from.name(WorkloadId::parse)).collect::<Result<_, _>>()?;
     from.end()?;
     let lease = Lease {
@@ -89,13 +98,12 @@ pub(super) fn unpack_lease(bytes: &[u8]) -> Result<PackedLease, StoreError> {
 }
 
 /// Packs a rule with the audiences it concerns and the tag chained up to it; its position is its key.
-pub(super) fn pack_rule(rule: &Rule, audiences: &[AudienceUri]) -> Vec<u8> {
+pub(crate) fn pack_rule(rule: &Rule, audiences: &[AudienceUri]) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
     out.push(VERSION);
     out.push(rule.kind as u8);
     out.extend_from_slice(&rule.digest.to_bytes());
-    // A rule on a key has no end; no other ends in the last second there is.
-    out.extend_from_slice(&rule.until.map_or(u64::MAX, UnixTime::secs).to_be_bytes());
+    out.extend_from_slice(&rule.until.map_or(NEVER, UnixTime::secs).to_be_bytes());
     put_length(&mut out, audiences.len());
     for audience in audiences {
         put_text(&mut out, audience.as_str());
@@ -104,7 +112,7 @@ pub(super) fn pack_rule(rule: &Rule, audiences: &[AudienceUri]) -> Vec<u8> {
 }
 
 /// Reads what [`pack_rule`] wrote for the rule at `position`.
-pub(super) fn unpack_rule(position: u64, bytes: &[u8]) -> Result<(Rule, Vec<AudienceUri>), StoreError> {
+pub(crate) fn unpack_rule(position: u64, bytes: &[u8]) -> Result<(Rule, Vec<AudienceUri>), StoreError> {
     let mut from = Reader(Bytes(bytes));
     from.version()?;
     let [kind] = from.array()?;
@@ -113,12 +121,16 @@ pub(super) fn unpack_rule(position: u64, bytes: &[u8]) -> Result<(Rule, Vec<Audi
     let until = from.time()?;
     let audiences = (0..from.length()?).map(|_| from.name(AudienceUri::parse)).collect::<Result<_, _>>()?;
     from.end()?;
-    let until = (kind != RuleKind::Key).then_some(until);
+    let until = match (kind, until.secs()) {
+        (RuleKind::Key, NEVER) => None,
+        (RuleKind::Key, _) => return Err(corrupt("a rule on a key that has an end")),
+        _ => Some(until),
+    };
     Ok((Rule { kind, digest, position: Position::new(position), until }, audiences))
 }
 
 /// A finding that jitney did not write.
-pub(super) fn corrupt(what: &str) -> StoreError {
+pub(crate) fn corrupt(what: &str) -> StoreError {
     StoreError::Corrupt(what.to_owned())
 }
 
@@ -171,7 +183,9 @@ impl Reader<'_> {
             let [byte] = self.array()?;
             length |= usize::from(byte & 0x7f) << shift;
             if byte & 0x80 == 0 {
-                return Ok(length);
+                // A last group of zero says what fewer groups say.
+                let is_shortest = byte != 0 || shift == 0;
+                return if is_shortest { Ok(length) } else { Err(corrupt("a length in more bytes than it needs")) };
             }
         }
         Err(corrupt("a length beyond all records"))
@@ -238,6 +252,37 @@ mod tests {
             let longer = [bytes, vec![0]].concat();
             prop_assert!(unpack_lease(&longer).is_err());
         }
+    }
+
+    #[test]
+    fn a_lease_that_was_never_written_so_is_corrupt() {
+        let bytes = pack_lease(&a_lease("t", 1, None, &[]), None);
+        let flags = 1 + 5 * 8 + 16;
+        let scopes = bytes.windows(5).position(|part| part == b"write").unwrap();
+        let mut marked = bytes.clone();
+        marked[flags] = 4;
+        let mut twice = bytes.clone();
+        // `orders:read orders:read`, in as many bytes.
+        twice.splice(scopes - 7..scopes + 5, *b"orders:read");
+        twice[scopes - 20] -= 1;
+        // The last byte is the number of actors.
+        let padded = [&bytes[..bytes.len() - 1], &[0x80, 0]].concat();
+        for wrong in [marked, twice, padded] {
+            assert!(matches!(unpack_lease(&wrong), Err(StoreError::Corrupt(_))), "{wrong:?}");
+        }
+        assert!(unpack_lease(&bytes).is_ok());
+    }
+
+    #[test]
+    fn a_rule_on_a_key_that_ends_is_corrupt() {
+        let rule = Rule {
+            kind: RuleKind::Key,
+            digest: RuleDigest::from_bytes([3; 16]),
+            position: Position::new(4),
+            until: Some(UnixTime::from_secs(5)),
+        };
+        assert!(unpack_rule(4, &pack_rule(&rule, &[])).is_err());
+        assert!(unpack_rule(4, &pack_rule(&Rule { until: None, ..rule }, &[])).is_ok());
     }
 
     #[test]
