@@ -56,3 +56,8 @@ pub mod config;
 // Floor 8: the command line, and the wiring.
 #[cfg(feature = "server")]
 pub mod cli;
+
+// Floor 9: what fuzzers throw bytes at.
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;

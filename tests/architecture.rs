@@ -18,6 +18,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     (6, &["http"]),
     (7, &["config"]),
     (8, &["cli"]),
+    (9, &["fuzz"]),
 ];
 
 /// The longest a file may be.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::record::AuditRecord;
 
 /// The longest line that is ever written or read, its newline included. Every field is bounded well below it.
-pub(super) const MAX_LINE: usize = 64 * 1024;
+pub(crate) const MAX_LINE: usize = 64 * 1024;
 
 /// `"sum":"` and what stands around it: a comma before, 16 digits, a quote and the brace.
 const SUM_OPEN: &[u8] = b",\"sum\":\"";
@@ -42,17 +42,17 @@ impl Serialize for Stamp {
 
 /// SHA-256 as 64 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Hex([u8; 64]);
+pub(crate) struct Hex([u8; 64]);
 
 impl Hex {
     /// What the first line of all carries as `prev`.
     pub(super) const ZERO: Self = Self([b'0'; 64]);
 
-    pub(super) fn of(line: &[u8]) -> Self {
+    pub(crate) fn of(line: &[u8]) -> Self {
         Self::from(ring::digest::digest(&SHA256, line))
     }
 
-    pub(super) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
@@ -71,11 +71,11 @@ impl From<Digest> for Hex {
 
 /// The end of the chain as its writer knows it.
 #[derive(Clone, Copy)]
-pub(super) struct Chain {
+pub(crate) struct Chain {
     /// The last line's number; 0 before the first.
-    pub(super) seq: u64,
+    pub(crate) seq: u64,
     /// The last line's hash.
-    pub(super) head: Hex,
+    pub(crate) head: Hex,
 }
 
 #[derive(Serialize)]
@@ -90,13 +90,13 @@ struct Line<'a> {
 }
 
 impl Chain {
-    pub(super) const START: Self = Self { seq: 0, head: Hex::ZERO };
+    pub(crate) const START: Self = Self { seq: 0, head: Hex::ZERO };
 
     /// Writes `record` behind what `out` holds, as the next line, newline included.
     ///
     /// # Errors
     /// What serde says; the chain and `out` are then as before.
-    pub(super) fn push(
+    pub(crate) fn push(
         &mut self,
         out: &mut Vec<u8>,
         broker: &str,

@@ -3,7 +3,7 @@
 //! Owns the lines, their file, and [`Witnessed`], the proof that a record is written: signing takes nothing less.
 //! Never holds a secret: records are built from typed names and bounded, escaped text. How it is checked: `verify`.
 
-mod chain;
+pub(crate) mod chain;
 mod error;
 mod file;
 mod flood;
@@ -12,7 +12,7 @@ mod queue;
 mod record;
 mod tail;
 mod text;
-mod verify;
+pub(crate) mod verify;
 mod witness;
 mod writer;
 

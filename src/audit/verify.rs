@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use serde::Serialize;
@@ -66,12 +66,20 @@ fn walk(path: &Path, head: Option<&str>) -> Result<Summary, Broken> {
     if !file.metadata().map_err(unreadable)?.is_file() {
         return Err(broken(1, Fault::Unreadable, format!("{} is no regular file", path.display())));
     }
-    let mut lines = Lines::new(&file);
+    verify_text(&file, || is_being_written(&file))
+}
+
+/// The same of text from anywhere; `is_being_written` is asked where it ends in half a line.
+///
+/// # Errors
+/// As [`verify`].
+pub(crate) fn verify_text(text: impl Read, is_being_written: impl Fn() -> bool) -> Result<Summary, Broken> {
+    let mut lines = Lines::new(text);
     let mut walk = Walk::default();
     let mut is_held = head.is_none_or(|head| head == Hex::ZERO.as_str());
     while let Some(line) = lines.next()? {
         let Some(line) = line.strip_suffix(b"\n") else {
-            if is_being_written(&file) {
+            if is_being_written() {
                 break;
             }
             return Err(broken(walk.lines + 1, Fault::Truncated, "the file ends in half a line".into()));
@@ -103,15 +111,15 @@ fn is_being_written(file: &File) -> bool {
 }
 
 /// Lines with their newlines, one buffer for all.
-struct Lines<'a> {
-    reader: BufReader<&'a File>,
+struct Lines<R> {
+    reader: BufReader<R>,
     line: Vec<u8>,
     number: u64,
 }
 
-impl<'a> Lines<'a> {
-    fn new(file: &'a File) -> Self {
-        Self { reader: BufReader::with_capacity(1 << 18, file), line: Vec::with_capacity(1024), number: 0 }
+impl<R: Read> Lines<R> {
+    fn new(text: R) -> Self {
+        Self { reader: BufReader::with_capacity(1 << 18, text), line: Vec::with_capacity(1024), number: 0 }
     }
 
     fn next(&mut self) -> Result<Option<&[u8]>, Broken> {
@@ -169,7 +177,7 @@ enum Misfit {
 
 impl Misfit {
     /// Looks for the missing line in the rest of the file, to tell whether it was moved or dropped.
-    fn explain(self, rest: &mut Lines<'_>) -> Broken {
+    fn explain(self, rest: &mut Lines<impl Read>) -> Broken {
         let (line, expected, seq) = match self {
             Self::Certain(broken) => return broken,
             Self::Ahead { line, expected, seq } => (line, expected, seq),

@@ -8,7 +8,7 @@ use ring::rand::SecureRandom as _;
 use crate::attest::{Caller, ClientAuth, Endpoint, Who};
 use crate::audit::{AuditRecord, Event, Outcome};
 use crate::keys::SignedToken;
-use crate::model::{DecisionId, LeaseId, Position, Reason, ScopeSet, TaskId, UnixTime};
+use crate::model::{DecisionId, LeaseId, Position, Reason, Refusal, ScopeSet, TaskId, UnixTime};
 use crate::policy::{Ask, Grant, PolicySet, TaskNaming, Workload};
 use crate::store::{LeaseDraft, RecordError, Recorded, Spent, StoreError};
 
@@ -218,12 +218,12 @@ pub(super) fn workload_of(caller: &Caller) -> Result<&Workload, No> {
 }
 
 /// `ttl`: whole seconds, one at least.
-pub(super) fn parse_ttl(raw: Option<&str>) -> Result<Option<Duration>, No> {
+pub(crate) fn parse_ttl(raw: Option<&str>) -> Result<Option<Duration>, Refusal> {
     let Some(raw) = raw else { return Ok(None) };
     let is_plain = (1..=9).contains(&raw.len()) && raw.bytes().all(|byte| byte.is_ascii_digit());
     match raw.parse::<u64>() {
         Ok(secs) if is_plain && secs > 0 => Ok(Some(Duration::from_secs(secs))),
-        _ => Err(No::new(Reason::InvalidRequest, "ttl: whole seconds, 1 at least, in digits")),
+        _ => Err(Refusal::new(Reason::InvalidRequest, "ttl: whole seconds, 1 at least, in digits")),
     }
 }
 

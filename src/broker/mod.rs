@@ -8,7 +8,7 @@ mod feed;
 mod follow;
 mod introspect;
 mod inventory;
-mod mint;
+pub(crate) mod mint;
 mod operate;
 mod pace;
 mod refused;

@@ -214,9 +214,20 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], with everything that is wrong.
     pub fn load(file: Option<&Path>, env: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        Self::read(file.map(|file| (file, std::fs::read_to_string(file))), env)
+    }
+
+    /// The same of a file that was read already, or could not be.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub(crate) fn read(
+        file: Option<(&Path, std::io::Result<String>)>,
+        env: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
         let mut read = source::Read::default();
-        if let Some(file) = file {
-            read.file(file);
+        if let Some((file, text)) = file {
+            read.file(file, text);
         }
         read.env(env);
         let (config, places, mut problems) = read.into_config(|_| {});

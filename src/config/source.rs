@@ -46,9 +46,9 @@ pub(super) struct Read {
 }
 
 impl Read {
-    /// Reads a file.
-    pub(super) fn file(&mut self, file: &Path) {
-        let text = match std::fs::read_to_string(file) {
+    /// Reads the text of a file.
+    pub(super) fn file(&mut self, file: &Path, text: std::io::Result<String>) {
+        let text = match text {
             Ok(text) => text,
             Err(error) => return self.problem(Place::Whole(file.into()), format!("cannot be read: {error}")),
         };

@@ -36,7 +36,7 @@ const PARAMETERS: [&str; 13] = [
 ];
 
 /// The parameters of a form; those without a value count as left out (RFC 6749 §3.1).
-pub(super) struct Form<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+pub(crate) struct Form<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl fmt::Debug for Form<'_> {
     // Values may be tokens and assertions.
@@ -47,7 +47,7 @@ impl fmt::Debug for Form<'_> {
 
 impl<'a> Form<'a> {
     /// Reads a form.
-    pub(super) fn parse(body: &'a [u8]) -> Result<Self, Refusal> {
+    pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Refusal> {
         let wrong = |why: &'static str| Refusal::new(Reason::InvalidRequest, why);
         if !is_form_text(body) {
             return Err(wrong("the body is not form-encoded: visible ASCII with % and two hex digits for all else"));
@@ -76,17 +76,17 @@ impl<'a> Form<'a> {
     }
 
     /// The value of a parameter.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(each, _)| each == name).map(|(_, value)| value.as_ref())
     }
 
     /// Every value of a parameter.
-    pub(super) fn all<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'b str> {
+    pub(crate) fn all<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'b str> {
         self.0.iter().filter(move |(each, _)| each == name).map(|(_, value)| value.as_ref())
     }
 
     /// The client authentication in it (RFC 7521 §4.2).
-    pub(super) fn client_auth(&self) -> ClientAuth<'_> {
+    pub(crate) fn client_auth(&self) -> ClientAuth<'_> {
         ClientAuth {
             assertion_type: self.get("client_assertion_type"),
             assertion: self.get("client_assertion"),
@@ -95,7 +95,7 @@ impl<'a> Form<'a> {
     }
 
     /// Whether there is any client authentication in it.
-    pub(super) fn has_client_auth(&self) -> bool {
+    pub(crate) fn has_client_auth(&self) -> bool {
         self.get("client_assertion").is_some() || self.get("client_assertion_type").is_some()
     }
 }

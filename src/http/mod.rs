@@ -4,16 +4,16 @@
 
 pub mod admin;
 mod answer;
-mod form;
+pub(crate) mod form;
 mod health;
 mod jwks;
 mod leases;
 mod metadata;
-mod oauth;
+pub(crate) mod oauth;
 mod observe;
 mod openapi;
 mod revocations;
-mod tasks;
+pub(crate) mod tasks;
 
 use std::sync::Arc;
 

@@ -49,17 +49,21 @@ pub(super) async fn token(
         Ok(form) => form,
         Err(response) => return *response,
     };
-    let ask = TokenAsk {
+    match shared.broker.mint(ask(&form)).await {
+        Ok(token) => issued(&token),
+        Err(refused) => refused.into_response(),
+    }
+}
+
+/// What a form asks for.
+pub(crate) fn ask<'a>(form: &'a Form<'_>) -> TokenAsk<'a> {
+    TokenAsk {
         grant_type: form.get("grant_type"),
         auth: form.client_auth(),
         task: form.get("task"),
         ttl: form.get("ttl"),
         scope: form.get("scope"),
         targets: form.all("resource").chain(form.all("audience")).collect(),
-    };
-    match shared.broker.mint(ask).await {
-        Ok(token) => issued(&token),
-        Err(refused) => refused.into_response(),
     }
 }
 

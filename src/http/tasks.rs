@@ -44,7 +44,7 @@ pub(super) async fn complete(
 }
 
 /// What the caller shows: a form's assertion, a bearer token, or neither; both at once have two meanings (RFC 6750 §2).
-pub(super) fn credential<'a>(headers: &'a HeaderMap, form: &'a Form<'_>) -> Result<Credential<'a>, Refusal> {
+pub(crate) fn credential<'a>(headers: &'a HeaderMap, form: &'a Form<'_>) -> Result<Credential<'a>, Refusal> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let bearer = match (values.next(), values.next()) {
         (None, _) => None,

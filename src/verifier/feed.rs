@@ -58,7 +58,7 @@ pub enum FeedError {
 }
 
 /// What a snapshot must be.
-pub(super) struct Wanted<'a> {
+pub(crate) struct Wanted<'a> {
     pub issuer: &'a str,
     pub audience: Option<&'a AudienceUri>,
     pub now: UnixTime,
@@ -71,7 +71,7 @@ pub(super) struct Wanted<'a> {
 ///
 /// # Errors
 /// [`FeedError`]: the first thing that is wrong.
-pub(super) fn read(stream: &[u8], wanted: &Wanted<'_>) -> Result<(SnapshotClaims, Vec<Rule>), FeedError> {
+pub(crate) fn read(stream: &[u8], wanted: &Wanted<'_>) -> Result<(SnapshotClaims, Vec<Rule>), FeedError> {
     let mut reader = Reader::default();
     let mut incoming: Option<(Incoming, Position)> = None;
     let mut rules = Vec::new();

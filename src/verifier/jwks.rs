@@ -110,7 +110,7 @@ impl Jwks {
 }
 
 /// The ES256 keys of a set; keys of other kinds may stand beside them.
-fn read(body: &[u8]) -> Result<Vec<(KeyId, VerifyingKey)>, JwksError> {
+pub(crate) fn read(body: &[u8]) -> Result<Vec<(KeyId, VerifyingKey)>, JwksError> {
     let set = JwkSet::parse(body)?;
     let mut keys = Vec::new();
     for key in set.keys().iter().filter(|key| key.serves(Alg::Es256)) {

@@ -4,10 +4,10 @@
 //! mints, never asks anybody about a token while it is checked.
 
 mod check;
-mod feed;
+pub(crate) mod feed;
 mod fresh;
 mod invalid;
-mod jwks;
+pub(crate) mod jwks;
 mod live;
 #[cfg(test)]
 mod stub;

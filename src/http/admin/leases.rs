@@ -27,7 +27,7 @@ pub(super) async fn list(State(broker): State<Arc<Broker>>, RawQuery(query): Raw
     }
 }
 
-fn read_query(query: &str, now: UnixTime) -> Result<(LeaseFilter, Option<String>, usize), String> {
+pub(crate) fn read_query(query: &str, now: UnixTime) -> Result<(LeaseFilter, Option<String>, usize), String> {
     let form = Form::parse(query.as_bytes()).map_err(|refusal| refusal.description.into_owned())?;
     let wrong = |error: InvalidName| error.to_string();
     let filter = LeaseFilter {

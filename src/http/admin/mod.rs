@@ -4,7 +4,7 @@
 
 mod inventory;
 mod keys;
-mod leases;
+pub(crate) mod leases;
 mod watch;
 
 use std::sync::Arc;

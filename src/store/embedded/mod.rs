@@ -7,7 +7,7 @@ mod end;
 mod expire;
 mod index;
 mod mint;
-mod packed;
+pub(crate) mod packed;
 mod read;
 mod same;
 mod step;

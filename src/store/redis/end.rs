@@ -113,7 +113,11 @@ fn told(target: &EndTarget) -> Result<Told, StoreError> {
     })
 }
 
-fn read(mut answer: Answer) -> Result<Ended, StoreError> {
+/// Reads the script's answer.
+///
+/// # Errors
+/// [`StoreError::Corrupt`].
+pub(crate) fn read(mut answer: Answer) -> Result<Ended, StoreError> {
     let corrupt = || odd(&END);
     let mut ended = Ended::default();
     for entry in answer.list().ok_or_else(corrupt)? {

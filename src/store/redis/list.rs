@@ -25,7 +25,7 @@ const COUNTED: usize = 2048;
 
 /// Where a walk stands: the next name to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+pub(crate) struct Place {
     minute: u64,
     shard: Shard,
     offset: u64,
@@ -36,7 +36,7 @@ impl Place {
         Self { minute, shard: [0; 4], offset: 0 }
     }
 
-    fn parse(raw: &str) -> Option<Self> {
+    pub(crate) fn parse(raw: &str) -> Option<Self> {
         let mut parts = raw.splitn(3, '.');
         let minute = parts.next()?.parse().ok()?;
         let shard = u32::from_str_radix(parts.next()?, 16).ok()?.to_be_bytes();
@@ -45,7 +45,7 @@ impl Place {
         (place.text() == raw && place.offset < 1 << 40).then_some(place)
     }
 
-    fn text(self) -> String {
+    pub(crate) fn text(self) -> String {
         format!("{}.{:08x}.{}", self.minute, u32::from_be_bytes(self.shard), self.offset)
     }
 }

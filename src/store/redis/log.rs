@@ -1,7 +1,7 @@
 //! Reading the log: whole segments of up to 256 rules, those that have expired skipped.
 
 use super::packed;
-use super::script::{Call, LOG, Seen, bytes, int, odd};
+use super::script::{Answer, Call, LOG, Seen, bytes, int, odd};
 use super::shared::Shared;
 use crate::model::{KeyId, Position, Rule, RuleKind, Selector};
 use crate::store::{LogEntry, LogPage, StoreError};
@@ -17,7 +17,14 @@ pub(super) async fn page(shared: &Shared, after: Position, limit: usize) -> Resu
     let limit = limit.clamp(1, MOST);
     let now = shared.clock.now();
     let build = |seen: &Seen| Call::new(&LOG, 0).seen(seen).with(after.get()).with(limit).with(now.secs());
-    let mut answer = shared.call(&shared.main, build).await?;
+    read(shared.call(&shared.main, build).await?, limit)
+}
+
+/// Reads the script's answer.
+///
+/// # Errors
+/// [`StoreError::Corrupt`].
+pub(crate) fn read(mut answer: Answer, limit: usize) -> Result<LogPage, StoreError> {
     let corrupt = || odd(&LOG);
     let mut entries = Vec::new();
     for raw in answer.list().ok_or_else(corrupt)? {

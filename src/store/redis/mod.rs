@@ -4,18 +4,18 @@
 //! may do what, never signs. Where things lie: `layout`; what is atomic: `lua/`; what Redis must promise: `safety`.
 
 mod connect;
-mod end;
+pub(crate) mod end;
 mod keeper;
 mod layout;
 mod line;
-mod list;
-mod log;
+pub(crate) mod list;
+pub(crate) mod log;
 mod mint;
-mod packed;
-mod safety;
-mod script;
+pub(crate) mod packed;
+pub(crate) mod safety;
+pub(crate) mod script;
 mod shared;
-mod shelves;
+pub(crate) mod shelves;
 #[cfg(test)]
 mod tests;
 

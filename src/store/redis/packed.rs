@@ -18,7 +18,7 @@ const VERSION: u64 = 1;
 const RAW_KID: u8 = 0;
 
 /// All of a lease's record behind its position, which the script writes: only there the head is known.
-pub(super) fn behind_position(lease: &Lease) -> Vec<u8> {
+pub(crate) fn behind_position(lease: &Lease) -> Vec<u8> {
     let mut body = Vec::with_capacity(192);
     short(&mut body, lease.audience.as_str());
     short(&mut body, lease.workload.as_str());
@@ -52,7 +52,7 @@ pub(super) fn behind_position(lease: &Lease) -> Vec<u8> {
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] where jitney never wrote these bytes.
-pub(super) fn record(id: LeaseId, bytes: &[u8]) -> Result<LeaseRecord, StoreError> {
+pub(crate) fn record(id: LeaseId, bytes: &[u8]) -> Result<LeaseRecord, StoreError> {
     parse_record(id, &mut Bytes(bytes)).ok_or_else(|| StoreError::Corrupt(format!("the record of lease {id}")))
 }
 
@@ -121,7 +121,7 @@ fn parse_record(id: LeaseId, from: &mut Bytes<'_>) -> Option<LeaseRecord> {
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] where jitney never wrote these bytes.
-pub(super) fn entry(bytes: &[u8]) -> Result<LogEntry, StoreError> {
+pub(crate) fn entry(bytes: &[u8]) -> Result<LogEntry, StoreError> {
     parse_entry(&mut Bytes(bytes)).ok_or_else(|| StoreError::Corrupt("an entry of the log".into()))
 }
 

@@ -77,7 +77,7 @@ fn refused(why: &str) -> bool {
         .any(|word| why.contains(word))
 }
 
-fn replication(info: Option<&str>, min_replicas: u32) -> Vec<Safety> {
+pub(crate) fn replication(info: Option<&str>, min_replicas: u32) -> Vec<Safety> {
     let field = |name: &str| {
         let line = info?.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.map(|value| value.trim().to_owned())
@@ -96,7 +96,7 @@ fn replication(info: Option<&str>, min_replicas: u32) -> Vec<Safety> {
     vec![primary, row("min_replicas", value, safe, mend)]
 }
 
-fn clock(time: Option<&Value>, now: u64) -> Safety {
+pub(crate) fn clock(time: Option<&Value>, now: u64) -> Safety {
     let seconds = match time {
         Some(Value::Array(parts)) => parts.first().and_then(super::script::int),
         _ => None,
@@ -113,7 +113,7 @@ fn row(setting: &str, value: Option<String>, safe: bool, mend: &str) -> Safety {
 }
 
 /// `CONFIG GET` answers a map, or a flat list of name and value.
-fn config_value(answer: &Value) -> Option<String> {
+pub(crate) fn config_value(answer: &Value) -> Option<String> {
     match answer {
         Value::Map(pairs) => text(&pairs.first()?.1),
         Value::Array(flat) => text(flat.get(1)?),
@@ -121,7 +121,7 @@ fn config_value(answer: &Value) -> Option<String> {
     }
 }
 
-fn text(value: &Value) -> Option<String> {
+pub(crate) fn text(value: &Value) -> Option<String> {
     match value {
         Value::BulkString(bytes) => String::from_utf8(bytes.clone()).ok(),
         Value::SimpleString(text) | Value::VerbatimString { text, .. } => Some(text.clone()),

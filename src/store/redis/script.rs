@@ -14,7 +14,7 @@ use crate::store::{Head, StoreError};
 macro_rules! script {
     ($(#[$doc:meta])* $name:ident, $file:literal) => {
         $(#[$doc])*
-        pub(super) static $name: LazyLock<Script> =
+        pub(crate) static $name: LazyLock<Script> =
             LazyLock::new(|| Script::new($file, concat!(include_str!("lua/head.lua"), include_str!(concat!("lua/", $file, ".lua")))));
     };
 }
@@ -57,7 +57,7 @@ script!(
     FIGURES, "figures");
 
 /// A script's text and the name Redis knows it by.
-pub(super) struct Script {
+pub(crate) struct Script {
     pub(super) name: &'static str,
     pub(super) text: &'static str,
     hash: String,
@@ -71,7 +71,7 @@ impl Script {
 
 /// What a broker last saw of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     pub(super) epoch: Epoch,
     /// Which epoch it is, counted: a smaller one than seen before means that the store went back.
     pub(super) generation: u64,
@@ -85,7 +85,7 @@ impl Seen {
     pub(super) const NOTHING: Self =
         Self { epoch: Epoch::from_bits(0), generation: 0, position: Position::START, tag: [b'0'; 12] };
 
-    pub(super) const fn head(&self) -> Head {
+    pub(crate) const fn head(&self) -> Head {
         Head { epoch: self.epoch, position: self.position }
     }
 
@@ -122,9 +122,9 @@ impl Call {
 }
 
 /// A script's answer: a word, the head as it was read, and what the script says besides.
-pub(super) struct Answer {
-    pub(super) word: String,
-    pub(super) seen: Seen,
+pub(crate) struct Answer {
+    pub(crate) word: String,
+    pub(crate) seen: Seen,
     rest: std::vec::IntoIter<Value>,
 }
 
@@ -133,7 +133,7 @@ impl Answer {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] where no script of ours answers so.
-    pub(super) fn read(script: &Script, value: Value) -> Result<Self, StoreError> {
+    pub(crate) fn read(script: &Script, value: Value) -> Result<Self, StoreError> {
         Self::parse(value).ok_or_else(|| odd(script))
     }
 
@@ -174,7 +174,7 @@ pub(super) fn odd(script: &Script) -> StoreError {
 }
 
 /// A value as bytes.
-pub(super) fn bytes(value: Value) -> Option<Vec<u8>> {
+pub(crate) fn bytes(value: Value) -> Option<Vec<u8>> {
     match value {
         Value::BulkString(bytes) => Some(bytes),
         Value::SimpleString(text) => Some(text.into_bytes()),

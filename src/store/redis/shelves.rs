@@ -1,7 +1,7 @@
 //! What lies beside leases and log: published keys, quarantines.
 
 use super::layout;
-use super::script::{Call, KEYS, PUBLISH, QUARANTINES, RELEASE, Seen, bytes, odd};
+use super::script::{Answer, Call, KEYS, PUBLISH, QUARANTINES, RELEASE, Seen, bytes, odd};
 use super::shared::Shared;
 use crate::model::{Epoch, KeyId, WorkloadId};
 use crate::store::{PublishedKey, Quarantines, RecordError, StoreError};
@@ -12,7 +12,14 @@ use crate::store::{PublishedKey, Quarantines, RecordError, StoreError};
 /// [`StoreError`].
 pub(super) async fn keys(shared: &Shared) -> Result<Vec<PublishedKey>, StoreError> {
     let build = |seen: &Seen| Call::new(&KEYS, 1).with(layout::KIDS).seen(seen);
-    let mut answer = shared.call(&shared.main, build).await?;
+    read(shared.call(&shared.main, build).await?)
+}
+
+/// Reads the script's answer.
+///
+/// # Errors
+/// [`StoreError::Corrupt`].
+pub(crate) fn read(mut answer: Answer) -> Result<Vec<PublishedKey>, StoreError> {
     let mut keys = Vec::new();
     for value in answer.list().ok_or_else(|| odd(&KEYS))? {
         let json = bytes(value).ok_or_else(|| odd(&KEYS))?;

@@ -1,0 +1,112 @@
+//! The feed as a verifier reads it: the event stream, the signed snapshot, and the view that comes of both.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::shared::{ISSUER, NOW, cut, key, signed};
+use crate::model::{Epoch, Position, Rule, RuleKind, UnixTime};
+use crate::revocation::event::{self, Kind, Reader};
+use crate::revocation::snapshot::{TYP, part_hash};
+use crate::revocation::{Cursor, View};
+use crate::verifier::feed::{Wanted, read};
+
+/// A stream as it comes, or, behind an `S`, a line of claims and further lines, each a part. The claims are signed here;
+/// where they lack what a snapshot has, they are given it, so that the parts are reached.
+pub fn feed(data: &[u8]) {
+    match data {
+        [b'S', rest @ ..] => {
+            if let Some(stream) = made(rest) {
+                apply(&stream);
+            }
+        }
+        _ => {
+            chunks(data);
+            apply(data);
+        }
+    }
+}
+
+/// It does not matter where a stream is cut, and no event is longer than the bound.
+fn chunks(data: &[u8]) {
+    let most = 512;
+    let whole = Reader::new(most).push(data);
+    let at = usize::from(data.first().copied().unwrap_or_default()) % data.len().max(1);
+    let (head, tail) = data.split_at(at);
+    let mut reader = Reader::new(most);
+    let halves = reader.push(head).and_then(|mut events| {
+        events.extend(reader.push(tail)?);
+        Ok(events)
+    });
+    match (whole, halves) {
+        (Ok(whole), Ok(halves)) => {
+            assert_eq!(whole, halves);
+            assert!(whole.iter().all(|event| event.data.len() <= most && event.id.len() <= most));
+        }
+        (whole, halves) => assert_eq!(whole.err(), halves.err()),
+    }
+}
+
+fn made(data: &[u8]) -> Option<Vec<u8>> {
+    let (claims, parts) = cut(data, b'\n');
+    let parts: Vec<&str> = std::str::from_utf8(parts).ok()?.lines().collect();
+    let mut claims: Value = serde_json::from_slice(claims).ok()?;
+    let members = claims.as_object_mut()?;
+    let hashes: Vec<String> = parts.iter().map(|part| part_hash(part)).collect();
+    let rules = |part: &&str| Some(serde_json::from_str::<Value>(part).ok()?.get("rules")?.as_array()?.len());
+    let count: usize = parts.iter().filter_map(rules).sum();
+    for (name, value) in [
+        ("iss", json!(ISSUER)),
+        ("iat", json!(NOW)),
+        ("epoch", json!("0000000000000007")),
+        ("position", json!(1000)),
+        ("kids", json!([key().kid().as_str()])),
+        ("parts", json!(hashes)),
+        ("count", json!(count)),
+    ] {
+        members.entry(name).or_insert(value);
+    }
+    let header = json!({ "alg": "ES256", "typ": TYP, "kid": key().kid().as_str() });
+    let jws = signed(header.to_string().as_bytes(), claims.to_string().as_bytes());
+    let cursor = Cursor::new(Epoch::from_bits(7), Position::new(1000), None);
+    let mut stream = event::write(Kind::Snapshot, &cursor.within_snapshot(), &jws).to_vec();
+    for part in parts {
+        stream.extend(event::write(Kind::Part, &cursor, part));
+    }
+    Some(stream)
+}
+
+/// What is believed becomes the view: no rule of it is lost, and the same snapshot again says nothing new.
+fn apply(stream: &[u8]) {
+    let view = View::new();
+    let now = UnixTime::from_secs(NOW);
+    let keys = [(key().kid().clone(), key().public().clone())];
+    let wanted = Wanted { issuer: ISSUER, audience: None, now, skew: Duration::from_secs(5), keys: &keys, view: &view };
+    let Ok((claims, rules)) = read(stream, &wanted) else { return };
+    assert_eq!(claims.iss, ISSUER);
+    assert!(claims.iat.secs() <= NOW + 5 && claims.audience.is_none());
+    assert!(claims.kids.contains(key().kid()));
+    // Rules at the start of the log are none.
+    assert!(rules.len() as u64 <= claims.count);
+    assert!(rules.iter().all(|rule| rule.position <= claims.position));
+    view.replace(claims.epoch, claims.position, &rules, now).expect("a first view is never behind");
+    assert_eq!((view.epoch(), view.position()), (Some(claims.epoch), claims.position));
+    let held = view.rules();
+    let is_live = |rule: &&Rule| rule.kind == RuleKind::Key || !rule.is_past(now, View::MARGIN);
+    for rule in rules.iter().filter(is_live) {
+        let covers = |held: &Rule| match rule.kind {
+            RuleKind::Key => held.kind == RuleKind::Key && held.digest == rule.digest,
+            RuleKind::All => held.kind == RuleKind::All && held.position >= rule.position,
+            // A digest is the name's, whatever kind a part calls it.
+            _ => held.digest == rule.digest && held.position >= rule.position,
+        };
+        assert!(held.iter().any(covers), "{rule:?} is lost");
+    }
+    assert!(view.len() <= rules.len());
+    if !view.ends_key(key().kid().as_str()) {
+        let (_, again) = read(stream, &wanted).expect("the same is believed again");
+        assert!(again.is_empty(), "what is known is told again");
+    } else {
+        assert!(read(stream, &wanted).is_err(), "a revoked key signs the view");
+    }
+}
