@@ -3,6 +3,7 @@
 //! Owns the names of the schema's types. A copy in the policies directory is for editors and is only compared.
 
 use std::str::FromStr as _;
+use std::sync::LazyLock;
 
 use cedar_policy::{EntityTypeName, EntityUid, Schema, SchemaFragment, ValidationMode, Validator};
 
@@ -28,8 +29,14 @@ pub(super) struct Words {
 }
 
 impl Words {
+    /// What is embedded, parsed once for all loads.
+    pub fn shared() -> Result<&'static Self, Diagnostic> {
+        static WORDS: LazyLock<Result<Words, Diagnostic>> = LazyLock::new(Words::new);
+        WORDS.as_ref().map_err(Clone::clone)
+    }
+
     /// Parses what is embedded. It fails only where the program was built with a broken schema.
-    pub fn new() -> Result<Self, Diagnostic> {
+    fn new() -> Result<Self, Diagnostic> {
         let file = SourceFile { path: SCHEMA_FILE.into(), text: SCHEMA.into() };
         let (schema, _) = Schema::from_cedarschema_str(SCHEMA)
             .map_err(|error| Diagnostic::of_cedar(Severity::Error, "schema", &file, &error))?;

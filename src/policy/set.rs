@@ -103,31 +103,31 @@ impl PolicySet {
     }
 
     fn build(sources: &mut Sources, mut findings: Vec<Diagnostic>, now: UnixTime) -> Loaded {
-        let words = Words::new()?;
-        let principals = read_workloads(&words, sources, now, &mut findings);
-        let targets = read_audiences(&words, sources, &mut findings);
+        let words = Words::shared()?;
+        let principals = read_workloads(words, sources, now, &mut findings);
+        let targets = read_audiences(words, sources, &mut findings);
         let files: Vec<SourceFile> = sources.of_kind("", ".cedar").into_iter().map(|(_, file)| file).collect();
-        let rules = rule::read(&files, &words, &mut findings);
+        let rules = rule::read(&files, words, &mut findings);
         for (_, file) in sources.of_kind("", ".cedarschema") {
             schema::compare(&file, &mut findings);
         }
-        let scopes = number_scopes(&words, &targets);
+        let scopes = number_scopes(words, &targets);
         let is_error = |finding: &Diagnostic| finding.severity == Severity::Error;
         let catalogue_is_whole = !findings.iter().any(|finding| is_error(finding) && finding.file.ends_with(".toml"));
-        let named = names::check(&words, &principals, &targets, &rules, &mut findings);
+        let named = names::check(words, &principals, &targets, &rules, &mut findings);
         if findings.iter().any(is_error) {
             // What a broken file should have declared is not missing: that policies name it needs no mend.
             findings.retain(|finding| catalogue_is_whole || is_error(finding) || finding.code != names::UNKNOWN);
             return Err(Diagnostics(findings));
         }
-        let world = World::new(&words, &principals, &targets, &scopes, &named)?;
+        let world = World::new(words, &principals, &targets, &scopes, &named)?;
         let slices = Slices::cut(&rules, &principals, &targets, &scopes)?;
         let set = Self {
             digest: sources.digest(),
             by_workload: (0..).zip(&principals).map(|(at, each)| (each.workload.id.as_str().into(), at)).collect(),
             by_audience: (0..).zip(&targets).map(|(at, each)| (each.audience.id.as_str().into(), at)).collect(),
             by_policy: (0..).zip(&rules).map(|(at, rule)| (rule.policy.id().clone(), at)).collect(),
-            mint: words.mint,
+            mint: words.mint.clone(),
             principals,
             targets,
             scopes,
