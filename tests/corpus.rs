@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use jitney::fuzz::TARGETS;
 
 #[path = "common/chance.rs"]
+#[allow(dead_code, reason = "each test takes what it needs")]
 mod chance;
 
 use chance::Chance;

@@ -66,14 +66,18 @@ fn walk(path: &Path, head: Option<&str>) -> Result<Summary, Broken> {
     if !file.metadata().map_err(unreadable)?.is_file() {
         return Err(broken(1, Fault::Unreadable, format!("{} is no regular file", path.display())));
     }
-    verify_text(&file, || is_being_written(&file))
+    verify_text(&file, head, || is_being_written(&file))
 }
 
 /// The same of text from anywhere; `is_being_written` is asked where it ends in half a line.
 ///
 /// # Errors
-/// As [`verify`].
-pub(crate) fn verify_text(text: impl Read, is_being_written: impl Fn() -> bool) -> Result<Summary, Broken> {
+/// As [`verify_holding`].
+pub(crate) fn verify_text(
+    text: impl Read,
+    head: Option<&str>,
+    is_being_written: impl Fn() -> bool,
+) -> Result<Summary, Broken> {
     let mut lines = Lines::new(text);
     let mut walk = Walk::default();
     let mut is_held = head.is_none_or(|head| head == Hex::ZERO.as_str());

@@ -22,8 +22,8 @@ fn check(log: &[u8]) {
     for line in log.split(|byte| *byte == b'\n') {
         let _ = Filter { event: Some("mint".into()), ..Filter::default() }.selects(line);
     }
-    let verified = verify_text(log, || false);
-    match verify_text(log, || true) {
+    let verified = verify_text(log, None, || false);
+    match verify_text(log, None, || true) {
         // Half a last line is forgiven while a broker is writing.
         Ok(summary) if verified.is_err() => assert!(!log.ends_with(b"\n") && summary.lines == newlines(log)),
         being_written => assert_eq!(being_written, verified),
@@ -49,16 +49,16 @@ fn bent(log: &[u8], lines: &[&[u8]], summary: &Summary) {
     let mut changed = log.to_vec();
     let at = chance % changed.len();
     changed[at] ^= 1 << (chance % 8);
-    assert!(verify_text(&changed[..], || false).is_err(), "a changed byte passes");
+    assert!(verify_text(&changed[..], None, || false).is_err(), "a changed byte passes");
     let here = chance % lines.len();
     let without: Vec<u8> =
         lines.iter().enumerate().filter(|(at, _)| *at != here).flat_map(|(_, line)| line.to_vec()).collect();
     let is_last = here + 1 == lines.len();
     // Without its first line, a log may still be one that goes on from another file; without its last, it is as it was.
     let is_whole = is_last || here == 0;
-    assert!(verify_text(&without[..], || false).is_err() || is_whole, "a dropped line passes");
+    assert!(verify_text(&without[..], None, || false).is_err() || is_whole, "a dropped line passes");
     let twice = [log, lines[here]].concat();
-    assert!(verify_text(&twice[..], || false).is_err(), "a line passes twice");
+    assert!(verify_text(&twice[..], None, || false).is_err(), "a line passes twice");
 }
 
 /// Each line with the sum that its text has; where it says `PREV`, the hash of the line before.
@@ -110,7 +110,7 @@ fn write(data: &[u8]) {
         }
     }
     chain.push(&mut log, "b1", 1_790_000_000_001, &AuditRecord::new(Event::Stop, Outcome::Done)).expect("a record");
-    let summary = verify_text(&log[..], || false).expect("what is written passes");
+    let summary = verify_text(&log[..], None, || false).expect("what is written passes");
     assert_eq!((summary.lines, summary.head.as_str()), (4, chain.head.as_str()));
     bent(&log, &log.split_inclusive(|byte| *byte == b'\n').collect::<Vec<_>>(), &summary);
 }

@@ -1,6 +1,6 @@
 //! Records of the embedded store.
 
-use crate::model::RuleKind;
+use crate::model::{RuleKind, UnixTime};
 use crate::store::Spent;
 use crate::store::embedded::packed::{pack_lease, pack_rule, unpack_lease, unpack_rule};
 
@@ -10,7 +10,12 @@ pub fn embedded(data: &[u8]) {
     match data {
         [b'l', record @ ..] => {
             let Ok(read) = unpack_lease(record) else { return };
-            let spent = read.spent.map(|(digest, until)| Spent { subject: String::new(), digest, until });
+            let spent = read.spent.map(|(digest, until)| Spent {
+                subject: String::new(),
+                digest,
+                from: UnixTime::default(),
+                until,
+            });
             assert_eq!(pack_lease(&read.lease, spent.as_ref()), record);
         }
         [b'r', record @ ..] => {
