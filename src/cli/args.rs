@@ -3,6 +3,7 @@
 //! Owns names and parsing. Never acts: each command has its file beside this one.
 
 mod operator;
+mod start;
 mod workload;
 
 use std::path::PathBuf;
@@ -13,7 +14,8 @@ pub use operator::{
     AudienceCommand, AuditCommand, KeyCommand, KeyFormat, LeaseCommand, LeaseFilterArgs, PolicyCommand, RevokeArgs,
     WorkloadCommand,
 };
-pub use workload::{AskArgs, CompleteArgs, RunArgs, TokenArgs, VerifyArgs};
+pub use start::{DEFAULT_AUDIENCE, DoctorArgs, InitArgs, Platform};
+pub use workload::{AskArgs, CompleteArgs, RunArgs, TokenArgs, VerifyArgs, joined};
 
 const EXAMPLE: &str = "\
 Examples:
@@ -44,6 +46,12 @@ pub enum Command {
     /// Plays the whole life of a token against a broker of its own
     #[command(after_help = "Example:\n  jitney demo --keep")]
     Demo(DemoArgs),
+    /// Writes a first workload, its key, an audience and a policy to start from
+    #[command(after_help = start::INIT_HELP)]
+    Init(InitArgs),
+    /// Says why this workload gets no token here, and what to do
+    #[command(after_help = start::DOCTOR_HELP)]
+    Doctor(DoctorArgs),
     /// Runs the broker
     #[command(after_help = "Examples:\n  jitney serve --dev\n  jitney serve --config /etc/jitney/jitney.toml")]
     Serve(ServeArgs),
@@ -149,6 +157,13 @@ mod tests {
     fn every_command_of_the_contract_that_exists_now_is_read() {
         let lines = [
             "demo --keep",
+            "init",
+            "init shop --workload w --audience https://a --scope a --scope b --owner o --broker https://b",
+            "init --platform github --repository-id 1 --environment e --ref r --issuer https://i",
+            "init --platform gitlab --project-id 1",
+            "init --platform kubernetes --service-account n/s --issuer https://i",
+            "doctor",
+            "doctor --audience https://a --scope a --task t --no-ask --output json",
             "serve --dev --data d --listen 127.0.0.1:0 --store redis://127.0.0.1:6379",
             "serve",
             "serve --config jitney.toml",
@@ -199,6 +214,10 @@ mod tests {
             "lease revoke --all --key k --reason why",
             "lease revoke --lease nonsense --reason why",
             "serve --config a --dev",
+            "init --platform mainframe",
+            "init --platform github --repository-id name",
+            "doctor --audience https://a",
+            "doctor --scope a",
             "guard",
             "completions bash",
         ];

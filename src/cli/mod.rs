@@ -8,8 +8,11 @@ mod audience;
 mod audit;
 mod complete;
 mod demo;
+mod doctor;
 mod event;
 mod failure;
+mod fresh;
+mod init;
 mod key;
 mod lease;
 mod output;
@@ -17,6 +20,7 @@ mod policy;
 mod private;
 mod run;
 pub mod serve;
+mod shell;
 mod status;
 mod token;
 mod verify;
@@ -50,6 +54,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     let at = cli.admin.as_deref();
     match cli.command {
         Command::Demo(args) => wait_for(demo::run(args)),
+        Command::Init(args) => init::run(&args),
+        Command::Doctor(args) => wait_for(doctor::run(args)),
         Command::Serve(args) => Ok(serve::run(args)),
         Command::Token(args) => wait_for(token::run(args)),
         Command::Run(args) => wait_for(run::run(args)),

@@ -63,9 +63,17 @@ impl AskArgs {
     /// # Errors
     /// [`InvalidName`] where there are too many.
     pub fn scopes(&self) -> Result<ScopeSet, InvalidName> {
-        let all: Vec<String> = self.scopes.iter().map(ToString::to_string).collect();
-        ScopeSet::parse(&all.join(" "))
+        joined(&self.scopes)
     }
+}
+
+/// All scopes of all `--scope`, in the order given.
+///
+/// # Errors
+/// [`InvalidName`] where there are too many.
+pub fn joined(scopes: &[ScopeSet]) -> Result<ScopeSet, InvalidName> {
+    let all: Vec<String> = scopes.iter().map(ToString::to_string).collect();
+    ScopeSet::parse(&all.join(" "))
 }
 
 /// `jitney token`.

@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
-use crate::cli::Failure;
+use crate::cli::{Failure, fresh};
 
 /// How long a broker may take to listen. A first start on a slow disk takes a second or two.
 const START_WITHIN: Duration = Duration::from_secs(30);
@@ -100,22 +100,13 @@ impl Broker {
 
 impl Folder {
     fn create() -> Result<Self, Failure> {
-        let path = std::env::temp_dir().join(format!("jitney-demo-{}", fresh_name()));
+        let path = std::env::temp_dir().join(format!("jitney-demo-{}", fresh::name()));
         DirBuilder::new()
             .mode(0o700)
             .create(&path)
             .map_err(|error| Failure::new(format!("{} cannot be made: {error}", path.display()), TMPDIR))?;
         Ok(Self(path))
     }
-}
-
-/// A name that nobody has taken.
-fn fresh_name() -> String {
-    use ring::rand::SecureRandom as _;
-    let mut random = [0; 6];
-    // Where there is no randomness the folder's making fails if the name is taken, and nothing else depends on it.
-    let _ = ring::rand::SystemRandom::new().fill(&mut random);
-    random.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 async fn listening(lines: &mut Lines<BufReader<ChildStdout>>) -> bool {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::super::Failure;
+use super::super::shell::quoted;
 use crate::config::Config;
 use crate::jose::AssertionKey;
 use crate::jose::es256::SigningKey;
@@ -124,24 +125,4 @@ pub(super) fn write_env(dir: &Path, config: &Config, url: &str) -> Result<Pasted
         .and_then(|()| fs::rename(&fresh, &path))
         .map_err(|error| Failure::new(format!("{} cannot be written: {error}", path.display()), WRITABLE))?;
     Ok(Pasted { env: path, audience: dev::AUDIENCE })
-}
-
-/// A value as a shell reads it back.
-fn quoted(value: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-:@%+,=".contains(c);
-    match !value.is_empty() && value.chars().all(is_plain) {
-        true => value.to_owned(),
-        false => format!("'{}'", value.replace('\'', r"'\''")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shell_reads_back_what_was_written() {
-        assert_eq!(quoted("http://127.0.0.1:8180"), "http://127.0.0.1:8180");
-        assert_eq!(quoted("/a b/it's"), r"'/a b/it'\''s'");
-    }
 }

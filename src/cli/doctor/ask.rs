@@ -1,0 +1,162 @@
+//! What the broker makes of this workload: asked once, read five times.
+//!
+//! The token that is asked for is never shown, and its task, which nobody else has, is completed at once.
+
+use super::super::fresh;
+use super::finding::Outcome;
+use super::mend;
+use super::scene::Scene;
+use crate::client::{ClientError, Identity, Refused, Token, TokenAsk, TokenClient};
+use crate::model::{ScopeSet, TaskId};
+
+/// The questions a broker asks itself, in its order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    Authentication,
+    Workload,
+    Audience,
+    Scope,
+    Policy,
+}
+
+/// What came of asking, and of which task.
+pub(super) struct Answered {
+    task: TaskId,
+    verdict: Verdict,
+}
+
+enum Verdict {
+    /// There was a token; and what came of completing its task.
+    Granted(Box<Token>, Result<(), ClientError>),
+    /// Only who asks was asked.
+    Known,
+    /// The broker said no at this question.
+    Refused(Stage, Box<Refused>),
+    /// No answer of use.
+    NoAnswer(ClientError),
+}
+
+impl Stage {
+    /// At which question a broker said this.
+    fn of(refused: &Refused) -> Self {
+        match refused.error.as_str() {
+            "unauthorized_client" => Self::Workload,
+            "invalid_target" => Self::Audience,
+            "invalid_scope" if refused.description.starts_with("unknown scope") => Self::Scope,
+            "invalid_scope" | "invalid_grant" | "invalid_request" => Self::Policy,
+            _ => Self::Authentication,
+        }
+    }
+}
+
+impl Answered {
+    pub(super) fn left_behind(&self) -> String {
+        match &self.verdict {
+            Verdict::Granted(..) => format!(
+                "a token was asked for, of the task {}: its lease, now ended, and lines in the audit log remain",
+                self.task
+            ),
+            _ => format!("the broker was asked, of the task {}: lines in its audit log remain", self.task),
+        }
+    }
+}
+
+/// Whether the broker knows who asks. Asks; the checks behind this one read the same answer.
+pub(super) async fn authentication(scene: &mut Scene) -> Outcome {
+    if scene.no_ask {
+        return Outcome::skipped("left out by --no-ask");
+    }
+    match ask(scene).await {
+        Ok(answered) => scene.answered = Some(answered),
+        Err(why) => return Outcome::fail(why, "give a shorter --task"),
+    }
+    judge(scene, Stage::Authentication, "the broker knows the workload by its proof")
+}
+
+/// Whether the workload may ask for anything.
+pub(super) async fn workload(scene: &mut Scene) -> Outcome {
+    if scene.ask.is_none() {
+        return Outcome::skipped("not asked: add --audience and --scope");
+    }
+    judge(scene, Stage::Workload, "it is governed, has not expired and is not in quarantine")
+}
+
+/// Whether there is such an audience.
+pub(super) async fn audience(scene: &mut Scene) -> Outcome {
+    let told = scene.ask.as_ref().map(|(audience, _)| audience.to_string()).unwrap_or_default();
+    judge(scene, Stage::Audience, &told)
+}
+
+/// Whether the audience declares the scopes.
+pub(super) async fn scope(scene: &mut Scene) -> Outcome {
+    let told = scene.ask.as_ref().map(|(_, scopes)| scopes.to_string()).unwrap_or_default();
+    judge(scene, Stage::Scope, &told)
+}
+
+/// Whether policies permit it.
+pub(super) async fn policy(scene: &mut Scene) -> Outcome {
+    match scene.answered.as_ref() {
+        Some(Answered { task, verdict: Verdict::Granted(_, Err(error)) }) => Outcome::fail(
+            format!("a token was granted, but its task {task} could not be completed: {error}"),
+            format!("jitney complete --task {task}"),
+        ),
+        Some(Answered { task, verdict: Verdict::Granted(token, Ok(())) }) => Outcome::pass(format!(
+            "granted {} for {} s as {task}, and completed",
+            token.scopes,
+            token.expires_in.as_secs()
+        )),
+        _ => judge(scene, Stage::Policy, ""),
+    }
+}
+
+fn judge(scene: &Scene, stage: Stage, pass: &str) -> Outcome {
+    match scene.answered.as_ref().map(|answered| &answered.verdict) {
+        None => Outcome::skipped("not asked"),
+        Some(Verdict::Refused(at, refused)) if *at <= stage => {
+            Outcome::fail(refused.to_string(), mend::of(scene, *at, refused))
+        }
+        Some(Verdict::NoAnswer(error)) => {
+            let mend = error.next_step().unwrap_or_else(|| "on the broker's machine: jitney status, and its log".into());
+            Outcome::fail(error.to_string(), mend)
+        }
+        Some(_) => Outcome::pass(pass),
+    }
+}
+
+/// Asks for a token and completes its task; or, where no audience is named, completes a task that never was.
+async fn ask(scene: &Scene) -> Result<Answered, String> {
+    let name = format!("doctor-{}", fresh::name());
+    let name = scene.below.as_ref().map_or_else(|| name.clone(), |task| format!("{task}/{name}"));
+    let task = TaskId::parse(&name).map_err(|error| format!("{name} names no {error}"))?;
+    let verdict = match &scene.ask {
+        Some((audience, scopes)) => {
+            let ask = TokenAsk { task: task.clone(), audience: audience.clone(), scopes: ScopeSet::clone(scopes), ttl: None };
+            token(scene, &ask).await
+        }
+        None => known(scene, &task).await,
+    };
+    Ok(Answered { task, verdict: verdict.unwrap_or_else(refused) })
+}
+
+async fn connect(scene: &Scene) -> Result<TokenClient, ClientError> {
+    TokenClient::connect(Identity::from_settings(|name| scene.setting(name))?).await
+}
+
+async fn token(scene: &Scene, ask: &TokenAsk) -> Result<Verdict, ClientError> {
+    let client = connect(scene).await?;
+    let token = client.token(ask).await?;
+    let completed = client.complete(&ask.task).await;
+    Ok(Verdict::Granted(Box::new(token), completed))
+}
+
+async fn known(scene: &Scene, task: &TaskId) -> Result<Verdict, ClientError> {
+    connect(scene).await?.complete(task).await?;
+    Ok(Verdict::Known)
+}
+
+fn refused(error: ClientError) -> Verdict {
+    match error {
+        ClientError::Refused(refused) => Verdict::Refused(Stage::of(&refused), refused),
+        other => Verdict::NoAnswer(other),
+    }
+}

@@ -1,0 +1,142 @@
+//! Who this workload is, and what its proof says. A key and a token are read, never shown.
+
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::super::admin::relative;
+use super::finding::Outcome;
+use super::scene::Scene;
+use crate::client::Identity;
+use crate::jose::es256::SigningKey;
+use crate::jose::{AssertionKey, Compact};
+use crate::model::{Clock, Secret, UnixTime};
+
+/// Where the proof comes from.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    /// A private key in a file.
+    Key(PathBuf),
+    /// A token in a file, which a platform keeps fresh.
+    Token(PathBuf),
+}
+
+/// Whether there is an identity, as the client finds it, and what it says.
+pub(super) async fn identity(scene: &mut Scene) -> Outcome {
+    if let Err(error) = Identity::from_settings(|name| scene.setting(name)) {
+        let mend = error.next_step().unwrap_or_else(|| "correct the setting that is named".into());
+        return Outcome::fail(error.to_string(), mend);
+    }
+    let key = scene.setting("JITNEY_KEY_FILE").map(|path| Source::Key(path.into()));
+    let token = scene.setting("JITNEY_ASSERTION_FILE").map(|path| Source::Token(path.into()));
+    let Some(source) = key.or(token) else { return Outcome::skipped("nothing is known of the identity") };
+    scene.source = Some(source.clone());
+    match source {
+        Source::Key(path) => of_key(scene, &path),
+        Source::Token(path) => of_token(scene, &path),
+    }
+}
+
+fn of_key(scene: &Scene, path: &Path) -> Outcome {
+    let read = fs::read_to_string(path).map(Secret::new).map_err(|error| error.to_string());
+    let alg = read.as_ref().map_err(Clone::clone).and_then(|pem| {
+        AssertionKey::from_pem(pem.expose()).map(|key| key.alg().as_str()).map_err(|error| error.to_string())
+    });
+    match alg {
+        Ok(alg) => {
+            // Its name in a JWK set, where jitney made that.
+            let kid = read.ok().and_then(|pem| SigningKey::from_pkcs8_pem(pem.expose()).ok());
+            let kid = kid.map(|key| format!(", kid {}", key.kid())).unwrap_or_default();
+            Outcome::pass(format!("{}, by a key of its own ({alg}{kid}) in {}", scene.workload(), path.display()))
+        }
+        Err(why) => Outcome::fail(format!("{}: {why}", path.display()), "correct JITNEY_KEY_FILE, or the file"),
+    }
+}
+
+fn of_token(scene: &Scene, path: &Path) -> Outcome {
+    let at = path.display();
+    let said = match fs::read_to_string(path).map(Secret::new) {
+        Ok(text) => Said::read(text.expose().trim()),
+        Err(error) => Err(error.to_string()),
+    };
+    let said = match said {
+        Ok(said) => said,
+        Err(why) => {
+            let mend = "set JITNEY_ASSERTION_FILE to the file in which the platform keeps a JWT";
+            return Outcome::fail(format!("{at} holds no token: {why}"), mend);
+        }
+    };
+    let now = Clock::system().now();
+    if said.exp.is_some_and(|exp| exp <= now) {
+        let mend = "have the platform write a fresh token there: a projected file is replaced by itself, a copy of it is not";
+        return Outcome::fail(format!("the token in {at} has expired: {said}"), mend);
+    }
+    let issuer = scene.broker.as_ref().map(|broker| broker.issuer().to_owned()).unwrap_or_default();
+    let note = match said.aud == issuer {
+        true => String::new(),
+        false => format!("; its aud is not {issuer}, so the workload's [[identity]] must name it as `audience`"),
+    };
+    Outcome::pass(format!("by the token in {at}: {said}{note}"))
+}
+
+/// Whether the private key is its owner's alone.
+pub(super) async fn key_file(scene: &mut Scene) -> Outcome {
+    let Some(Source::Key(path)) = &scene.source else {
+        return Outcome::pass("not needed: the platform keeps the token");
+    };
+    match fs::metadata(path) {
+        Ok(found) if found.permissions().mode() & 0o077 == 0 => {
+            Outcome::pass(format!("mode {:04o}", found.permissions().mode() & 0o7777))
+        }
+        Ok(found) => Outcome::fail(
+            format!("mode {:04o}: others on this machine can read the key", found.permissions().mode() & 0o7777),
+            format!("chmod 600 {}", super::super::shell::quoted(&path.display().to_string())),
+        ),
+        Err(error) => Outcome::fail(format!("{}: {error}", path.display()), "correct JITNEY_KEY_FILE, or the file"),
+    }
+}
+
+/// What a token says of itself, unproven.
+struct Said {
+    iss: String,
+    sub: String,
+    aud: String,
+    exp: Option<UnixTime>,
+}
+
+impl Said {
+    fn read(token: &str) -> Result<Self, String> {
+        let claims = Compact::parse(token).and_then(|compact| compact.claims()).map_err(|error| error.to_string())?;
+        Ok(Self {
+            iss: text(&claims, "iss"),
+            sub: text(&claims, "sub"),
+            aud: text(&claims, "aud"),
+            exp: claims.get("exp").and_then(Value::as_u64).map(UnixTime::from_secs),
+        })
+    }
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "iss {}, sub {}, aud {}, ", self.iss, self.sub, self.aud)?;
+        match self.exp {
+            Some(exp) => write!(f, "exp {} ({})", exp.rfc3339(), relative(exp, Clock::system().now())),
+            None => f.write_str("without exp"),
+        }
+    }
+}
+
+/// A claim as text; of a list of one, that one.
+fn text(claims: &Map<String, Value>, name: &str) -> String {
+    match claims.get(name) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(items)) => {
+            items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned)).collect::<Vec<_>>().join(" ")
+        }
+        Some(other) => other.to_string(),
+        None => "-".into(),
+    }
+}

@@ -1,0 +1,127 @@
+//! From a broker's refusal to what mends it: which file to change, which command to run, by whom.
+
+use super::ask::Stage;
+use super::identity::Source;
+use super::scene::Scene;
+use crate::client::Refused;
+
+/// What to do about a refusal at this question.
+pub(super) fn of(scene: &Scene, stage: Stage, refused: &Refused) -> String {
+    match stage {
+        Stage::Authentication => authentication(scene, refused),
+        Stage::Workload => workload(&scene.workload(), refused),
+        Stage::Audience => audience(scene),
+        Stage::Scope => scope(scene),
+        Stage::Policy => policy(scene, refused),
+    }
+}
+
+/// Where the broker tells more than it tells the caller.
+fn audit(refused: &Refused) -> String {
+    match &refused.decision_id {
+        Some(id) => format!("on the broker: jitney audit tail -n 1000 | grep {id}"),
+        None => "on the broker: jitney audit tail".into(),
+    }
+}
+
+fn authentication(scene: &Scene, refused: &Refused) -> String {
+    let id = scene.workload();
+    if refused.error != "invalid_client" {
+        return format!("on the broker's machine: jitney status, and its log; {}", audit(refused));
+    }
+    if refused.description.contains("used before") {
+        return "run jitney doctor again; does something else send this very assertion?".into();
+    }
+    // What is wrong in the assertion itself is named by the broker; who is trusted is not.
+    if !refused.description.contains("not signed by a key") {
+        return format!("mend what the broker names; {}", audit(refused));
+    }
+    match &scene.source {
+        Some(Source::Key(path)) => format!(
+            "on the broker: jitney workload show {id}; there must be policies/workloads/{id}.toml, and in the file of its \
+             jwks_file the public half of {}; why exactly, {}",
+            path.display(),
+            audit(refused)
+        ),
+        _ => format!(
+            "compare what the token says, above, with the [[identity]] in policies/workloads/{id}.toml; why exactly, {}",
+            audit(refused)
+        ),
+    }
+}
+
+fn workload(id: &str, refused: &Refused) -> String {
+    let file = format!("policies/workloads/{id}.toml");
+    let said = &refused.description;
+    if said.contains("quarantine") {
+        format!("ask an operator why: jitney workload show {id}; then: jitney workload release {id} --reason '…'")
+    } else if said.contains("expired") {
+        format!("set a later day in {file}: expires = …, once its owner agrees")
+    } else {
+        format!("add to {file} what it has not: owner, purpose, expires")
+    }
+}
+
+fn audience(scene: &Scene) -> String {
+    let uri = scene.ask.as_ref().map(|(audience, _)| audience.as_str()).unwrap_or_default();
+    format!(
+        "on the broker: jitney audience list; ask for one of those, or write policies/audiences/NAME.toml with id = \"{uri}\", \
+         owner, purpose and [scopes]"
+    )
+}
+
+fn scope(scene: &Scene) -> String {
+    let uri = scene.ask.as_ref().map(|(audience, _)| audience.as_str()).unwrap_or_default();
+    format!(
+        "on the broker: jitney audience show {uri}; ask for one of its scopes, or declare it under [scopes] in that audience's \
+         file in policies/audiences/"
+    )
+}
+
+fn policy(scene: &Scene, refused: &Refused) -> String {
+    let id = scene.workload();
+    let said = &refused.description;
+    if let Some(task) = attested(said) {
+        return format!("the platform names the task: jitney doctor --task {task}, with the other options as they are");
+    }
+    match refused.error.as_str() {
+        "invalid_grant" => "the task given by --task has ended: name one that runs".into(),
+        "invalid_request" => format!("mend what the broker names; {}", audit(refused)),
+        _ if said.contains("is forbidden by policy") => {
+            format!("the policy that is named forbids it: change it in policies/*.cedar, or ask for less; {}", audit(refused))
+        }
+        _ => format!(
+            "ask for less, or add to policies/{id}.cedar, for each scope that is not granted: {}; conditions on the task's \
+             name may hinder too: try --task",
+            permit(scene, &id, said)
+        ),
+    }
+}
+
+/// The permit that is missing, ready to paste.
+fn permit(scene: &Scene, id: &str, said: &str) -> String {
+    let Some((audience, scopes)) = &scene.ask else { return String::new() };
+    let denied = scopes.iter().find(|scope| said.contains(&format!("no policy grants {scope}")));
+    let scope = denied.or_else(|| scopes.iter().next()).map(ToString::to_string).unwrap_or_default();
+    format!(
+        "@id(\"{id}:{scope}\") permit (principal == Jitney::Workload::\"{id}\", action == Jitney::Action::\"mint\", \
+         resource == Jitney::Scope::\"{audience} {scope}\");"
+    )
+}
+
+/// The task that the platform attests, where the refusal names it.
+fn attested(said: &str) -> Option<&str> {
+    said.strip_prefix("the platform attests the task ")?.split_once(", not ").map(|(task, _)| task)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_task_of_a_platform_is_read_from_its_refusal() {
+        let said = "the platform attests the task 77.1, not doctor-1: leave task out, or ask for 77.1 or 77.1/STEP";
+        assert_eq!(attested(said), Some("77.1"));
+        assert_eq!(attested("no policy grants orders:read"), None);
+    }
+}

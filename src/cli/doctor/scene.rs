@@ -1,0 +1,74 @@
+//! What the checks have seen so far, each for those behind it.
+
+use std::net::SocketAddr;
+
+use super::super::Failure;
+use super::super::args::{DoctorArgs, joined};
+use super::ask::Answered;
+use super::identity::Source;
+use crate::client::BrokerAddress;
+use crate::fetch::Answer;
+use crate::model::{AudienceUri, ScopeSet, TaskId, UnixTime};
+
+/// The settings, what is to be asked, and what was seen.
+pub(super) struct Scene {
+    settings: Box<dyn Fn(&str) -> Option<String>>,
+    /// What a token is asked for.
+    pub ask: Option<(AudienceUri, ScopeSet)>,
+    /// The task it is a child of.
+    pub below: Option<TaskId>,
+    /// Nothing is to be asked.
+    pub no_ask: bool,
+    /// Where the broker is.
+    pub broker: Option<BrokerAddress>,
+    /// The addresses of its name.
+    pub addresses: Vec<SocketAddr>,
+    /// Its answer to the first request.
+    pub first: Option<First>,
+    /// What proves who asks.
+    pub source: Option<Source>,
+    /// What came of asking.
+    pub answered: Option<Answered>,
+}
+
+/// The first answer, and when it was waited for.
+pub(super) struct First {
+    pub answer: Answer,
+    pub sent: UnixTime,
+    pub came: UnixTime,
+}
+
+impl Scene {
+    pub(super) fn of(args: DoctorArgs, settings: impl Fn(&str) -> Option<String> + 'static) -> Result<Self, Failure> {
+        let scopes = match args.scopes.is_empty() {
+            true => None,
+            false => Some(joined(&args.scopes).map_err(|error| Failure::usage(error.to_string()))?),
+        };
+        Ok(Self {
+            settings: Box::new(settings),
+            ask: args.audience.zip(scopes),
+            below: args.task,
+            no_ask: args.no_ask,
+            broker: None,
+            addresses: Vec::new(),
+            first: None,
+            source: None,
+            answered: None,
+        })
+    }
+
+    /// A setting; an empty one counts as none.
+    pub(super) fn setting(&self, name: &str) -> Option<String> {
+        (self.settings)(name).filter(|value| !value.is_empty())
+    }
+
+    /// The workload's id, for a path or a command; `ID` where nothing says it.
+    pub(super) fn workload(&self) -> String {
+        self.setting("JITNEY_WORKLOAD").unwrap_or_else(|| "ID".into())
+    }
+
+    /// What asking has left at the broker.
+    pub(super) fn left_behind(&self) -> Option<String> {
+        self.answered.as_ref().map(Answered::left_behind)
+    }
+}
