@@ -44,14 +44,15 @@ pub fn run(args: &InitArgs) -> Result<ExitCode, Failure> {
 /// Who answers for all of it: as given, else as git knows the person at the keyboard.
 fn owner(args: &InitArgs) -> Result<String, Failure> {
     let owner = args.owner.clone().or_else(|| git_email(&args.dir)).unwrap_or_default();
-    if owner.trim().is_empty() {
+    let owner = owner.trim();
+    if owner.is_empty() {
         return Err(Failure::usage("nobody is named who answers for the workload: git knows no user.email here")
             .next("add --owner you@example.com"));
     }
     if owner.chars().any(char::is_control) {
         return Err(Failure::usage("--owner holds a line break or another control character"));
     }
-    Ok(owner.trim().to_owned())
+    Ok(owner.to_owned())
 }
 
 /// `user.email` of git, in the nearest folder that exists; none where there is no git.

@@ -6,6 +6,7 @@ mod admin;
 mod args;
 mod audience;
 mod audit;
+mod cedar;
 mod complete;
 mod demo;
 mod doctor;

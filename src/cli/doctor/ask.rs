@@ -116,7 +116,8 @@ fn judge(scene: &Scene, stage: Stage, pass: &str) -> Outcome {
             Outcome::fail(refused.to_string(), mend::of(scene, *at, refused))
         }
         Some(Verdict::NoAnswer(error)) => {
-            let mend = error.next_step().unwrap_or_else(|| "on the broker's machine: jitney status, and its log".into());
+            let mend =
+                error.next_step().unwrap_or_else(|| "on the broker's machine: jitney status, and its log".into());
             Outcome::fail(error.to_string(), mend)
         }
         Some(_) => Outcome::pass(pass),
@@ -130,7 +131,8 @@ async fn ask(scene: &Scene) -> Result<Answered, String> {
     let task = TaskId::parse(&name).map_err(|error| format!("{name} names no {error}"))?;
     let verdict = match &scene.ask {
         Some((audience, scopes)) => {
-            let ask = TokenAsk { task: task.clone(), audience: audience.clone(), scopes: ScopeSet::clone(scopes), ttl: None };
+            let ask =
+                TokenAsk { task: task.clone(), audience: audience.clone(), scopes: ScopeSet::clone(scopes), ttl: None };
             token(scene, &ask).await
         }
         None => known(scene, &task).await,

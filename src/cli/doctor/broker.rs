@@ -74,7 +74,8 @@ pub(super) async fn dns(scene: &mut Scene) -> Outcome {
         }
         other => {
             let why = other.err().unwrap_or_else(|| "it has no address".into());
-            let mend = format!("correct the host in JITNEY_URL, or the name service of this machine: getent hosts {host}");
+            let mend =
+                format!("correct the host in JITNEY_URL, or the name service of this machine: getent hosts {host}");
             Outcome::fail(format!("{host} cannot be resolved: {why}"), mend)
         }
     }
@@ -115,10 +116,13 @@ pub(super) async fn http(scene: &mut Scene) -> Outcome {
             format!("{url} answers {}: that is no jitney broker", answer.status),
             "set JITNEY_URL to the broker: scheme, host and port, nothing behind them",
         ),
-        Err(error @ FetchError::Broken { .. }) => {
-            Outcome::fail(error.to_string(), "is it a jitney broker, and does it speak http or https? Correct JITNEY_URL")
+        Err(error @ FetchError::Broken { .. }) => Outcome::fail(
+            error.to_string(),
+            "is it a jitney broker, and does it speak http or https? Correct JITNEY_URL",
+        ),
+        Err(error) => {
+            Outcome::fail(error.to_string(), "correct JITNEY_URL, or see to what stands between here and there")
         }
-        Err(error) => Outcome::fail(error.to_string(), "correct JITNEY_URL, or see to what stands between here and there"),
     }
 }
 
@@ -145,11 +149,7 @@ pub(super) async fn clock(scene: &mut Scene) -> Outcome {
 
 /// How far the clocks are apart at least, and to which side: whole seconds, and the answer took a while.
 fn apart(first: &First, theirs: UnixTime) -> (Duration, &'static str) {
-    if theirs > first.came {
-        (theirs.since(first.came), "behind")
-    } else {
-        (first.sent.since(theirs), "ahead of")
-    }
+    if theirs > first.came { (theirs.since(first.came), "behind") } else { (first.sent.since(theirs), "ahead of") }
 }
 
 /// An HTTP date (RFC 9110 §5.6.7), in the form that is written today.

@@ -71,7 +71,8 @@ fn of_token(scene: &Scene, path: &Path) -> Outcome {
     };
     let now = Clock::system().now();
     if said.exp.is_some_and(|exp| exp <= now) {
-        let mend = "have the platform write a fresh token there: a projected file is replaced by itself, a copy of it is not";
+        let mend =
+            "have the platform write a fresh token there: a projected file is replaced by itself, a copy of it is not";
         return Outcome::fail(format!("the token in {at} has expired: {said}"), mend);
     }
     let issuer = scene.broker.as_ref().map(|broker| broker.issuer().to_owned()).unwrap_or_default();
@@ -133,9 +134,11 @@ impl fmt::Display for Said {
 fn text(claims: &Map<String, Value>, name: &str) -> String {
     match claims.get(name) {
         Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(items)) => {
-            items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned)).collect::<Vec<_>>().join(" ")
-        }
+        Some(Value::Array(items)) => items
+            .iter()
+            .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
+            .collect::<Vec<_>>()
+            .join(" "),
         Some(other) => other.to_string(),
         None => "-".into(),
     }

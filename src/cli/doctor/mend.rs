@@ -1,9 +1,11 @@
 //! From a broker's refusal to what mends it: which file to change, which command to run, by whom.
 
+use super::super::cedar;
 use super::ask::Stage;
 use super::identity::Source;
 use super::scene::Scene;
 use crate::client::Refused;
+use crate::model::WorkloadId;
 
 /// What to do about a refusal at this question.
 pub(super) fn of(scene: &Scene, stage: Stage, refused: &Refused) -> String {
@@ -88,7 +90,10 @@ fn policy(scene: &Scene, refused: &Refused) -> String {
         "invalid_grant" => "the task given by --task has ended: name one that runs".into(),
         "invalid_request" => format!("mend what the broker names; {}", audit(refused)),
         _ if said.contains("is forbidden by policy") => {
-            format!("the policy that is named forbids it: change it in policies/*.cedar, or ask for less; {}", audit(refused))
+            format!(
+                "the policy that is named forbids it: change it in policies/*.cedar, or ask for less; {}",
+                audit(refused)
+            )
         }
         _ => format!(
             "ask for less, or add to policies/{id}.cedar, for each scope that is not granted: {}; conditions on the task's \
@@ -102,9 +107,10 @@ fn policy(scene: &Scene, refused: &Refused) -> String {
 fn permit(scene: &Scene, id: &str, said: &str) -> String {
     let Some((audience, scopes)) = &scene.ask else { return String::new() };
     let denied = scopes.iter().find(|scope| said.contains(&format!("no policy grants {scope}")));
-    let scope = denied.or_else(|| scopes.iter().next()).map(ToString::to_string).unwrap_or_default();
+    let Some(scope) = denied.or_else(|| scopes.iter().next()) else { return String::new() };
+    let name = WorkloadId::parse(id).map(|id| cedar::policy_id(&id, scope)).unwrap_or_default();
     format!(
-        "@id(\"{id}:{scope}\") permit (principal == Jitney::Workload::\"{id}\", action == Jitney::Action::\"mint\", \
+        "@id(\"{name}\") permit (principal == Jitney::Workload::\"{id}\", action == Jitney::Action::\"mint\", \
          resource == Jitney::Scope::\"{audience} {scope}\");"
     )
 }

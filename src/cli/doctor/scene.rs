@@ -10,9 +10,12 @@ use crate::client::BrokerAddress;
 use crate::fetch::Answer;
 use crate::model::{AudienceUri, ScopeSet, TaskId, UnixTime};
 
+/// Settings by name.
+type Settings = Box<dyn Fn(&str) -> Option<String>>;
+
 /// The settings, what is to be asked, and what was seen.
 pub(super) struct Scene {
-    settings: Box<dyn Fn(&str) -> Option<String>>,
+    settings: Settings,
     /// What a token is asked for.
     pub ask: Option<(AudienceUri, ScopeSet)>,
     /// The task it is a child of.

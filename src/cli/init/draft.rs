@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::Failure;
 use super::super::args::{DEFAULT_AUDIENCE, Platform};
-use super::super::shell;
+use super::super::{cedar, shell};
 use super::broker::Broker;
 use super::platform::Proof;
 use crate::jose::es256::SigningKey;
@@ -62,7 +62,10 @@ impl Draft<'_> {
             File::of(format!("policies/audiences/{}.toml", file_name(self.audience)), self.resource_server()),
             File::of(format!("policies/{id}.cedar"), self.policy()),
             File::of(format!("policies/{SCHEMA_FILE}"), SCHEMA),
-            File::of(".jitney/.gitignore", "# Private keys, tokens and the broker's own state: nothing here belongs in git.\n*\n"),
+            File::of(
+                ".jitney/.gitignore",
+                "# Private keys, tokens and the broker's own state: nothing here belongs in git.\n*\n",
+            ),
         ];
         if self.proof.platform == Platform::Key {
             let failed = |error: crate::jose::JoseError| Failure::new(format!("no key can be made: {error}"));
@@ -90,7 +93,9 @@ impl Draft<'_> {
             "its URL, and its name in every token".into()
         };
         let listening = if *is_remote {
-            format!("{EDIT}: behind a proxy that ends TLS this will do; else its own address, with tls_cert and tls_key")
+            format!(
+                "{EDIT}: behind a proxy that ends TLS this will do; else its own address, with tls_cert and tls_key"
+            )
         } else {
             "this machine alone; for others: another address, with tls_cert and tls_key".into()
         };
@@ -169,10 +174,15 @@ impl Draft<'_> {
         let mut text = format!(
             "// What the workload `{id}` may do. What no policy permits is refused, and each scope needs a permit of its own.\n"
         );
+        let mut named: Vec<String> = Vec::new();
         for scope in &self.scopes {
+            let name = cedar::policy_id(id, scope);
+            // Two long or odd scopes may come to one name.
+            let name = if named.contains(&name) { format!("{id}:{}", named.len() + 1) } else { name };
+            named.push(name.clone());
             let is = if scope.as_str().ends_with(":*") { "in" } else { "==" };
             text.push_str(&format!(
-                "\n@id(\"{id}:{scope}\")  // its name in refusals and in the audit log\n\
+                "\n@id(\"{name}\")  // its name in refusals and in the audit log\n\
                  @max_ttl(\"5m\")  // the longest a token by this permit may live\n\
                  permit (  // to narrow it, write before the last semicolon: when {{ context.task like \"nightly-*\" }}\n  \
                  principal == Jitney::Workload::\"{id}\",  // who\n  \

@@ -25,9 +25,13 @@ pub(super) fn write(dir: &Path, files: &[File]) -> Result<(), Failure> {
         .filter(|path| path.symlink_metadata().is_ok())
         .map(|path| path.display().to_string())
         .collect();
-    if !taken.is_empty() {
-        let (what, are) = (taken.join(", "), if taken.len() == 1 { "is" } else { "are" });
-        return Err(Failure::new(format!("{what} {are} there already: nothing was written"))
+    if let Some((last, others)) = taken.split_last() {
+        let what = match others {
+            [] => format!("{last} is"),
+            [first] => format!("{first} and {last} are"),
+            [first, more @ ..] => format!("{first} and {} more files are", more.len() + 1),
+        };
+        return Err(Failure::new(format!("{what} there already: nothing was written"))
             .next("name another folder, or move what is there away"));
     }
     let mut made = Made::default();

@@ -61,7 +61,9 @@ impl Proof {
     pub(super) fn setting(&self, broker: &str) -> Vec<String> {
         let lines: &[&str] = match self.platform {
             Platform::Key => &[],
-            Platform::Github => &["permissions: { id-token: write, contents: read }", "env: { JITNEY_URL: \"BROKER\" }"],
+            Platform::Github => {
+                &["permissions: { id-token: write, contents: read }", "env: { JITNEY_URL: \"BROKER\" }"]
+            }
             Platform::Gitlab => {
                 &["id_tokens: { JITNEY_ID_TOKEN: { aud: \"BROKER\" } }", "variables: { JITNEY_URL: \"BROKER\" }"]
             }
@@ -103,7 +105,11 @@ impl Words {
 
 fn github(args: &InitArgs) -> Result<Words, Failure> {
     let id = args.repository_id.ok_or_else(|| {
-        missing("github", "--repository-id", "gh api repos/OWNER/NAME --jq .id; names are renamed and taken over, ids not")
+        missing(
+            "github",
+            "--repository-id",
+            "gh api repos/OWNER/NAME --jq .id; names are renamed and taken over, ids not",
+        )
     })?;
     let mut claims =
         vec![Claim("repository_id", id.to_string(), "the repository, by the id that GitHub never gives twice")];
@@ -146,9 +152,11 @@ fn kubernetes(args: &InitArgs) -> Result<Words, Failure> {
     let account = args.service_account.as_deref();
     let account = account.ok_or_else(|| missing("kubernetes", "--service-account", "NAMESPACE/NAME of the pod's"))?;
     let is_name = |name: &str| {
-        !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.'))
+        !name.is_empty()
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.'))
     };
-    let Some((namespace, name)) = account.split_once('/').filter(|(space, name)| is_name(space) && is_name(name)) else {
+    let Some((namespace, name)) = account.split_once('/').filter(|(space, name)| is_name(space) && is_name(name))
+    else {
         return Err(Failure::usage("--service-account is NAMESPACE/NAME, as Kubernetes writes them"));
     };
     let issuer = args.issuer.clone().ok_or_else(|| {

@@ -1,0 +1,79 @@
+//! A broker behind TLS: its certificate is good, nobody's, or another's.
+
+use std::fs;
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+
+use super::patient::{ASK, CHECKS, Patient};
+use crate::common::{Backing, Setup};
+
+struct Authority {
+    pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn new(name: &str) -> Self {
+        let mut parameters = CertificateParams::default();
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        parameters.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let pem = parameters.self_signed(&key).unwrap().pem();
+        Self { pem, issuer: Issuer::new(parameters, key) }
+    }
+
+    /// Certificate and key for this machine, valid until the first day of a year.
+    fn certify(&self, until: i32) -> (String, String) {
+        let mut parameters = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        parameters.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        parameters.not_after = rcgen::date_time_ymd(until, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        (parameters.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+    }
+}
+
+#[test]
+fn the_certificate_is_looked_at() {
+    let (own, other) = (Authority::new("own"), Authority::new("other"));
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let [own_pem, other_pem] = [("own.pem", &own.pem), ("other.pem", &other.pem)].map(|(name, pem)| file(name, pem));
+    let start = |until: i32| {
+        let (cert, key) = own.certify(until);
+        Setup::default()
+            .set("JITNEY_SERVER_TLS_CERT", &file(&format!("{until}.pem"), &cert))
+            .set("JITNEY_SERVER_TLS_KEY", &file(&format!("{until}.key"), &key))
+            .start(&Backing::Embedded)
+    };
+    let broker = start(2090);
+    let at = |host: &str, port: u16| Patient::at(&format!("https://{host}:{port}"), "demo");
+    let port = broker.address().port();
+
+    let findings = at("127.0.0.1", port).set("SSL_CERT_FILE", &own_pem).finds(&ASK);
+    findings.are("pass", &CHECKS);
+    assert!(findings.detail("tls").contains("good for 127.0.0.1 until 2090-01-01T00:00:00Z"), "{findings:#?}");
+
+    let stranger = at("127.0.0.1", port).set("SSL_CERT_FILE", &other_pem);
+    stranger.finds(&ASK).only("tls", &["UnknownIssuer"], &["SSL_CERT_FILE", "tls_cert"]);
+    let misnamed = at("localhost", port).set("SSL_CERT_FILE", &own_pem);
+    misnamed.finds(&ASK).only("tls", &["localhost"], &["JITNEY_URL", "[server] tls_cert"]);
+
+    let expired = start(2021);
+    let patient = at("127.0.0.1", expired.address().port()).set("SSL_CERT_FILE", &own_pem);
+    patient.finds(&ASK).only("tls", &["expired"], &["renew the certificate"]);
+}
+
+#[test]
+fn plain_http_where_tls_was_meant_is_told() {
+    let broker = Setup::default().start(&Backing::Embedded);
+    let ca = Authority::new("own");
+    let patient = Patient::at(&broker.url().replace("http://", "https://"), "demo");
+    let path = patient.write("ca.crt", &ca.pem);
+    let patient = patient.set("SSL_CERT_FILE", path.to_str().unwrap());
+    patient.finds(&ASK).only("tls", &[], &["speak TLS on this port"]);
+}
