@@ -55,15 +55,16 @@ fn bash(dir: &Path, script: &str) -> Command {
 struct Served(Child);
 
 impl Served {
-    fn start(dir: &Path, lines: &[String]) -> Self {
+    /// None where it does not come to listen.
+    fn start(dir: &Path, lines: &[String]) -> Option<Self> {
         let (last, before) = lines.split_last().unwrap();
         let script = format!("{}\nexec {last}", before.join("\n"));
         let mut child = bash(dir, &script).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut told = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let served = Self(child);
-        assert!(told.any(|line| line.starts_with("listening on ")), "the broker did not start");
+        let listens = told.any(|line| line.starts_with("listening on "));
         std::thread::spawn(move || told.for_each(drop));
-        served
+        listens.then_some(served)
     }
 }
 
@@ -79,18 +80,27 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// What `init` printed in a fresh folder, and the broker that runs as it says there.
+fn served(scopes: &str) -> (tempfile::TempDir, String, Served) {
+    // A port that was free may have been taken since: then another.
+    for _ in 0..5 {
+        let dir = tempfile::tempdir().unwrap();
+        let broker = format!("http://127.0.0.1:{}", free_port());
+        let words = ["my shop", "--workload", "report", "--scope", scopes, "--broker", &broker];
+        let output = init(dir.path(), &[&words[..], &OWNER].concat());
+        let told = text(&output.stdout);
+        assert!(output.status.success(), "{told}{}", text(&output.stderr));
+        if let Some(served) = Served::start(dir.path(), &under(&told, "In one terminal:")) {
+            return (dir, told, served);
+        }
+    }
+    panic!("the broker does not start");
+}
+
 #[test]
 fn what_is_printed_works_as_it_is_printed() {
-    let dir = tempfile::tempdir().unwrap();
-    let broker = format!("http://127.0.0.1:{}", free_port());
     // A space in the folder's name and an open scope: what is pasted must be quoted, what is asked for be an instance.
-    let scopes = "orders:read orders:write:*";
-    let words = [&["my shop", "--workload", "report", "--scope", scopes, "--broker", &broker][..], &OWNER].concat();
-    let output = init(dir.path(), &words);
-    let told = text(&output.stdout);
-    assert!(output.status.success(), "{told}{}", text(&output.stderr));
-
-    let _broker = Served::start(dir.path(), &under(&told, "In one terminal:"));
+    let (dir, told, _broker) = served("orders:read orders:write:*");
     let script = under(&told, "In another:").join("\n");
     let output = bash(dir.path(), &format!("{script}\njitney verify --token-file .jitney/token")).output().unwrap();
     let (said, erred) = (text(&output.stdout), text(&output.stderr));

