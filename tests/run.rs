@@ -2,13 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
-#[path = "fake/broker.rs"]
-mod broker;
+mod fake;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 
-use broker::{Broker, Manner};
+use fake::broker::{Broker, Manner};
 use rustix::process::{Pid, Signal, kill_process};
 
 const COMPLETE: &str = "/v1/tasks/build-42/complete";
@@ -88,7 +87,7 @@ fn the_command_sees_no_credential_but_its_token() {
 
 #[test]
 fn without_a_grant_the_command_is_not_started() {
-    let broker = Broker::start(Manner { refuses: true, ..Manner::default() });
+    let broker = Broker::start(Manner { grants: &[400], ..Manner::default() });
     let mark = broker.dir().join("started");
     let output = run(&broker, &["touch", mark.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
@@ -180,6 +179,21 @@ fn the_token_in_the_file_is_kept_fresh() {
     let output = run(&broker, &["sh", "-c", script]);
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stdout).as_ref()), (Some(0), "token-2"));
     assert_eq!(broker.heard(), [TOKEN, TOKEN, COMPLETE]);
+}
+
+#[test]
+fn a_token_that_cannot_be_had_again_is_told_once_and_asked_for_until_it_can() {
+    // Two refusals, then a busy broker, which is asked again within the same try.
+    let broker = Broker::start(Manner { ttl: 2, grants: &[200, 400, 400, 503, 200], ..Manner::default() });
+    let script =
+        "while [ \"$(cat \"$JITNEY_TOKEN_FILE\")\" = token-1 ]; do sleep 0.02; done; cat \"$JITNEY_TOKEN_FILE\"";
+    let output = run(&broker, &["sh", "-c", script]);
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stdout).as_ref()), (Some(0), "token-5"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    let warning = "warning: the token is not fresh, it is asked for again: invalid_scope: said so (decision fake.1)\n";
+    assert_eq!(said, warning);
+    assert_eq!(broker.heard(), [TOKEN, TOKEN, TOKEN, TOKEN, TOKEN, COMPLETE]);
+    nothing_is_left(&broker);
 }
 
 #[test]

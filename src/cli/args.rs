@@ -23,7 +23,8 @@ Examples:
   jitney serve --dev                    start a broker to work with
   jitney run --task build-42 --audience https://api.example.com --scope orders:read -- make report
 
-A workload is told where and who it is by JITNEY_URL, JITNEY_WORKLOAD and JITNEY_KEY_FILE;
+A workload is told where its broker is by JITNEY_URL, and who it is by JITNEY_WORKLOAD and JITNEY_KEY_FILE, or by its
+platform: GitHub Actions, GitLab, Kubernetes;
 an operator's commands find the broker by --admin or JITNEY_ADMIN, both `unix:PATH`, else at ./.jitney/admin.sock or
 /run/jitney/admin.sock.
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage; `run` ends with its command's code.";
@@ -169,7 +170,10 @@ mod tests {
             "serve --config jitney.toml",
             "token --task t --audience https://a --scope a --scope b --ttl 5m",
             "run --task t --audience https://a --scope a -- true --not-ours",
+            "token --audience https://a --scope a",
+            "run --audience https://a --scope a -- true",
             "complete --task a/b",
+            "complete --token-file -",
             "verify --audience https://a -",
             "verify --token-file f --output json",
             "lease list --workload w --task t --audience https://a --output json",
@@ -204,7 +208,8 @@ mod tests {
     fn wrong_usage_ends_with_2() {
         let lines = [
             "",
-            "token --audience https://a --scope a",
+            "complete",
+            "complete --task t --token-file f",
             "token --task a//b --audience https://a --scope a",
             "token --task t --audience a --scope a",
             "token --task t --audience https://a --scope a --ttl soon",

@@ -14,6 +14,7 @@ mod event;
 mod failure;
 mod fresh;
 mod init;
+mod input;
 mod key;
 mod lease;
 mod output;
@@ -86,7 +87,9 @@ fn no_event_loop(error: &std::io::Error) -> Failure {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match &error {
-            ClientError::Setting { .. } => Self::usage(error.to_string(), error.next_step()),
+            ClientError::Setting { .. } | ClientError::NoIdentity { .. } => {
+                Self::usage(error.to_string(), error.next_step())
+            }
             _ => Self::new(error.to_string(), error.next_step()),
         }
     }

@@ -7,26 +7,28 @@ mod environment;
 mod folder;
 mod signals;
 
+use std::convert::Infallible;
+use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitCode, ExitStatus};
+use std::sync::Arc;
 use std::time::Duration;
 
-use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{sleep, timeout};
 
 use super::args::RunArgs;
 use super::{Failure, output};
-use crate::client::{ClientError, Identity, Token, TokenAsk, TokenClient};
+use crate::client::{ClientError, HeldToken, Identity, Token, TokenClient};
+use crate::model::TaskId;
+use environment::Hidden;
 use folder::TokenFolder;
 use signals::Signals;
 
-/// How long completing is tried.
-const COMPLETE_WITHIN: Duration = Duration::from_secs(10);
-/// A token that could not be had again is asked for again after this, then after twice as long, and so on …
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// … up to this.
-const LAST_RETRY: Duration = Duration::from_secs(30);
+/// How long a signal waits for what may have been granted already, and then for the end of its task.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// After this a token that could not be written to its file is written again.
+const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs the command.
 ///
@@ -36,26 +38,54 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let ask = super::token::ask(args.ask)?;
     let mut signals = Signals::listen()?;
     let client = tokio::select! {
-        connected = TokenClient::connect(Identity::from_env()?) => connected?,
+        connected = TokenClient::connect(Identity::from_env()?) => Arc::new(connected?),
         signal = signals.next() => return Ok(ExitCode::from(code_of_signal(signal.number()))),
     };
-    let code = tokio::select! {
-        granted = client.token(&ask) => supervise(&args.command, &client, &ask, granted?, &mut signals).await,
-        // The broker may have granted what nobody waits for any more.
-        signal = signals.next() => code_of_signal(signal.number()),
+    let task = ask.task.clone();
+    let mut asking = Box::pin(HeldToken::ask(client.clone(), ask));
+    let mut held = tokio::select! {
+        granted = &mut asking => granted?,
+        signal = signals.next() => {
+            give_up(&client, task, asking).await;
+            return Ok(ExitCode::from(code_of_signal(signal.number())));
+        }
     };
-    complete(&client, &ask).await;
+    let secrets = client.identity().secrets().await;
+    let hidden = Hidden { broker: client.identity().broker(), secrets: &secrets };
+    let code = supervise(&args.command, &mut held, &hidden, &mut signals).await;
+    let task = held.task().clone();
+    if let Err(error) = held.complete().await {
+        not_completed(&task, &error);
+    }
     Ok(ExitCode::from(code))
 }
 
-/// Starts the command, keeps its token fresh and passes signals on until it ends; gives the exit code.
-async fn supervise(
-    command: &[std::ffi::OsString],
+/// Ends the task of a token that nobody waits for any more: the broker may have granted it.
+async fn give_up(
     client: &TokenClient,
-    ask: &TokenAsk,
-    token: Token,
-    signals: &mut Signals,
-) -> u8 {
+    task: Option<TaskId>,
+    asking: impl Future<Output = Result<HeldToken, ClientError>>,
+) {
+    let (task, completed) = match task {
+        Some(task) => {
+            drop(asking);
+            let completed = client.complete_within(&task, PATIENCE).await;
+            (task, completed)
+        }
+        // Only the answer tells which task that is. Where none comes, nobody knows of a token.
+        None => match timeout(PATIENCE, asking).await {
+            Ok(Ok(held)) => (held.task().clone(), held.complete().await),
+            _ => return,
+        },
+    };
+    if let Err(error) = completed {
+        not_completed(&task, &error);
+    }
+}
+
+/// Starts the command, keeps its token fresh and passes signals on until it ends; gives the exit code.
+async fn supervise(command: &[OsString], held: &mut HeldToken, hidden: &Hidden<'_>, signals: &mut Signals) -> u8 {
+    let token = held.token();
     let folder = match TokenFolder::create(&token.text) {
         Ok(folder) => folder,
         Err(error) => {
@@ -69,7 +99,7 @@ async fn supervise(
     };
     let mut child = Command::new(program);
     child.args(arguments);
-    for name in environment::hidden(std::env::vars_os().map(|(name, _)| name)) {
+    for name in hidden.names(std::env::vars_os()) {
         child.env_remove(name);
     }
     child.env("JITNEY_TOKEN", token.text.expose()).env("JITNEY_TOKEN_FILE", folder.file());
@@ -83,7 +113,7 @@ async fn supervise(
     };
     tokio::select! {
         status = wait(&mut child, signals) => code_of(status),
-        never = keep_fresh(client, ask, token.expires_in, &folder) => match never {},
+        never = keep_file(held, token, &folder) => match never {},
     }
 }
 
@@ -99,72 +129,35 @@ async fn wait(child: &mut Child, signals: &mut Signals) -> std::io::Result<ExitS
     }
 }
 
-/// Replaces the token in its file well before it ends, for ever.
-async fn keep_fresh(
-    client: &TokenClient,
-    ask: &TokenAsk,
-    mut lives: Duration,
-    folder: &TokenFolder,
-) -> std::convert::Infallible {
-    let mut told = String::new();
-    let mut retry = FIRST_RETRY;
-    sleep(freshness(lives)).await;
+/// Keeps the newest token in the file, for ever. `written`: the one that stands there.
+async fn keep_file(held: &mut HeldToken, mut written: Arc<Token>, folder: &TokenFolder) -> Infallible {
     loop {
-        let outcome = match client.token(ask).await {
-            Ok(token) => folder.replace(&token.text).map(|()| token.expires_in).map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        match outcome {
-            Ok(expires_in) => {
-                lives = expires_in;
-                retry = FIRST_RETRY;
-                told.clear();
-                sleep(freshness(lives)).await;
+        held.changed().await;
+        if let Some(why) = held.trouble() {
+            output::warning(format_args!("the token is not fresh, it is asked for again: {why}"));
+        }
+        let mut told = false;
+        loop {
+            let newest = held.token();
+            if Arc::ptr_eq(&newest, &written) {
+                break;
             }
-            Err(why) => {
-                if why != told {
-                    output::warning(format_args!("the token is not fresh, it is asked for again: {why}"));
-                    told = why;
+            match folder.replace(&newest.text) {
+                Ok(()) => written = newest,
+                Err(error) => {
+                    if !std::mem::replace(&mut told, true) {
+                        output::warning(format_args!("the fresh token cannot be written, it is tried again: {error}"));
+                    }
+                    sleep(WRITE_AGAIN).await;
                 }
-                sleep(retry).await;
-                retry = (retry * 2).min(LAST_RETRY);
             }
         }
     }
 }
 
-/// After how much of its life a token is replaced: two thirds, less up to a sixth so that a fleet does not ask as one.
-fn freshness(lives: Duration) -> Duration {
-    let mut random = [0u8; 1];
-    // Without randomness the fleet asks as one: slower, not wrong.
-    let _ = SystemRandom::new().fill(&mut random);
-    let early = lives.mul_f64(f64::from(random[0]) / 255.0 / 6.0);
-    (lives.mul_f64(2.0 / 3.0).saturating_sub(early)).max(Duration::from_secs(1))
-}
-
-/// Completes the task with bounded effort. A failure is told and changes no exit code.
-async fn complete(client: &TokenClient, ask: &TokenAsk) {
-    let deadline = Instant::now() + COMPLETE_WITHIN;
-    let mut retry = Duration::from_millis(200);
-    let mut last = None;
-    loop {
-        match timeout_at(deadline, client.complete(&ask.task)).await {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) if error.is_temporary() && Instant::now() + retry < deadline => last = Some(error),
-            Ok(Err(error)) => return not_completed(ask, Some(&error)),
-            Err(_) => return not_completed(ask, last.as_ref()),
-        }
-        sleep(retry).await;
-        retry *= 2;
-    }
-}
-
-fn not_completed(ask: &TokenAsk, why: Option<&ClientError>) {
-    let why = why.map_or_else(|| "the broker gave no answer in time".to_owned(), ToString::to_string);
-    output::error(&Failure::new(
-        format!("the task {} was not completed, its tokens live on until they expire: {why}", ask.task),
-        format!("jitney complete --task {}", ask.task),
-    ));
+fn not_completed(task: &TaskId, why: &ClientError) {
+    let why = format!("the task {task} was not completed, its tokens live on until they expire: {why}");
+    output::error(&Failure::new(why, format!("jitney complete --task {task}")));
 }
 
 /// Tells why the command did not run.
@@ -190,18 +183,4 @@ fn code_of(status: std::io::Result<ExitStatus>) -> u8 {
 /// As shells say it: 128 + n.
 fn code_of_signal(signal: i32) -> u8 {
     u8::try_from(128 + signal).unwrap_or(u8::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_is_replaced_in_the_second_half_of_its_life_and_before_its_end() {
-        for _ in 0..200 {
-            let after = freshness(Duration::from_secs(300)).as_secs_f64();
-            assert!((150.0..=200.0).contains(&after), "{after}");
-        }
-        assert_eq!(freshness(Duration::ZERO), Duration::from_secs(1));
-    }
 }

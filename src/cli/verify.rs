@@ -1,20 +1,15 @@
 //! `jitney verify`: says whether a token is valid now at the broker, revocation included, and which check failed if not.
 
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
 use super::admin::{moment, text};
 use super::args::{Format, VerifyArgs};
-use super::{Failure, output};
+use super::{Failure, input, output};
 use crate::client::BrokerAddress;
-use crate::model::{AccessClaims, Secret};
+use crate::model::AccessClaims;
 use crate::verifier::{Expect, Invalid, Verifier, VerifierOptions};
-
-/// No token is longer.
-const MAX_TOKEN: u64 = 64 * 1024;
 
 /// Reads, checks, prints. Exit code 1 where the token is not valid.
 ///
@@ -29,7 +24,8 @@ pub async fn run(args: VerifyArgs) -> Result<ExitCode, Failure> {
             "jitney verify --token-file FILE, or the token on standard input",
         ));
     }
-    let token = read(&args)?;
+    let example = "jitney token --task T --audience A --scope S | jitney verify";
+    let token = input::token(args.token_file.as_deref(), example)?;
     broker.confirm().await?;
     let verifier = connect(&broker).await?;
     let expect = Expect { audience: args.audience.as_ref().map(|uri| uri.as_str()), ..Expect::default() };
@@ -47,31 +43,6 @@ async fn connect(broker: &BrokerAddress) -> Result<Verifier, Failure> {
         Failure::new(format!("whether it is valid is not known: {error}"), next)
     };
     Verifier::connect(options).await.map_err(unknown)
-}
-
-fn read(args: &VerifyArgs) -> Result<Secret<String>, Failure> {
-    let name = args.token_file.as_ref().map_or_else(|| "standard input".to_owned(), |path| path.display().to_string());
-    let unreadable = |error: io::Error| {
-        Failure::new(
-            format!("{name} cannot be read: {error}"),
-            "name another with --token-file FILE, or correct its mode",
-        )
-    };
-    let mut bytes = Vec::new();
-    match &args.token_file {
-        None => io::stdin().lock().take(MAX_TOKEN).read_to_end(&mut bytes),
-        Some(path) => File::open(path).and_then(|file| file.take(MAX_TOKEN).read_to_end(&mut bytes)),
-    }
-    .map_err(unreadable)?;
-    // What is no text is no token either: the check says so.
-    let text = String::from_utf8_lossy(&bytes);
-    if text.trim().is_empty() {
-        return Err(Failure::usage(
-            format!("there is no token in {name}"),
-            "jitney token --task T --audience A --scope S | jitney verify",
-        ));
-    }
-    Ok(Secret::new(text.trim().to_owned()))
 }
 
 fn valid(claims: &AccessClaims, format: Format) -> Result<ExitCode, Failure> {
@@ -114,23 +85,7 @@ fn not_valid(invalid: Invalid, format: Format) -> Result<ExitCode, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::args::OutputArgs;
     use super::*;
-
-    fn args(path: std::path::PathBuf) -> VerifyArgs {
-        VerifyArgs { stdin: None, token_file: Some(path), audience: None, output: OutputArgs { output: Format::Json } }
-    }
-
-    #[test]
-    fn a_token_is_read_from_a_file_without_what_stands_around_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("token");
-        std::fs::write(&path, " a.b.c\n").unwrap();
-        assert_eq!(read(&args(path.clone())).unwrap().expose(), "a.b.c");
-        std::fs::write(&path, "\n").unwrap();
-        assert!(read(&args(path)).unwrap_err().message.contains("there is no token in"));
-        assert!(read(&args(dir.path().join("none"))).unwrap_err().message.contains("cannot be read"));
-    }
 
     #[test]
     fn times_in_claims_are_told_as_people_read_them() {

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::ClientError;
-use super::identity::BrokerAddress;
+use super::{BrokerAddress, ClientError};
 use crate::fetch::{Answer, Fetch, FetchOptions};
 
 /// No answer of a broker is larger.

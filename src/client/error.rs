@@ -30,6 +30,24 @@ pub enum ClientError {
         /// What is wrong with it.
         why: String,
     },
+    /// Nothing here says who this workload is.
+    #[error("nothing here says who this workload is; looked for {}", looked.join("; "))]
+    NoIdentity {
+        /// Everything that was looked for, in order.
+        looked: Vec<String>,
+        /// How it would be found, on the platform that this looks like.
+        mend: String,
+    },
+    /// The platform did not say who this workload is.
+    #[error("{platform}: {why}")]
+    Platform {
+        /// Its name.
+        platform: &'static str,
+        /// What went wrong there.
+        why: String,
+        /// Whether it may say so a moment later.
+        is_temporary: bool,
+    },
     /// No whole answer came.
     #[error(transparent)]
     NoAnswer(#[from] FetchError),
@@ -129,7 +147,16 @@ impl ClientError {
                     | FetchError::Broken { .. }
             ),
             Self::Refused(refused) => matches!(refused.status, 429 | 503),
+            Self::Platform { is_temporary, .. } => *is_temporary,
             _ => false,
+        }
+    }
+
+    /// When to ask again, where the broker said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refused) => refused.retry_after,
+            _ => None,
         }
     }
 
@@ -140,6 +167,12 @@ impl ClientError {
                 "set {name}; `jitney serve --dev` writes all of a workload's settings to .jitney/workload.env, ready to source"
             ),
             Self::File { name, .. } => format!("correct {name}, or the file"),
+            Self::NoIdentity { mend, .. } => mend.clone(),
+            Self::Platform { platform, .. } => {
+                format!(
+                    "see what {platform} says about this job or pod, or set JITNEY_KEY_FILE or JITNEY_ASSERTION_FILE"
+                )
+            }
             Self::NoAnswer(
                 FetchError::Refused { .. } | FetchError::Unreachable { .. } | FetchError::Timeout { .. },
             ) => "correct JITNEY_URL, or start a broker there; one to work with: jitney serve --dev".into(),
@@ -171,8 +204,8 @@ impl Refused {
         let refused = self;
         match refused.error.as_str() {
             "invalid_request" => "change what is named, within the bound that is named, and ask again".into(),
-            "invalid_client" => "compare JITNEY_WORKLOAD and JITNEY_KEY_FILE with the workload's file in the broker's \
-                                     policies, and this machine's clock with the broker's"
+            "invalid_client" => "compare what this workload shows (JITNEY_WORKLOAD and JITNEY_KEY_FILE, or its platform's \
+                                 token) with its file in the broker's policies, and this machine's clock with the broker's"
                 .into(),
             "temporarily_unavailable" => "ask again in a moment".into(),
             "invalid_scope" => "ask for less, or have a policy grant it; `jitney workload show` on the broker \
@@ -183,7 +216,9 @@ impl Refused {
             }
             "invalid_target" => "`jitney audience list` on the broker names the audiences".into(),
             "unauthorized_client" => "`jitney workload show` on the broker says in what state the workload is".into(),
-            "invalid_grant" => "an ended task takes no new lease for a while: use another name".into(),
+            "invalid_grant" => "an ended task, and all below it, takes no new lease for a while: use another name, and within \
+                                a run that its platform attests one a step: --task RUN/STEP"
+                .into(),
             "ambiguous_task" => format!("add --workload, one of: {}", refused.workloads.join(", ")),
             "server_error" => "look into the broker's log; where it says nothing, please report it".into(),
             _ => match &refused.decision_id {

@@ -26,6 +26,18 @@ impl Say {
         let body = serde_json::json!({"access_token": text, "token_type": "Bearer", "expires_in": 300});
         Self::new(200, &body.to_string())
     }
+    pub(crate) fn token_for(text: &str, task: &str) -> Self {
+        Self::lasting(300, text, task)
+    }
+    /// One that is asked for again after a second.
+    pub(crate) fn short_token_for(text: &str, task: &str) -> Self {
+        Self::lasting(1, text, task)
+    }
+    fn lasting(expires_in: u64, text: &str, task: &str) -> Self {
+        let body =
+            serde_json::json!({"access_token": text, "token_type": "Bearer", "expires_in": expires_in, "task": task});
+        Self::new(200, &body.to_string())
+    }
     pub(crate) fn refusal(status: u16, error: &str, description: &str) -> Self {
         let body = serde_json::json!({"error": error, "error_description": description, "decision_id": "fake.1"});
         Self::new(status, &body.to_string())

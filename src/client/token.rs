@@ -5,12 +5,12 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::discovery::{self, Endpoints};
 use super::error::retry_after;
 use super::{ClientError, Identity};
-use crate::fetch::{Answer, Fetch};
+use crate::fetch::{Answer, Fetch, FetchError};
 use crate::model::{AudienceUri, Clock, LeaseId, ScopeSet, Secret, TaskId};
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -18,12 +18,14 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 const TRIES: usize = 3;
 /// … and within this time.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Between the first two tries to complete a task; twice as long before each that follows.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// What a token is asked for.
 #[derive(Debug, Clone)]
 pub struct TokenAsk {
-    /// The task it is for.
-    pub task: TaskId,
+    /// The task it is for; none where the workload's platform attests it, or the broker is to name one.
+    pub task: Option<TaskId>,
     /// The resource server it is for.
     pub audience: AudienceUri,
     /// What it may do: all of it, or there is no token.
@@ -37,6 +39,8 @@ pub struct TokenAsk {
 pub struct Token {
     /// The token itself.
     pub text: Secret<String>,
+    /// The task it is for.
+    pub task: TaskId,
     /// How long it lives from now on.
     pub expires_in: Duration,
     /// What it may do.
@@ -48,6 +52,7 @@ struct TokenAnswer {
     access_token: String,
     token_type: String,
     expires_in: u64,
+    task: Option<TaskId>,
     /// May be left out where it is what was asked (RFC 6749 §5.1).
     scope: Option<ScopeSet>,
 }
@@ -83,15 +88,12 @@ impl TokenClient {
     /// [`ClientError::Refused`] with the broker's words; others where there was no answer to use.
     pub async fn token(&self, ask: &TokenAsk) -> Result<Token, ClientError> {
         let scope = ask.scopes.to_string();
-        let mut form = vec![
-            ("grant_type", "client_credentials"),
-            ("task", ask.task.as_str()),
-            ("resource", ask.audience.as_str()),
-            ("scope", &scope),
-        ];
+        let mut form =
+            vec![("grant_type", "client_credentials"), ("resource", ask.audience.as_str()), ("scope", &scope)];
+        form.extend(ask.task.as_ref().map(|task| ("task", task.as_str())));
         let ttl = ask.ttl.map(|ttl| ttl.as_secs().to_string());
         form.extend(ttl.as_deref().map(|ttl| ("ttl", ttl)));
-        self.granted(&self.endpoints.token, &form, Some(&ask.scopes)).await
+        self.granted(&self.endpoints.token, &form, Some(ask)).await
     }
 
     /// Renews a lease: a successor of the same task, audience and scopes. A lease is renewed once.
@@ -115,8 +117,30 @@ impl TokenClient {
         if answer.status.is_success() { Ok(()) } else { Err(ClientError::refusal(&url, &answer)) }
     }
 
-    /// Posts a request for a token. `asked`: the scopes an answer that names none means.
-    async fn granted(&self, url: &str, form: &[(&str, &str)], asked: Option<&ScopeSet>) -> Result<Token, ClientError> {
+    /// Completes a task with patience: a broker that is away or busy is asked again for so long.
+    ///
+    /// # Errors
+    /// As [`TokenClient::token`], of the last try.
+    pub async fn complete_within(&self, task: &TaskId, patience: Duration) -> Result<(), ClientError> {
+        let deadline = Instant::now() + patience;
+        let mut pause = FIRST_PAUSE;
+        let mut last = None;
+        loop {
+            match timeout_at(deadline, self.complete(task)).await {
+                Ok(Err(error)) if error.is_temporary() && Instant::now() + pause < deadline => last = Some(error),
+                Ok(outcome) => return outcome,
+                Err(_) => {
+                    let late = || FetchError::Timeout { to: self.endpoints.own(""), after: patience };
+                    return Err(last.unwrap_or_else(|| late().into()));
+                }
+            }
+            sleep(pause).await;
+            pause *= 2;
+        }
+    }
+
+    /// Posts a request for a token. `asked`: what an answer means that does not say.
+    async fn granted(&self, url: &str, form: &[(&str, &str)], asked: Option<&TokenAsk>) -> Result<Token, ClientError> {
         let answer = self.post(url, form).await?;
         if answer.status != 200 {
             return Err(ClientError::refusal(url, &answer));
@@ -131,8 +155,15 @@ impl TokenClient {
         if text.expose().is_empty() || !text.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(wrong("a token with characters that none has"));
         }
-        let scopes = read.scope.or_else(|| asked.cloned()).ok_or_else(|| wrong("a token without a scope"))?;
-        Ok(Token { text, expires_in: Duration::from_secs(read.expires_in), scopes })
+        let scopes = read.scope.or_else(|| asked.map(|asked| asked.scopes.clone()));
+        let scopes = scopes.ok_or_else(|| wrong("a token without a scope"))?;
+        let wanted = asked.and_then(|asked| asked.task.as_ref());
+        let task = match (read.task, wanted) {
+            (Some(task), Some(wanted)) if task != *wanted => return Err(wrong("a token for another task")),
+            (Some(task), _) => task,
+            (None, wanted) => wanted.cloned().ok_or_else(|| wrong("a token without a task"))?,
+        };
+        Ok(Token { text, task, expires_in: Duration::from_secs(read.expires_in), scopes })
     }
 
     /// Posts a form with client authentication. A 503 is waited out as `Retry-After` says, within bounds.
@@ -140,14 +171,15 @@ impl TokenClient {
         let deadline = Instant::now() + PATIENCE;
         let mut tries = 1;
         loop {
-            let assertion = self.identity.assertion(self.clock.now())?;
+            let assertion = self.identity.assertion(&self.clock).await?;
             let mut form = form.to_vec();
-            form.extend([
-                ("client_id", self.identity.workload().as_str()),
-                ("client_assertion_type", ASSERTION_TYPE),
-                ("client_assertion", assertion.expose()),
-            ]);
+            form.extend(self.identity.workload().map(|workload| ("client_id", workload.as_str())));
+            form.extend([("client_assertion_type", ASSERTION_TYPE), ("client_assertion", assertion.expose())]);
             let answer = self.fetch.post_form(url, &form, None).await?;
+            if !answer.status.is_success() {
+                // It may be used up: a policy can say that a platform's token counts once.
+                self.identity.doubt().await;
+            }
             let wait = retry_after(&answer).unwrap_or(Duration::from_secs(1));
             if answer.status != 503 || tries == TRIES || Instant::now() + wait > deadline {
                 return Ok(answer);
@@ -165,7 +197,7 @@ mod tests {
 
     fn ask() -> TokenAsk {
         TokenAsk {
-            task: TaskId::parse("deploy-42/migrate").unwrap(),
+            task: Some(TaskId::parse("deploy-42/migrate").unwrap()),
             audience: AudienceUri::parse("https://api.example.com").unwrap(),
             scopes: ScopeSet::parse("orders:read orders:write").unwrap(),
             ttl: Some(Duration::from_secs(300)),
@@ -192,6 +224,21 @@ mod tests {
         for (name, value) in expected {
             assert_eq!(heard[0].form(name).as_deref(), Some(value), "{name}");
         }
+    }
+
+    #[tokio::test]
+    async fn with_a_platform_s_token_neither_task_nor_workload_need_be_named() {
+        let broker = Broker::start(vec![Say::token_for("t.o.k", "77.1"), Say::token("t.o.k")]).await;
+        let identity =
+            broker.identity_with(&[("JITNEY_WORKLOAD", ""), ("JITNEY_KEY_FILE", ""), ("JITNEY_ID_TOKEN", "x.y.z")]);
+        let client = TokenClient::connect(identity).await.unwrap();
+        let ask = TokenAsk { task: None, ..ask() };
+        assert_eq!(client.token(&ask).await.unwrap().task.as_str(), "77.1");
+        // No jitney broker leaves out what it named.
+        assert!(client.token(&ask).await.is_err());
+        let heard = &broker.heard()[0];
+        assert_eq!((heard.form("task"), heard.form("client_id")), (None, None));
+        assert_eq!(heard.form("client_assertion").as_deref(), Some("x.y.z"));
     }
 
     #[tokio::test]
@@ -225,7 +272,7 @@ mod tests {
     #[tokio::test]
     async fn a_child_task_is_one_part_of_the_path() {
         let broker = Broker::start(vec![Say::status(204)]).await;
-        broker.client().await.complete(&ask().task).await.unwrap();
+        broker.client().await.complete(&ask().task.unwrap()).await.unwrap();
         assert_eq!(broker.heard()[0].path, "/v1/tasks/deploy-42%2Fmigrate/complete");
     }
 
@@ -235,6 +282,7 @@ mod tests {
             r#"{"access_token":"secret-text"}"#,
             r#"{"access_token":"secret text","token_type":"Bearer","expires_in":1}"#,
             r#"{"access_token":"secret-text","token_type":"DPoP","expires_in":1}"#,
+            r#"{"access_token":"secret-text","token_type":"Bearer","expires_in":1,"task":"another"}"#,
             "secret-text",
         ] {
             let broker = Broker::start(vec![Say::new(200, body)]).await;

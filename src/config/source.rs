@@ -13,11 +13,12 @@ use super::value::Given;
 use crate::policy::closest;
 
 /// Names that clients read, and a broker leaves alone.
-const CLIENT_NAMES: [&str; 10] = [
+const CLIENT_NAMES: [&str; 11] = [
     "JITNEY_URL",
     "JITNEY_WORKLOAD",
     "JITNEY_KEY_FILE",
     "JITNEY_ASSERTION_FILE",
+    "JITNEY_ID_TOKEN",
     "JITNEY_ADMIN",
     "JITNEY_TOKEN",
     "JITNEY_TOKEN_FILE",

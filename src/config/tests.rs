@@ -166,6 +166,7 @@ fn unknown_twins_are_refused_and_clients_names_are_not() {
         "JITNEY_WORKLOAD",
         "JITNEY_KEY_FILE",
         "JITNEY_ASSERTION_FILE",
+        "JITNEY_ID_TOKEN",
         "JITNEY_ADMIN",
         "JITNEY_TOKEN",
         "JITNEY_TOKEN_FILE",

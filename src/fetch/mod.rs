@@ -90,6 +90,17 @@ impl Fetch {
         self.send(&target, request).await
     }
 
+    /// GETs `url` with `bearer` in the `Authorization` header.
+    ///
+    /// # Errors
+    /// As [`Fetch::get`]; a bearer token that no header can carry is [`FetchError::Url`].
+    pub async fn get_as(&self, url: &str, bearer: &Secret<String>) -> Result<Answer, FetchError> {
+        let target = Target::parse(url, self.options.allow_plain_http)?;
+        let mut request = target.request(Method::GET, Full::default());
+        target.authorize(&mut request, bearer)?;
+        self.send(&target, request).await
+    }
+
     /// POSTs `form` to `url` as `application/x-www-form-urlencoded`, with `bearer` in the `Authorization` header.
     ///
     /// # Errors
@@ -103,13 +114,10 @@ impl Fetch {
         let target = Target::parse(url, self.options.allow_plain_http)?;
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let mut request = target.request(Method::POST, Full::from(body));
-        let headers = request.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+        request.headers_mut().insert(header::CONTENT_TYPE, kind);
         if let Some(token) = bearer {
-            let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose()))
-                .map_err(|_| FetchError::Url { to: target.shown.clone(), why: "the token holds a line break" })?;
-            value.set_sensitive(true);
-            headers.insert(header::AUTHORIZATION, value);
+            target.authorize(&mut request, token)?;
         }
         self.send(&target, request).await
     }
@@ -204,6 +212,15 @@ impl Target {
         *request.uri_mut() = self.uri.clone();
         request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static(AGENT));
         request
+    }
+
+    /// Lets the request carry a bearer token (RFC 6750 §2.1).
+    fn authorize(&self, request: &mut Request<Full<Bytes>>, token: &Secret<String>) -> Result<(), FetchError> {
+        let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose()))
+            .map_err(|_| FetchError::Url { to: self.shown.clone(), why: "the token holds a line break" })?;
+        value.set_sensitive(true);
+        request.headers_mut().insert(header::AUTHORIZATION, value);
+        Ok(())
     }
 }
 

@@ -1,68 +1,88 @@
-//! A broker that grants a numbered token to everyone and remembers what it heard.
+//! A broker that grants a numbered token to everyone, or to whom a platform vouches for, and remembers what it heard.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+
+use serde_json::{Value, json};
+
+use super::http::{self, Request};
 
 /// How it behaves.
 #[derive(Clone, Copy)]
 pub struct Manner {
     /// The life of its tokens, seconds.
     pub ttl: u64,
-    /// It refuses to grant.
-    pub refuses: bool,
+    /// The statuses of its answers to requests for tokens, in order; the last one for all that follow.
+    pub grants: &'static [u16],
     /// The statuses of its answers to completions, in order; the last one for all that follow.
     pub completes: &'static [u16],
+    /// Who asks is told by a platform's token, and the task by this, from its claims. Then no other task is accepted.
+    pub attests: Option<fn(&Value) -> String>,
+    /// It answers to a request for a token when [`Broker::release`] says so.
+    pub waits: bool,
 }
 
 impl Default for Manner {
     fn default() -> Self {
-        Self { ttl: 300, refuses: false, completes: &[204] }
+        Self { ttl: 300, grants: &[200], completes: &[204], attests: None, waits: false }
     }
 }
 
 /// What is shared between connections.
 struct State {
     manner: Manner,
-    url: String,
-    heard: Mutex<Vec<String>>,
+    heard: Mutex<Vec<Request>>,
+    is_released: Mutex<bool>,
+    released: Condvar,
 }
 
 /// The broker, for as long as the test's process runs.
 pub struct Broker {
+    url: String,
     state: Arc<State>,
     dir: tempfile::TempDir,
 }
 
 impl Broker {
     pub fn start(manner: Manner) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let state = Arc::new(State { manner, url, heard: Mutex::default() });
-        let shared = Arc::clone(&state);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let state = Arc::clone(&shared);
-                std::thread::spawn(move || while state.answer(&stream).is_some() {});
-            }
+        let state = Arc::new(State {
+            manner,
+            heard: Mutex::default(),
+            is_released: Mutex::new(!manner.waits),
+            released: Condvar::new(),
         });
+        let shared = Arc::clone(&state);
+        let own = Arc::new(OnceLock::<String>::new());
+        let known = Arc::clone(&own);
+        let url = http::serve(move |request| shared.answer(known.wait(), request));
+        own.set(url.clone()).unwrap();
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("key.pem"), rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
         std::fs::create_dir(dir.path().join("tmp")).unwrap();
-        Self { state, dir }
+        Self { url, state, dir }
     }
 
     pub fn url(&self) -> &str {
-        &self.state.url
+        &self.url
     }
 
     pub fn dir(&self) -> &std::path::Path {
         self.dir.path()
     }
 
-    /// The paths asked for, the metadata's left out.
-    pub fn heard(&self) -> Vec<String> {
+    /// Lets it answer.
+    pub fn release(&self) {
+        *self.state.is_released.lock().unwrap() = true;
+        self.state.released.notify_all();
+    }
+
+    /// The requests, the metadata's left out.
+    pub fn requests(&self) -> Vec<Request> {
         self.state.heard.lock().unwrap().clone()
+    }
+
+    /// The paths asked for.
+    pub fn heard(&self) -> Vec<String> {
+        self.requests().iter().map(|each| each.path().to_owned()).collect()
     }
 
     /// How often a path was asked for.
@@ -72,51 +92,64 @@ impl Broker {
 }
 
 impl State {
-    fn answer(&self, stream: &TcpStream) -> Option<()> {
-        let path = request(stream)?;
-        let (status, body) = if path.starts_with("/.well-known/") {
-            (200, format!(r#"{{"issuer":"{0}","token_endpoint":"{0}/oauth2/token"}}"#, self.url))
-        } else {
+    fn answer(&self, url: &str, request: &Request) -> (u16, String, String) {
+        if request.path().starts_with("/.well-known/") {
+            let metadata = json!({"issuer": url, "token_endpoint": format!("{url}/oauth2/token")});
+            return (200, String::new(), metadata.to_string());
+        }
+        let before = {
             let mut heard = self.heard.lock().unwrap();
-            let before = heard.iter().filter(|each| **each == path).count();
-            heard.push(path.clone());
-            self.decide(&path, before)
+            heard.push(request.clone());
+            heard.iter().filter(|each| each.path() == request.path()).count() - 1
         };
-        let length = if status == 204 { String::new() } else { format!("content-length: {}\r\n", body.len()) };
-        let head = format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\nretry-after: 0\r\n{length}\r\n");
-        (&mut &*stream).write_all(format!("{head}{body}").as_bytes()).ok()
+        if request.path() == "/oauth2/token" {
+            let held = self.released.wait_while(self.is_released.lock().unwrap(), |is_released| !*is_released);
+            drop(held.unwrap());
+        }
+        let (status, body) = match self.task(url, request) {
+            Ok(task) => self.decide(request.path(), before, &task),
+            Err((status, error, why)) => (status, refusal(error, &why)),
+        };
+        (status, "retry-after: 0\r\n".into(), body)
     }
 
-    fn decide(&self, path: &str, before: usize) -> (u16, String) {
-        let refusal =
-            |error: &str| format!(r#"{{"error":"{error}","error_description":"said so","decision_id":"fake.1"}}"#);
-        if path.starts_with("/v1/tasks/") {
-            let statuses = self.manner.completes;
-            let status = statuses.get(before).or(statuses.last()).copied().unwrap();
-            return (status, if status == 204 { String::new() } else { refusal("temporarily_unavailable") });
+    /// The task that is asked for, or attested.
+    fn task(&self, url: &str, request: &Request) -> Result<String, (u16, &'static str, String)> {
+        let asked = request.form("task");
+        let Some(attests) = self.manner.attests else {
+            return Ok(asked.unwrap_or_default());
+        };
+        let nobody = |why: &str| (401, "invalid_client", why.to_owned());
+        let shown = request.form("client_assertion").ok_or_else(|| nobody("no assertion"))?;
+        let claims = super::claims(&shown).ok_or_else(|| nobody("no JWT"))?;
+        if claims["aud"] != json!(url) && claims["aud"] != json!([url]) {
+            return Err(nobody("the token is for another audience"));
         }
-        if self.manner.refuses {
-            return (400, refusal("invalid_scope"));
+        let task = attests(&claims);
+        match asked {
+            Some(asked) if asked != task && !asked.starts_with(&format!("{task}/")) => {
+                Err((400, "invalid_request", format!("the platform attests the task {task}, not {asked}")))
+            }
+            asked => Ok(asked.unwrap_or(task)),
+        }
+    }
+
+    fn decide(&self, path: &str, before: usize, task: &str) -> (u16, String) {
+        let is_end = path.starts_with("/v1/tasks/");
+        let statuses = if is_end { self.manner.completes } else { self.manner.grants };
+        match statuses.get(before).or(statuses.last()).copied().unwrap() {
+            204 => return (204, String::new()),
+            200 => {}
+            503 => return (503, refusal("temporarily_unavailable", "said so")),
+            status => return (status, refusal("invalid_scope", "said so")),
         }
         let (number, ttl) = (before + 1, self.manner.ttl);
-        (200, format!(r#"{{"access_token":"token-{number}","token_type":"Bearer","expires_in":{ttl}}}"#))
+        let token = json!({"access_token": format!("token-{number}"), "token_type": "Bearer", "expires_in": ttl,
+                           "task": task, "lease_id": format!("lease-{number}")});
+        (200, token.to_string())
     }
 }
 
-fn request(stream: &TcpStream) -> Option<String> {
-    let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    reader.read_line(&mut line).ok()?;
-    let path = line.split(' ').nth(1)?.to_owned();
-    let mut length = 0;
-    loop {
-        let mut header = String::new();
-        reader.read_line(&mut header).ok()?;
-        let Some((name, value)) = header.trim().split_once(':') else { break };
-        if name.eq_ignore_ascii_case("content-length") {
-            length = value.trim().parse().ok()?;
-        }
-    }
-    reader.read_exact(&mut vec![0; length]).ok()?;
-    Some(path)
+fn refusal(error: &str, why: &str) -> String {
+    json!({"error": error, "error_description": why, "decision_id": "fake.1"}).to_string()
 }

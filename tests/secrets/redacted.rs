@@ -12,7 +12,7 @@ use jitney::config::Config;
 use jitney::fetch::Answer;
 use jitney::jose::es256::SigningKey;
 use jitney::jose::{AssertionKey, Compact};
-use jitney::model::{ScopeSet, Secret};
+use jitney::model::{ScopeSet, Secret, TaskId};
 use jitney::store::redis::RedisOptions;
 
 use crate::common::{Assertion, Key, key_of};
@@ -41,9 +41,15 @@ fn debug_of_secrets_is_redacted() {
         "JITNEY_KEY_FILE" => Some(path.display().to_string()),
         _ => None,
     };
+    let in_a_job = |name: &str| match name {
+        "JITNEY_URL" => Some("http://127.0.0.1:8180".to_owned()),
+        "JITNEY_ID_TOKEN" => Some(assertion.clone()),
+        _ => None,
+    };
     let config = Config::load(None, [("JITNEY_STORE_URL".to_owned(), url.clone())]).unwrap();
     let granted = Granted {
         text: Secret::new(assertion.clone()),
+        task: TaskId::parse("t").unwrap(),
         expires_in: Duration::from_secs(1),
         scopes: ScopeSet::parse("a").unwrap(),
     };
@@ -53,13 +59,14 @@ fn debug_of_secrets_is_redacted() {
         headers: http::HeaderMap::new(),
         body: format!("{{\"access_token\":\"{assertion}\"}}").into(),
     };
-    let all: [(&str, &dyn Debug); 12] = [
+    let all: [(&str, &dyn Debug); 13] = [
         ("Secret", &Secret::new(pem.clone())),
         ("Secret of bytes", &Secret::new(pem.clone().into_bytes())),
         ("SigningKey", &made),
         ("its PEM", &made_pem),
         ("AssertionKey", &AssertionKey::from_pem(&pem).unwrap()),
         ("Identity", &Identity::from_settings(settings).unwrap()),
+        ("Identity of a job", &Identity::from_settings(in_a_job).unwrap()),
         ("Token", &granted),
         ("ClientAuth", &auth),
         ("Compact", &Compact::parse(&assertion).unwrap()),

@@ -19,6 +19,7 @@ on_both_stores!(
     a_workload_revokes_its_own_tokens_only,
     a_lease_ends_at_its_time,
     a_task_may_be_named_by_the_broker,
+    the_shell_ends_a_task_that_the_broker_named,
     every_algorithm_and_key_is_taken,
     times_are_granted_whole_or_not_at_all,
     several_tokens_share_a_task_and_end_together,
@@ -192,6 +193,32 @@ fn a_task_may_be_named_by_the_broker(backing: &Backing) {
     broker.complete("auto", &one.claim("txn")).expect(204);
     assert!(!broker.stands(&one) && broker.stands(&another));
     assert_eq!(broker.mint("auto", "named").claim("txn"), "named");
+}
+
+fn the_shell_ends_a_task_that_the_broker_named(backing: &Backing) {
+    let broker = Broker::start(backing);
+    let cli = |words: &[&str]| {
+        let output = broker.cli("auto", words);
+        assert_eq!(
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()),
+            (Some(0), ""),
+            "{words:?}"
+        );
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let ask = ["--audience", API, "--scope", "orders:read"];
+    let one = Token::read(&cli(&[&["token"][..], &ask].concat()));
+    let file = broker.data().join("token");
+    std::fs::write(&file, &one.text).unwrap();
+    assert!(broker.stands(&one));
+    cli(&["complete", "--token-file", file.to_str().unwrap()]);
+    assert!(!broker.stands(&one));
+    // `run` remembers it.
+    let command = ["--", "sh", "-c", "cat \"$JITNEY_TOKEN_FILE\""];
+    let another = Token::read(&cli(&[&["run"][..], &ask, &command].concat()));
+    assert_ne!(another.claim("txn"), one.claim("txn"));
+    assert!(!broker.stands(&another));
+    broker.ask(&Ask::of("auto").task(&another.claim("txn"))).expect(400);
 }
 
 fn every_algorithm_and_key_is_taken(backing: &Backing) {

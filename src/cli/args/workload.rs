@@ -11,24 +11,28 @@ use crate::model::time::parse_span;
 use crate::model::{AudienceUri, InvalidName, ScopeSet, TaskId};
 
 pub(super) const TOKEN_HELP: &str = "\
-Settings: JITNEY_URL, JITNEY_WORKLOAD, and JITNEY_KEY_FILE or JITNEY_ASSERTION_FILE.
+Settings: JITNEY_URL; who asks: JITNEY_WORKLOAD and JITNEY_KEY_FILE, or a JWT in JITNEY_ASSERTION_FILE; without them
+the identity that GitHub Actions, GitLab (JITNEY_ID_TOKEN) or Kubernetes gives. Where the platform attests the task, or
+the broker names it, --task is left out.
 
 Example:
   jitney token --task build-42 --audience https://api.example.com --scope orders:read";
 
 pub(super) const COMPLETE_HELP: &str = "\
-Settings: JITNEY_URL, JITNEY_WORKLOAD, and JITNEY_KEY_FILE or JITNEY_ASSERTION_FILE.
+Settings: as for `jitney token`.
 
-Example:
-  jitney complete --task build-42";
+Examples:
+  jitney complete --task build-42
+  jitney complete --token-file token";
 
 pub(super) const RUN_HELP: &str = "\
 The command finds the token in JITNEY_TOKEN, and in the file JITNEY_TOKEN_FILE, which is kept fresh for as long as it
 runs. It sees none of jitney's settings but JITNEY_URL, JITNEY_ISSUER and JITNEY_WORKLOAD, and none of the platform's
-credentials that jitney can ask with (ACTIONS_ID_TOKEN_REQUEST_*, ACTIONS_RUNTIME_TOKEN, CI_JOB_TOKEN, CI_JOB_JWT*,
-SPIFFE_ENDPOINT_SOCKET). Exit code: the command's own, 128 + n when signal n killed it, 126 or 127 when it cannot
-start, 1 when no token was granted: then it is not started.
-Settings: JITNEY_URL, JITNEY_WORKLOAD, and JITNEY_KEY_FILE or JITNEY_ASSERTION_FILE.
+credentials: ACTIONS_ID_TOKEN_REQUEST_*, ACTIONS_RUNTIME_TOKEN, CI_JOB_TOKEN and its twins (CI_REGISTRY_PASSWORD,
+CI_DEPENDENCY_PROXY_PASSWORD, CI_REPOSITORY_URL), CI_JOB_JWT*, SPIFFE_ENDPOINT_SOCKET, and under any name a JWT for this
+broker. Exit code: the command's own, 128 + n when signal n killed it, 126 or 127 when it cannot start, 1 when no token
+was granted: then it is not started.
+Settings: as for `jitney token`.
 
 Example:
   jitney run --task build-42 --audience https://api.example.com --scope orders:read -- make report";
@@ -43,9 +47,9 @@ Example:
 /// What a token is asked for.
 #[derive(Debug, Clone, Args)]
 pub struct AskArgs {
-    /// The task the token is for
+    /// The task the token is for [default: what the platform attests, or the broker names]
     #[arg(long, value_parser = TaskId::parse)]
-    pub task: TaskId,
+    pub task: Option<TaskId>,
     /// The resource server it is for
     #[arg(long, value_name = "URI", value_parser = AudienceUri::parse)]
     pub audience: AudienceUri,
@@ -99,8 +103,11 @@ pub struct RunArgs {
 #[derive(Debug, Args)]
 pub struct CompleteArgs {
     /// The task that is over
-    #[arg(long, value_parser = TaskId::parse)]
-    pub task: TaskId,
+    #[arg(long, value_parser = TaskId::parse, required_unless_present = "token_file", conflicts_with = "token_file")]
+    pub task: Option<TaskId>,
+    /// Of the token in this file, the task; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
 }
 
 /// `jitney verify`.

@@ -89,7 +89,8 @@ async fn revoked_task(cast: &Cast, stage: &mut Stage) -> Result<Token, Failure> 
 
     stage.step("An operator ends everything this workload holds")?;
     let since = Instant::now();
-    let what = Revoke::Workload(cast.workload.identity().workload().clone());
+    let workload = cast.workload.identity().workload().cloned();
+    let what = Revoke::Workload(workload.ok_or_else(|| Failure::unexpected("the demo's workload has no name"))?);
     let outcome = cast.operator.revoke(&what, "jitney demo", false).await.map_err(explain)?;
     let took = since.elapsed();
     stage.yes(format_args!("revoked: {}", crate::cli::lease::positions(&outcome)), took)?;
@@ -127,7 +128,7 @@ impl Cast {
 
     fn ask(&self, name: &str, scopes: &str) -> Result<TokenAsk, Failure> {
         let scopes = ScopeSet::parse(scopes).map_err(|error| Failure::unexpected(error.to_string()))?;
-        Ok(TokenAsk { task: task(name)?, audience: self.audience.clone(), scopes, ttl: None })
+        Ok(TokenAsk { task: Some(task(name)?), audience: self.audience.clone(), scopes, ttl: None })
     }
 
     async fn granted(&self, task: &str) -> Result<(Token, Duration), Failure> {

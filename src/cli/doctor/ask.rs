@@ -117,7 +117,7 @@ fn judge(scene: &Scene, stage: Stage, pass: &str) -> Outcome {
         }
         Some(Verdict::NoAnswer(error)) => {
             let mend =
-                error.next_step().unwrap_or_else(|| "on the broker's machine: jitney status, and its log".into());
+                error.next_step();
             Outcome::fail(error.to_string(), mend)
         }
         Some(_) => Outcome::pass(pass),
@@ -132,8 +132,8 @@ async fn ask(scene: &Scene) -> Result<Answered, String> {
     let verdict = match &scene.ask {
         Some((audience, scopes)) => {
             let ask =
-                TokenAsk { task: task.clone(), audience: audience.clone(), scopes: ScopeSet::clone(scopes), ttl: None };
-            token(scene, &ask).await
+                TokenAsk { task: Some(task.clone()), audience: audience.clone(), scopes: ScopeSet::clone(scopes), ttl: None };
+            token(scene, &task, &ask).await
         }
         None => known(scene, &task).await,
     };
@@ -144,10 +144,10 @@ async fn connect(scene: &Scene) -> Result<TokenClient, ClientError> {
     TokenClient::connect(Identity::from_settings(|name| scene.setting(name))?).await
 }
 
-async fn token(scene: &Scene, ask: &TokenAsk) -> Result<Verdict, ClientError> {
+async fn token(scene: &Scene, task: &TaskId, ask: &TokenAsk) -> Result<Verdict, ClientError> {
     let client = connect(scene).await?;
     let token = client.token(ask).await?;
-    let completed = client.complete(&ask.task).await;
+    let completed = client.complete(task).await;
     Ok(Verdict::Granted(Box::new(token), completed))
 }
 

@@ -166,7 +166,7 @@ pub(super) async fn issuer(scene: &mut Scene) -> Outcome {
     match broker.confirm().await {
         Ok(()) => Outcome::pass(broker.issuer()),
         Err(error) => {
-            let mend = error.next_step().unwrap_or_else(|| "is it a jitney broker that JITNEY_URL names?".into());
+            let mend = error.next_step();
             Outcome::fail(error.to_string(), mend)
         }
     }

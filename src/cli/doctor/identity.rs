@@ -20,23 +20,25 @@ use crate::model::{Clock, Secret, UnixTime};
 pub(super) enum Source {
     /// A private key in a file.
     Key(PathBuf),
-    /// A token in a file, which a platform keeps fresh.
-    Token(PathBuf),
+    /// A token that a platform gives.
+    Platform,
 }
 
 /// Whether there is an identity, as the client finds it, and what it says.
 pub(super) async fn identity(scene: &mut Scene) -> Outcome {
-    if let Err(error) = Identity::from_settings(|name| scene.setting(name)) {
-        let mend = error.next_step().unwrap_or_else(|| "correct the setting that is named".into());
-        return Outcome::fail(error.to_string(), mend);
+    let found = match Identity::from_settings(|name| scene.setting(name)) {
+        Ok(found) => found,
+        Err(error) => return Outcome::fail(error.to_string(), error.next_step()),
+    };
+    if let Some(path) = scene.setting("JITNEY_KEY_FILE") {
+        scene.source = Some(Source::Key(path.clone().into()));
+        return of_key(scene, Path::new(&path));
     }
-    let key = scene.setting("JITNEY_KEY_FILE").map(|path| Source::Key(path.into()));
-    let token = scene.setting("JITNEY_ASSERTION_FILE").map(|path| Source::Token(path.into()));
-    let Some(source) = key.or(token) else { return Outcome::pass("found, without a setting that names it") };
-    scene.source = Some(source.clone());
-    match source {
-        Source::Key(path) => of_key(scene, &path),
-        Source::Token(path) => of_token(scene, &path),
+    scene.source = Some(Source::Platform);
+    match found.platform_token().await {
+        Some(Ok(token)) => of_token(scene, &found.proof(), &token),
+        Some(Err(error)) => Outcome::fail(error.to_string(), error.next_step()),
+        None => Outcome::pass(found.proof()),
     }
 }
 
@@ -56,31 +58,26 @@ fn of_key(scene: &Scene, path: &Path) -> Outcome {
     }
 }
 
-fn of_token(scene: &Scene, path: &Path) -> Outcome {
-    let at = path.display();
-    let said = match fs::read_to_string(path).map(Secret::new) {
-        Ok(text) => Said::read(text.expose().trim()),
-        Err(error) => Err(error.to_string()),
-    };
-    let said = match said {
+fn of_token(scene: &Scene, proof: &str, token: &Secret<String>) -> Outcome {
+    let said = match Said::read(token.expose()) {
         Ok(said) => said,
         Err(why) => {
             let mend = "set JITNEY_ASSERTION_FILE to the file in which the platform keeps a JWT";
-            return Outcome::fail(format!("{at} holds no token: {why}"), mend);
+            return Outcome::fail(format!("{proof} holds no token: {why}"), mend);
         }
     };
     let now = Clock::system().now();
     if said.exp.is_some_and(|exp| exp <= now) {
         let mend =
             "have the platform write a fresh token there: a projected file is replaced by itself, a copy of it is not";
-        return Outcome::fail(format!("the token in {at} has expired: {said}"), mend);
+        return Outcome::fail(format!("{proof} has expired: {said}"), mend);
     }
     let issuer = scene.broker.as_ref().map(|broker| broker.issuer().to_owned()).unwrap_or_default();
     let note = match said.aud == issuer {
         true => String::new(),
         false => format!("; its aud is not {issuer}, so the workload's [[identity]] must name it as `audience`"),
     };
-    Outcome::pass(format!("by the token in {at}: {said}{note}"))
+    Outcome::pass(format!("by {proof}: {said}{note}"))
 }
 
 /// Whether the private key is its owner's alone.
