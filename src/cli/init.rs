@@ -27,14 +27,16 @@ pub fn run(args: &InitArgs) -> Result<ExitCode, Failure> {
     let draft = Draft {
         id: &args.workload,
         audience: &args.audience,
-        scopes: joined(&args.scopes).map_err(|error| Failure::usage(error.to_string()))?,
+        scopes: joined(&args.scopes)
+            .map_err(|error| Failure::usage(error.to_string(), "--scope orders:read, once for each"))?,
         owner: owner(args)?,
         broker: broker::of(args)?,
         proof: &proof,
         today: Clock::system().now(),
     };
-    let dir = std::path::absolute(&args.dir)
-        .map_err(|error| Failure::new(format!("{} is no folder's name: {error}", args.dir.display())))?;
+    let dir = std::path::absolute(&args.dir).map_err(|error| {
+        Failure::new(format!("{} is no folder's name: {error}", args.dir.display()), "name another")
+    })?;
     let files = draft.files(&dir)?;
     place::write(&dir, &files)?;
     tell(args, &files, &next(args, &draft))?;
@@ -46,11 +48,16 @@ fn owner(args: &InitArgs) -> Result<String, Failure> {
     let owner = args.owner.clone().or_else(|| git_email(&args.dir)).unwrap_or_default();
     let owner = owner.trim();
     if owner.is_empty() {
-        return Err(Failure::usage("nobody is named who answers for the workload: git knows no user.email here")
-            .next("add --owner you@example.com"));
+        return Err(Failure::usage(
+            "nobody is named who answers for the workload: git knows no user.email here",
+            "add --owner you@example.com",
+        ));
     }
     if owner.chars().any(char::is_control) {
-        return Err(Failure::usage("--owner holds a line break or another control character"));
+        return Err(Failure::usage(
+            "--owner holds a line break or another control character",
+            "--owner you@example.com",
+        ));
     }
     Ok(owner.to_owned())
 }

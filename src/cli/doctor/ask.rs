@@ -116,8 +116,7 @@ fn judge(scene: &Scene, stage: Stage, pass: &str) -> Outcome {
             Outcome::fail(refused.to_string(), mend::of(scene, *at, refused))
         }
         Some(Verdict::NoAnswer(error)) => {
-            let mend =
-                error.next_step();
+            let mend = error.next_step();
             Outcome::fail(error.to_string(), mend)
         }
         Some(_) => Outcome::pass(pass),
@@ -131,8 +130,12 @@ async fn ask(scene: &Scene) -> Result<Answered, String> {
     let task = TaskId::parse(&name).map_err(|error| format!("{name} names no {error}"))?;
     let verdict = match &scene.ask {
         Some((audience, scopes)) => {
-            let ask =
-                TokenAsk { task: Some(task.clone()), audience: audience.clone(), scopes: ScopeSet::clone(scopes), ttl: None };
+            let ask = TokenAsk {
+                task: Some(task.clone()),
+                audience: audience.clone(),
+                scopes: ScopeSet::clone(scopes),
+                ttl: None,
+            };
             token(scene, &task, &ask).await
         }
         None => known(scene, &task).await,

@@ -45,7 +45,10 @@ impl Scene {
     pub(super) fn of(args: DoctorArgs, settings: impl Fn(&str) -> Option<String> + 'static) -> Result<Self, Failure> {
         let scopes = match args.scopes.is_empty() {
             true => None,
-            false => Some(joined(&args.scopes).map_err(|error| Failure::usage(error.to_string()))?),
+            false => Some(
+                joined(&args.scopes)
+                    .map_err(|error| Failure::usage(error.to_string(), "--scope orders:read, once for each"))?,
+            ),
         };
         Ok(Self {
             settings: Box::new(settings),

@@ -24,9 +24,8 @@ pub(super) struct Broker {
 pub(super) fn of(args: &InitArgs) -> Result<Broker, Failure> {
     let usual = if args.platform == Platform::Key { HERE } else { ELSEWHERE };
     let given = args.broker.as_deref().unwrap_or(usual);
-    let wrong = |rule: &str| {
-        Failure::usage(format!("--broker {rule}")).next(format!("--broker {HERE}, or an https URL of yours"))
-    };
+    let wrong =
+        |rule: &str| Failure::usage(format!("--broker {rule}"), format!("--broker {HERE}, or an https URL of yours"));
     let address = BrokerAddress::from_settings(|name| (name == "JITNEY_URL").then(|| given.to_owned()))
         .map_err(|error| wrong(error.to_string().trim_start_matches("JITNEY_URL ")))?;
     let uri: http::Uri = address.url().parse().map_err(|_| wrong("is no URL"))?;

@@ -68,7 +68,9 @@ impl Draft<'_> {
             ),
         ];
         if self.proof.platform == Platform::Key {
-            let failed = |error: crate::jose::JoseError| Failure::new(format!("no key can be made: {error}"));
+            let failed = |error: crate::jose::JoseError| {
+                Failure::new(format!("no key can be made: {error}"), "try again: the system gave no randomness")
+            };
             let (key, pem) = SigningKey::generate().map_err(failed)?;
             let jwks = json!({ "keys": [key.public().to_jwk()] });
             files.push(File::of(format!("policies/keys/{id}.jwks.json"), format!("{jwks:#}\n")));

@@ -31,14 +31,18 @@ pub(super) fn write(dir: &Path, files: &[File]) -> Result<(), Failure> {
             [first] => format!("{first} and {last} are"),
             [first, more @ ..] => format!("{first} and {} more files are", more.len() + 1),
         };
-        return Err(Failure::new(format!("{what} there already: nothing was written"))
-            .next("name another folder, or move what is there away"));
+        return Err(Failure::new(
+            format!("{what} there already: nothing was written"),
+            "name another folder, or move what is there away",
+        ));
     }
     let mut made = Made::default();
     for file in files {
         let path = dir.join(&file.path);
-        made.file(&path, file)
-            .map_err(|error| Failure::new(format!("{} cannot be written: {error}: nothing is left", path.display())))?;
+        made.file(&path, file).map_err(|error| {
+            let what = format!("{} cannot be written: {error}: nothing is left", path.display());
+            Failure::new(what, "name a folder that this user may write")
+        })?;
     }
     check(&dir.join("policies"))?;
     made.is_kept = true;
@@ -51,7 +55,11 @@ fn check(policies: &Path) -> Result<(), Failure> {
         Ok(_) => Ok(()),
         Err(findings) => {
             let told: Vec<String> = findings.0.iter().map(ToString::to_string).collect();
-            Err(Failure::new(format!("a broker would not load these policies: nothing is left\n{}", told.join("\n"))))
+            let what = format!("a broker would not load these policies: nothing is left\n{}", told.join("\n"));
+            Err(Failure::new(
+                what,
+                "mend what was there before, `jitney policy check` shows it, or name another folder",
+            ))
         }
     }
 }

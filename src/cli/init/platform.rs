@@ -42,7 +42,10 @@ impl Proof {
             Platform::Kubernetes => (kubernetes(args)?, "\"$POD_UID\"", KUBERNETES),
         };
         if !words.issuer.starts_with("https://") || words.issuer.chars().any(|c| c.is_control() || c == ' ') {
-            return Err(Failure::usage("--issuer is the https URL that stands in the platform's tokens as `iss`"));
+            return Err(Failure::usage(
+                "--issuer is the https URL that stands in the platform's tokens as `iss`",
+                "--issuer https://gitlab.example.com, say, without a space in it",
+            ));
         }
         let (identity, issuer) = (words.identity(), Some(words.issuer));
         Ok(Self { platform: args.platform, identity, issuer, task, place })
@@ -157,7 +160,10 @@ fn kubernetes(args: &InitArgs) -> Result<Words, Failure> {
     };
     let Some((namespace, name)) = account.split_once('/').filter(|(space, name)| is_name(space) && is_name(name))
     else {
-        return Err(Failure::usage("--service-account is NAMESPACE/NAME, as Kubernetes writes them"));
+        return Err(Failure::usage(
+            "--service-account is NAMESPACE/NAME, as Kubernetes writes them",
+            "--service-account shop/report",
+        ));
     };
     let issuer = args.issuer.clone().ok_or_else(|| {
         missing("kubernetes", "--issuer", "kubectl get --raw /.well-known/openid-configuration shows the cluster's")
@@ -177,7 +183,7 @@ fn kubernetes(args: &InitArgs) -> Result<Words, Failure> {
 }
 
 fn missing(platform: &str, option: &str, why: &str) -> Failure {
-    Failure::usage(format!("--platform {platform} needs {option}")).next(why)
+    Failure::usage(format!("--platform {platform} needs {option}"), why)
 }
 
 /// An option of another platform would be left out silently.
@@ -192,8 +198,10 @@ fn refuse_strays(args: &InitArgs) -> Result<(), Failure> {
         ("--issuer", args.issuer.is_some(), &[Github, Gitlab, Kubernetes]),
     ];
     match options.iter().find(|(_, given, of)| *given && !of.contains(&args.platform)) {
-        Some((option, ..)) => Err(Failure::usage(format!("{option} means nothing with this --platform"))
-            .next("`jitney init --help` says which option belongs to which platform")),
+        Some((option, ..)) => Err(Failure::usage(
+            format!("{option} means nothing with this --platform"),
+            "`jitney init --help` says which option belongs to which platform",
+        )),
         None => Ok(()),
     }
 }
