@@ -2,17 +2,18 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::jose::{self, Compact, Header, JoseError, json};
-use crate::model::{AudienceUri, UnixTime};
-use crate::policy::{IdentityUsed, PolicySet};
+use crate::jose::{Compact, Header, JoseError, json};
+use crate::model::{AudienceUri, Reason, Refusal, UnixTime};
+use crate::policy::{Claims, IdentityUsed, PolicySet, TaskNaming};
 use crate::store::Spent;
 
-use super::caller::{Caller, Fault, Unproven};
-use super::claims::{Claims, Expect};
+use super::caller::{Caller, Fault, TaskBy, Unproven};
+use super::claims::{Claims as OwnClaims, Expect};
 use super::keys::{Decoys, Found, find};
+use super::oidc::{self, Issuers, Judged, Proof, Seen, Wish};
 
 /// `client_assertion_type` of RFC 7523 §2.2.
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -23,6 +24,13 @@ const MAX_ASSERTION: usize = 8192;
 /// The same for every client and key, whether or not there is one.
 const NOT_PROVEN: &str = "the assertion is not signed by a key of this client: compare id, key and kid with what the broker \
                           has; its audit log tells which of them it was";
+
+/// The same for every issuer, key, client and rule, whether or not there is one.
+const NOBODY_S: &str =
+    "the platform token proves no client of this broker: its audit log says why, under this decision_id";
+
+/// Says which issuers' keys cannot be had: of the token's issuer that is known to whoever sent it.
+const AWAY: &str = "the keys of the platform token's issuer cannot be had now: try again";
 
 /// The form's fields of client authentication, as they were sent.
 #[derive(Clone, Copy, Default)]
@@ -59,13 +67,16 @@ impl<'a> Endpoint<'a> {
     }
 }
 
-/// Judges client assertions. Holds settings and decoy keys only: one for the whole broker.
+/// Judges client assertions and platform tokens: one for the whole broker. Holds settings and decoy keys, and of platforms
+/// their keys and the tokens that were proven before.
 #[derive(Debug)]
 pub struct Attestor {
     issuer: String,
     accept_endpoint_audience: bool,
     skew: Duration,
     decoys: Decoys,
+    issuers: Arc<Issuers>,
+    seen: Seen,
 }
 
 impl Attestor {
@@ -76,8 +87,14 @@ impl Attestor {
     ///
     /// # Errors
     /// [`JoseError`] where a key that is built in cannot be read: a mistake of jitney's own.
-    pub fn new(issuer: impl Into<String>, accept_endpoint_audience: bool, skew: Duration) -> Result<Self, JoseError> {
-        Ok(Self { issuer: issuer.into(), accept_endpoint_audience, skew, decoys: Decoys::new()? })
+    pub fn new(
+        issuer: impl Into<String>,
+        accept_endpoint_audience: bool,
+        skew: Duration,
+        issuers: Arc<Issuers>,
+    ) -> Result<Self, JoseError> {
+        let (issuer, decoys, seen) = (issuer.into(), Decoys::new()?, Seen::new());
+        Ok(Self { issuer, accept_endpoint_audience, skew, decoys, issuers, seen })
     }
 
     /// Proves who asks at `endpoint`, against the clients of `set`.
@@ -95,9 +112,78 @@ impl Attestor {
         endpoint: Endpoint<'_>,
         now: UnixTime,
     ) -> Result<Caller, Unproven> {
-        let compact = parse(auth).map_err(Unproven::named)?;
+        self.judge(set, auth, endpoint, now).map_err(|(unproven, _)| unproven)
+    }
+
+    /// The same, for a request that may wait: where a platform's token is by a key not known yet, its issuer is asked, at most
+    /// once in a while and by one task for all, and then the token is judged again.
+    ///
+    /// # Errors
+    /// As [`Attestor::attest`].
+    pub async fn attest_patiently(
+        &self,
+        set: &PolicySet,
+        auth: &ClientAuth<'_>,
+        endpoint: Endpoint<'_>,
+        now: UnixTime,
+    ) -> Result<Caller, Unproven> {
+        match self.judge(set, auth, endpoint, now) {
+            Err((_, Some(wish))) => {
+                wish.granted(self.issuers.patience()).await;
+                self.attest(set, auth, endpoint, now)
+            }
+            outcome => outcome.map_err(|(unproven, _)| unproven),
+        }
+    }
+
+    fn judge(
+        &self,
+        set: &PolicySet,
+        auth: &ClientAuth<'_>,
+        endpoint: Endpoint<'_>,
+        now: UnixTime,
+    ) -> Result<Caller, (Unproven, Option<Wish>)> {
+        let named = |wrong| (Unproven::named(wrong), None);
+        let assertion = assertion(auth).map_err(named)?;
+        let seen = set.issuers().next().map(|_| Seen::key(assertion, auth.client_id));
+        if let Some(caller) = seen.as_ref().and_then(|key| self.seen.again(key, set, now)) {
+            return Ok(caller);
+        }
+        // Algorithms other than the four, `crit`, and headers that bring a key are refused here, by name.
+        let compact =
+            Compact::parse(assertion).map_err(|error| named(format!("the assertion is refused: {error}").into()))?;
         let payload = json::strict(&compact.payload)
-            .map_err(|error| Unproven::named(format!("the assertion's claims are refused: {error}")))?;
+            .map_err(|error| named(format!("the assertion's claims are refused: {error}").into()))?;
+        if !oidc::is_platform_token(&payload) {
+            return self
+                .own_assertion(set, auth, endpoint, now, &compact, &payload)
+                .map_err(|unproven| (unproven, None));
+        }
+        let expect = oidc::Expect { broker: &self.issuer, skew: self.skew, now };
+        let token = oidc::Token::judge(&compact, &payload, set, &expect).map_err(named)?;
+        match oidc::judge(&self.issuers, &self.decoys, set, &token, auth.client_id) {
+            Judged::Proven(caller, trust) => {
+                if let Some(key) = seen {
+                    self.seen.put(key, Proof::new(set.digest(), token.ends, trust, Caller::clone(&caller)));
+                }
+                Ok(*caller)
+            }
+            Judged::Not(fault, why) => Err((nobody_s(&token, fault, why), None)),
+            Judged::Unsure(wish, fault, why) => Err((nobody_s(&token, fault, why), Some(wish))),
+        }
+    }
+
+    /// An assertion that the client signed itself (`private_key_jwt`).
+    fn own_assertion(
+        &self,
+        set: &PolicySet,
+        auth: &ClientAuth<'_>,
+        endpoint: Endpoint<'_>,
+        now: UnixTime,
+        compact: &Compact<'_>,
+        payload: &Claims,
+    ) -> Result<Caller, Unproven> {
+        check_own(auth.assertion.map_or(0, str::len), compact).map_err(Unproven::named)?;
         let url = format!("{}{}", self.issuer.trim_end_matches('/'), endpoint.0);
         let expect = Expect {
             issuer: &self.issuer,
@@ -106,31 +192,20 @@ impl Attestor {
             skew: self.skew,
             now,
         };
-        let claims = Claims::judge(&payload, &expect).map_err(Unproven::named)?;
+        let claims = OwnClaims::judge(payload, &expect).map_err(Unproven::named)?;
         if auth.client_id.is_some_and(|id| !is_same_client(claims.client, id)) {
             return Err(Unproven::named(
                 "client_id is another than the assertion's sub: send the same, or leave it out",
             ));
         }
-        self.prove(set, &compact, &claims)
+        self.prove(set, compact, &claims)
     }
 
     /// From here on there is one answer to everything that is not proven.
-    fn prove(&self, set: &PolicySet, compact: &Compact<'_>, claims: &Claims<'_>) -> Result<Caller, Unproven> {
+    fn prove(&self, set: &PolicySet, compact: &Compact<'_>, claims: &OwnClaims<'_>) -> Result<Caller, Unproven> {
         let header = &compact.header;
         let found = find(set, &self.decoys, claims.client, header);
-        // An RSA signature of another length than the key's is refused at once, and checking a long one takes longer: so
-        // that only what was sent decides how long this takes, a decoy of the right length is checked instead.
-        let len = compact.signature_bytes().map_or(0, |bytes| bytes.len());
-        let is_signed = match &found {
-            Ok(found) if found.key.signature_len() == len => jose::verify(compact, found.key).is_ok(),
-            _ => {
-                let decoy = self.decoys.of(header.alg, len);
-                let _ = black_box(decoy.map(|decoy| jose::verify(compact, decoy)));
-                // Whatever came of it.
-                false
-            }
-        };
+        let is_signed = self.decoys.verify(compact, found.as_ref().ok().map(|found| found.key));
         let fault = match found {
             Ok(found) if is_signed => return Ok(caller(found, header, claims)),
             Ok(_) => Fault::BadSignature,
@@ -140,33 +215,49 @@ impl Attestor {
     }
 }
 
-fn caller(found: Found<'_>, header: &Header, claims: &Claims<'_>) -> Caller {
+fn caller(found: Found<'_>, header: &Header, claims: &OwnClaims<'_>) -> Caller {
     // By the catalogue's spelling: one audience, one corner of the store.
     let spent = Spent::new(found.who.id(), claims.jti, claims.until).usable_from(claims.from);
     Caller {
         who: found.who,
         identity: IdentityUsed::private_key_jwt(header.kid.as_deref()),
-        task: found.identity.task,
+        task: match found.identity.task {
+            TaskNaming::Auto => TaskBy::Auto,
+            _ => TaskBy::Caller,
+        },
         spent: Some(spent),
+        token: None,
     }
 }
 
-/// The fields, then the assertion's form and header (RFC 8725 §3.1, §3.10, §3.11).
-fn parse<'a>(auth: &ClientAuth<'a>) -> Result<Compact<'a>, Cow<'static, str>> {
-    let assertion = match (auth.assertion_type, auth.assertion) {
-        (_, None) => return Err("a client authenticates by client_assertion (private_key_jwt); there is none".into()),
-        (Some(JWT_BEARER), Some(assertion)) => assertion,
-        _ => return Err(format!("client_assertion_type must be {JWT_BEARER}").into()),
+/// What the audit log alone is told of: which fault, and who it said it was.
+fn nobody_s(token: &oidc::Token<'_>, fault: Fault, why: String) -> Unproven {
+    let refusal = match fault {
+        Fault::IssuerAway => Refusal::new(Reason::IssuerUnavailable, AWAY),
+        _ => Refusal::new(Reason::InvalidClient, NOBODY_S),
     };
-    if assertion.len() > MAX_ASSERTION {
+    let claimed = format!("{} of {}", token.sub, token.iss).chars().take(255).collect();
+    Unproven { refusal, fault, claimed: Some(claimed), detail: (!why.is_empty()).then_some(why) }
+}
+
+/// The assertion in the form's fields.
+fn assertion<'a>(auth: &ClientAuth<'a>) -> Result<&'a str, Cow<'static, str>> {
+    match (auth.assertion_type, auth.assertion) {
+        (_, None) => Err("a client authenticates by client_assertion (private_key_jwt); there is none".into()),
+        (Some(JWT_BEARER), Some(assertion)) => Ok(assertion),
+        _ => Err(format!("client_assertion_type must be {JWT_BEARER}").into()),
+    }
+}
+
+/// Length and type of a client's own assertion (RFC 8725 §3.11).
+fn check_own(len: usize, compact: &Compact<'_>) -> Result<(), Cow<'static, str>> {
+    if len > MAX_ASSERTION {
         return Err(format!("the assertion is longer than {MAX_ASSERTION} bytes").into());
     }
-    // Algorithms other than the four, `crit`, and headers that bring a key are refused here, by name.
-    let compact = Compact::parse(assertion).map_err(|error| format!("the assertion is refused: {error}"))?;
     if !is_assertion(compact.header.typ.as_deref()) {
         return Err("the assertion's typ must be JWT, client-authentication+jwt, or absent".into());
     }
-    Ok(compact)
+    Ok(())
 }
 
 /// `typ` compares without case, and `application/` may be left out (RFC 7515 §4.1.9).

@@ -60,7 +60,7 @@ impl<'a> Claims<'a> {
     }
 }
 
-fn text<'a>(claims: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, Wrong> {
+pub(super) fn text<'a>(claims: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, Wrong> {
     match claims.get(name) {
         Some(Value::String(text)) => Ok(text),
         Some(_) => Err(format!("the assertion's {name} must be a string").into()),
@@ -108,7 +108,7 @@ fn audience(claims: &Map<String, Value>, expect: &Expect<'_>) -> Result<(), Wron
 }
 
 /// A `NumericDate` in whole seconds. RFC 7519 §2 allows fractions; no client needs them, and `1e999` is one too.
-fn time(claims: &Map<String, Value>, name: &'static str) -> Result<Option<UnixTime>, Wrong> {
+pub(super) fn time(claims: &Map<String, Value>, name: &'static str) -> Result<Option<UnixTime>, Wrong> {
     match claims.get(name) {
         None => Ok(None),
         Some(value) => match value.as_u64() {

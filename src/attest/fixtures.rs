@@ -1,5 +1,8 @@
 //! Clients with keys, and assertions crafted by hand, good and bad.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD as B64};
 use ring::rand::SystemRandom;
@@ -9,6 +12,8 @@ use ring::signature::{
 };
 use serde_json::{Value, json};
 
+use super::{Attestor, Bounds, Issuers};
+use crate::fetch::foreign::{ForeignFetch, ForeignOptions, Origin};
 use crate::model::UnixTime;
 use crate::policy::PolicySet;
 
@@ -122,6 +127,19 @@ impl World {
             PolicySet::from_sources(files, UnixTime::from_secs(NOW)).unwrap_or_else(|findings| panic!("{findings}")).0;
         Self { ec, ed, rsa, stranger, set }
     }
+}
+
+/// An attestor that asks nobody for keys.
+pub(super) fn attestor(accept_endpoint_audience: bool) -> Attestor {
+    let issuers = issuers(&[], Bounds::default());
+    Attestor::new(ISSUER, accept_endpoint_audience, Attestor::SKEW, issuers).unwrap()
+}
+
+/// Issuers of which these may be asked on this machine.
+pub(super) fn issuers(allow: &[&str], bounds: Bounds) -> Arc<Issuers> {
+    let allow = allow.iter().map(|url| Origin::parse(url).unwrap()).collect();
+    let options = ForeignOptions { timeout: Duration::from_secs(5), max_body: 256 << 10, allow, ca_pem: None };
+    Arc::new(Issuers::new(ForeignFetch::new(options), bounds, Arc::default()))
 }
 
 /// `over` laid upon `base`; null removes.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 
-use crate::jose::{Alg, Header, JoseError, Jwk, JwkSet};
-use crate::policy::{Identity, IdentityKind, PolicySet, TaskNaming};
+use crate::jose::{self, Alg, Compact, Header, JoseError, Jwk, JwkSet};
+use crate::policy::{Identity, PolicySet, Proof, TaskNaming};
 
 use super::caller::{Fault, Who};
 
@@ -20,7 +20,7 @@ pub(super) struct Found<'a> {
 
 /// Looks the client and its key up: by `kid` where the header names one, else the only key of its `alg`.
 ///
-/// Who is unknown has a decoy's keys looked through, and both lists of clients are looked up whatever comes of the first.
+/// Who is unknown, or has no key because a platform's token proves it, has a decoy's keys looked through; and both lists of clients are looked up whatever comes of the first.
 pub(super) fn find<'a>(set: &'a PolicySet, decoys: &Decoys, client: &str, header: &Header) -> Result<Found<'a>, Fault> {
     let (who, identities) = match (set.workload(client), black_box(set.audience(client))) {
         (Some(workload), _) => (Who::Workload(Arc::clone(workload)), &workload.identities),
@@ -30,6 +30,10 @@ pub(super) fn find<'a>(set: &'a PolicySet, decoys: &Decoys, client: &str, header
             return Err(Fault::UnknownClient);
         }
     };
+    if !identities.iter().any(|identity| matches!(identity.proof, Proof::PrivateKeyJwt(_))) {
+        let _ = black_box(only_key(std::slice::from_ref(&decoys.identity), header));
+        return Err(Fault::UnknownKey);
+    }
     let (identity, key) = only_key(identities, header)?;
     Ok(Found { who, identity, key })
 }
@@ -37,8 +41,11 @@ pub(super) fn find<'a>(set: &'a PolicySet, decoys: &Decoys, client: &str, header
 fn only_key<'a>(identities: &'a [Identity], header: &Header) -> Result<(&'a Identity, &'a Jwk), Fault> {
     let mut fitting = identities
         .iter()
-        .filter(|identity| identity.kind == IdentityKind::PrivateKeyJwt)
-        .flat_map(|identity| identity.jwks.keys().iter().map(move |key| (identity, key)))
+        .filter_map(|identity| match &identity.proof {
+            Proof::PrivateKeyJwt(jwks) => Some((identity, jwks)),
+            _ => None,
+        })
+        .flat_map(|(identity, jwks)| jwks.keys().iter().map(move |key| (identity, key)))
         .filter(|(_, key)| key.serves(header.alg))
         .filter(|(_, key)| header.kid.is_none() || key.kid() == header.kid.as_deref());
     let first = fitting.next().ok_or(Fault::UnknownKey)?;
@@ -50,6 +57,8 @@ fn only_key<'a>(identities: &'a [Identity], header: &Header) -> Result<(&'a Iden
 /// lengths are made up, and may be ones that can be broken. So **what fits a decoy proves nothing**.
 #[derive(Debug)]
 pub(super) struct Decoys {
+    jwks: Arc<JwkSet>,
+    /// With the same keys: what is looked through where there is nobody's.
     identity: Identity,
     /// By the bytes of their modulus, from [`SHORTEST`] on.
     rsa: Vec<Jwk>,
@@ -64,15 +73,32 @@ impl Decoys {
         let set = JwkSet::parse(DECOYS.as_bytes())?;
         let modulus = set.keys().iter().find(|key| key.serves(Alg::Rs256)).map_or(&[][..], Jwk::public_bytes);
         let rsa = (SHORTEST..=LONGEST).map(|bytes| made_up(modulus, bytes)).collect::<Result<_, _>>()?;
-        let identity = Identity { kind: IdentityKind::PrivateKeyJwt, jwks: Arc::new(set), task: TaskNaming::Caller };
-        Ok(Self { identity, rsa })
+        let jwks = Arc::new(set);
+        let identity = Identity { proof: Proof::PrivateKeyJwt(jwks.clone()), task: TaskNaming::Caller };
+        Ok(Self { jwks, identity, rsa })
+    }
+
+    /// Whether `key` made the signature of `compact`. Without a key, or with one that makes signatures of another length, it
+    /// takes as long and the answer is no.
+    ///
+    /// An RSA signature of another length than the key's is refused at once, and checking a long one takes longer: so that
+    /// only what was sent decides how long this takes, a decoy of the right length is checked instead.
+    pub(super) fn verify(&self, compact: &Compact<'_>, key: Option<&Jwk>) -> bool {
+        let len = compact.signature_bytes().map_or(0, |bytes| bytes.len());
+        if let Some(key) = key.filter(|key| key.signature_len() == len) {
+            return jose::verify(compact, key).is_ok();
+        }
+        let decoy = self.of(compact.header.alg, len);
+        // Whatever came of it.
+        let _ = black_box(decoy.map(|decoy| jose::verify(compact, decoy)));
+        false
     }
 
     /// The decoy for signatures by `alg` of so many bytes. None where no key that could be read makes such.
-    pub(super) fn of(&self, alg: Alg, signature_len: usize) -> Option<&Jwk> {
+    fn of(&self, alg: Alg, signature_len: usize) -> Option<&Jwk> {
         match alg {
             Alg::Rs256 | Alg::Ps256 => self.rsa.get(signature_len.checked_sub(SHORTEST)?),
-            Alg::Es256 | Alg::EdDsa => self.identity.jwks.keys().iter().find(|key| key.serves(alg)),
+            Alg::Es256 | Alg::EdDsa => self.jwks.keys().iter().find(|key| key.serves(alg)),
         }
     }
 }

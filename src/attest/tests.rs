@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::fixtures::{AUDIENCE, ISSUER, Key, NOW, World, claims, with};
+use super::fixtures::{AUDIENCE, Key, NOW, World, claims, with};
 use super::*;
 use crate::model::{Reason, UnixTime};
 use crate::store::Spent;
@@ -12,7 +12,7 @@ const NOT_PROVEN: &str = "the assertion is not signed by a key of this client: c
                           has; its audit log tells which of them it was";
 
 fn attestor() -> Attestor {
-    Attestor::new(ISSUER, false, Attestor::SKEW).unwrap()
+    super::fixtures::attestor(false)
 }
 
 fn attest(world: &World, assertion: &str) -> Result<Caller, Unproven> {
@@ -238,7 +238,7 @@ fn the_url_of_the_endpoint_called_is_an_audience_only_by_configuration() {
     let auth = ClientAuth { assertion_type: Some(JWT_BEARER), assertion: Some(&token), client_id: None };
     let strict = attestor().attest(&world.set, &auth, Endpoint::TOKEN, now).unwrap_err();
     assert!(strict.refusal.description.contains("[server] accept_endpoint_audience = true"), "{strict}");
-    let lenient = Attestor::new(ISSUER, true, Attestor::SKEW).unwrap();
+    let lenient = super::fixtures::attestor(true);
     assert!(lenient.attest(&world.set, &auth, Endpoint::TOKEN, now).is_ok());
     assert!(lenient.attest(&world.set, &auth, Endpoint::REVOKE, now).is_err(), "for another endpoint");
     let complete = to("https://broker.example.com/v1/tasks/t%2F1/complete");

@@ -1,11 +1,12 @@
 //! One record: what happened, to whom, and how it came out. Built from typed names, so that no field takes a secret.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::ser::SerializeSeq as _;
+use serde::ser::{SerializeMap as _, SerializeSeq as _};
 use serde::{Serialize, Serializer};
 
 use crate::model::{AudienceUri, DecisionId, Epoch, KeyId, LeaseId, Position, Reason, ScopeSet, TaskId, WorkloadId};
@@ -133,6 +134,8 @@ pub struct AuditRecord {
     actor: Option<Text>,
     #[serde(skip_serializing_if = "Option::is_none")]
     identity: Option<Text>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "bounded_claims")]
+    claims: Option<BTreeMap<String, String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     peer: Option<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -168,6 +171,7 @@ impl AuditRecord {
             since: None,
             actor: None,
             identity: None,
+            claims: None,
             peer: None,
             reason: None,
             detail: None,
@@ -259,6 +263,11 @@ impl AuditRecord {
         self.identity = Some(Text::new(identity, Self::MAX_NAME));
         self
     }
+    /// What was kept from a platform's token; of each no more than 255 characters, and no more than 4 KiB of all.
+    pub fn claims(mut self, claims: &BTreeMap<String, String>) -> Self {
+        self.claims = Some(claims.clone());
+        self
+    }
     /// Where the request came from.
     pub fn peer(mut self, peer: IpAddr) -> Self {
         self.peer = Some(peer);
@@ -297,6 +306,22 @@ fn shown<T: Display, S: Serializer>(value: &Option<T>, s: S) -> Result<S::Ok, S:
 
 fn reason_name<S: Serializer>(value: &Option<Reason>, s: S) -> Result<S::Ok, S::Error> {
     s.serialize_str(value.map_or("", Reason::as_str))
+}
+
+/// Claims are a platform's words: told like any others, bounded and without control characters.
+fn bounded_claims<S: Serializer>(claims: &Option<BTreeMap<String, String>>, s: S) -> Result<S::Ok, S::Error> {
+    const ROOM: usize = 4 * 1024;
+    let mut map = s.serialize_map(None)?;
+    let mut used = 0;
+    for (name, text) in claims.iter().flatten() {
+        let (name, text) = (Text::new(name, AuditRecord::MAX_NAME), Text::new(text, AuditRecord::MAX_NAME));
+        used += name.len() + text.len();
+        if used > ROOM {
+            break;
+        }
+        map.serialize_entry(&name, &text)?;
+    }
+    map.end()
 }
 
 /// Keeps a line shorter than what the log reads back at open, however many policies there are and whatever they are

@@ -28,6 +28,11 @@ impl Text {
         }
         Self(text.into())
     }
+
+    /// Its length in bytes.
+    pub(super) const fn len(&self) -> usize {
+        self.0.len()
+    }
 }
 
 fn is_hidden(c: char) -> bool {

@@ -64,11 +64,14 @@ impl Broker {
         let (workload, task, spent) = match &ask.credential {
             Credential::Client(auth) => {
                 let set = self.parts.policies.current();
-                let caller = self.attestor.attest(&set, auth, Endpoint::at(ask.path), now)?;
-                trail.identity = Some(caller.identity.kind.as_str());
-                let parsed = workload_of(&caller)
-                    .map(|workload| workload.id.clone())
-                    .and_then(|workload| Ok((workload, TaskId::parse(ask.task)?)));
+                let caller = self.attestor.attest_patiently(&set, auth, Endpoint::at(ask.path), now).await?;
+                trail.proven_by(&caller);
+                let parsed = workload_of(&caller).map(|workload| workload.id.clone()).and_then(|workload| {
+                    let task = TaskId::parse(ask.task)?;
+                    let attested = caller.task.attested(Some(&task));
+                    attested.map_err(|why| No::new(Reason::InvalidRequest, why))?;
+                    Ok((workload, task))
+                });
                 match parsed {
                     Ok((workload, task)) => (workload, task, caller.spent),
                     Err(no) => return Err(self.spend(caller.spent).await.err().unwrap_or(no)),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::audit::{AuditLog, AuditOptions};
 use crate::broker::pace::Pace;
 use crate::broker::{Broker, BrokerOptions, Parts};
+use crate::fetch::foreign::ForeignOptions;
 use crate::keys::{Keyring, KeyringOptions, Storage};
 use crate::model::{Clock, LeaseId, Reason, TaskId, UnixTime, WorkloadId};
 use crate::policy::{Limits, Policies, PolicySet, grant_for_tests};
@@ -47,6 +48,7 @@ async fn broker(dir: &tempfile::TempDir) -> Broker {
         closed_for: SPAN,
         bearer_complete: true,
         accept_endpoint_audience: false,
+        federation: ForeignOptions { timeout: SPAN, max_body: 1000, allow: Vec::new(), ca_pem: None },
     };
     let mut broker = Broker::start(options, parts).await.unwrap();
     broker.empty_ends = Pace::new(2, 1);

@@ -31,8 +31,9 @@ impl Broker {
 
     async fn try_introspect(&self, auth: &ClientAuth<'_>, token: Option<&str>) -> Result<Introspection, No> {
         let set = self.parts.policies.current();
-        let caller = self.attestor.attest(&set, auth, Endpoint::INTROSPECT, self.parts.clock.now())?;
-        let mut trail = Trail { identity: Some(caller.identity.kind.as_str()), ..Trail::default() };
+        let now = self.parts.clock.now();
+        let caller = self.attestor.attest_patiently(&set, auth, Endpoint::INTROSPECT, now).await?;
+        let mut trail = Trail::of(&caller);
         if let Who::Workload(workload) = &caller.who {
             trail.workload = Some(workload.id.clone());
         }

@@ -277,7 +277,7 @@ impl Broker {
             review: workload.review.map(|day| day.to_string()),
             state,
             quarantine,
-            identities: workload.identities.iter().map(|each| IdentityView { kind: each.kind.as_str() }).collect(),
+            identities: workload.identities.iter().map(|each| IdentityView { kind: each.kind().as_str() }).collect(),
             grants: grants
                 .into_iter()
                 .map(|grant| GrantView {
@@ -356,6 +356,6 @@ fn view_audience(audience: &Audience) -> AudienceView {
         max_ttl: audience.max_ttl.map(|ttl| ttl.as_secs()),
         max_lifetime: audience.max_lifetime.map(|span| span.as_secs()),
         scopes: audience.scopes.iter().map(|scope| (scope.name.to_string(), scope.about.to_string())).collect(),
-        identities: audience.identities.iter().map(|each| IdentityView { kind: each.kind.as_str() }).collect(),
+        identities: audience.identities.iter().map(|each| IdentityView { kind: each.kind().as_str() }).collect(),
     }
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use ring::rand::SecureRandom as _;
 
-use crate::attest::{Caller, ClientAuth, Endpoint, Who};
+use crate::attest::{Caller, ClientAuth, Endpoint, TaskBy, Who};
 use crate::audit::{AuditRecord, Event, Outcome};
 use crate::keys::SignedToken;
 use crate::model::{DecisionId, LeaseId, Position, Reason, Refusal, ScopeSet, TaskId, UnixTime};
-use crate::policy::{Ask, Grant, PolicySet, TaskNaming, Workload};
+use crate::policy::{Ask, Grant, PolicySet, SingleUse, Workload};
 use crate::store::{LeaseDraft, RecordError, Recorded, Spent, StoreError};
 
 use super::refused::No;
@@ -69,14 +69,12 @@ impl Broker {
         }
         let now = self.parts.clock.now();
         let set = self.parts.policies.current();
-        let caller = self.attestor.attest(&set, &ask.auth, Endpoint::TOKEN, now)?;
-        let mut trail = Trail { identity: Some(caller.identity.kind.as_str()), ..Trail::default() };
-        let grant = self.decide(&set, &caller, ask, now, &mut trail);
-        let spent = caller.spent.clone();
-        match grant {
-            Ok(grant) => self.carry_out(Event::Mint, &grant, spent, None, decision, &trail).await,
+        let caller = self.attestor.attest_patiently(&set, &ask.auth, Endpoint::TOKEN, now).await?;
+        let mut trail = Trail::of(&caller);
+        match self.decide(&set, &caller, ask, now, &mut trail) {
+            Ok(grant) => self.carry_out(Event::Mint, &grant, &caller, None, decision, &trail).await,
             // An assertion counts once, also where it got nothing.
-            Err(no) => Err(self.spend(spent).await.err().unwrap_or(no).with(&trail)),
+            Err(no) => Err(self.spend(caller.spent).await.err().unwrap_or(no).with(&trail)),
         }
     }
 
@@ -90,7 +88,7 @@ impl Broker {
     ) -> Result<Grant, No> {
         let workload = workload_of(caller)?;
         trail.workload = Some(workload.id.clone());
-        let task = self.task(ask.task, caller.task)?;
+        let task = self.task(ask.task, &caller.task)?;
         trail.task = Some(task.clone());
         let ttl = parse_ttl(ask.ttl)?;
         let audience = target(set, &ask.targets)?;
@@ -118,19 +116,21 @@ impl Broker {
         &self,
         event: Event,
         grant: &Grant,
-        spent: Option<Spent>,
+        caller: &Caller,
         judged_at: Option<Position>,
         decision: &DecisionId,
         trail: &Trail,
     ) -> Result<SignedToken, No> {
+        let spent = caller.spent_for(grant.single_use(), grant.task());
         let recorded = match self.record(grant, spent.clone(), judged_at).await {
             Ok(recorded) => recorded,
-            Err(RecordError::Replayed) => return Err(No::from_record(&RecordError::Replayed).with(trail)),
+            Err(RecordError::Replayed) => return Err(replayed(caller, grant).with(trail)),
             // What the store refused it did not write, the assertion neither.
             Err(error @ RecordError::Store(_)) => return Err(No::from_record(&error).with(trail)),
             Err(error) => {
                 let no = No::from_record(&error);
-                return Err(self.spend(spent).await.err().unwrap_or(no).with(trail));
+                // A platform's token that got nothing is bound to nothing.
+                return Err(self.spend(caller.spent.clone()).await.err().unwrap_or(no).with(trail));
             }
         };
         if judged_at.is_some() {
@@ -193,10 +193,12 @@ impl Broker {
         }
     }
 
-    fn task(&self, asked: Option<&str>, naming: TaskNaming) -> Result<TaskId, No> {
-        match (asked, naming) {
-            (Some(task), _) => Ok(TaskId::parse(task)?),
-            (None, TaskNaming::Auto) => {
+    fn task(&self, asked: Option<&str>, named_by: &TaskBy) -> Result<TaskId, No> {
+        let asked = asked.map(TaskId::parse).transpose()?;
+        let attested = named_by.attested(asked.as_ref()).map_err(|why| No::new(Reason::InvalidRequest, why))?;
+        match (attested.or(asked), named_by) {
+            (Some(task), _) => Ok(task),
+            (None, TaskBy::Auto) => {
                 let mut random = [0; 10];
                 self.rng.fill(&mut random).map_err(|_| No::new(Reason::Internal, "the system has no randomness"))?;
                 let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -207,6 +209,19 @@ impl Broker {
             }
         }
     }
+}
+
+/// An assertion, or a platform's token that the policies which permit this bind to what it was first used for.
+fn replayed(caller: &Caller, grant: &Grant) -> No {
+    let why = match (&caller.token, grant.single_use()) {
+        (Some(_), Some(SingleUse::Task)) => {
+            "this platform token is bound to another task: ask the platform for a fresh one"
+        }
+        (Some(_), _) => "this platform token is bound to the lease it got before: ask the platform for a fresh one",
+        (None, _) => return No::from_record(&RecordError::Replayed),
+    };
+    let by = grant.policies().join(", ");
+    No::new(Reason::InvalidClient, format!("{why} (@single_use, by policies {by})"))
 }
 
 /// The workload behind a caller; a resource server gets no tokens.

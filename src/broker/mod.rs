@@ -25,8 +25,9 @@ use std::time::Duration;
 
 use ring::rand::SystemRandom;
 
-use crate::attest::Attestor;
+use crate::attest::{Attestor, Bounds, Issuers};
 use crate::audit::{AuditLog, AuditRecord, Event, Outcome};
+use crate::fetch::foreign::{ForeignFetch, ForeignOptions};
 use crate::keys::{JwksDocument, Keyring};
 use crate::model::{Clock, DecisionId, Epoch, Reason, Refusal, UnixTime};
 use crate::policy::{Limits, Policies};
@@ -63,6 +64,8 @@ pub struct BrokerOptions {
     pub bearer_complete: bool,
     /// Whether assertions may name the endpoint's URL as audience.
     pub accept_endpoint_audience: bool,
+    /// How platforms are asked for their keys.
+    pub federation: ForeignOptions,
 }
 
 /// The rooms a broker works with.
@@ -86,6 +89,7 @@ pub struct Broker {
     options: BrokerOptions,
     parts: Parts,
     attestor: Attestor,
+    issuers: Arc<Issuers>,
     follower: Follower,
     checker: Checker,
     empty_ends: Pace,
@@ -124,7 +128,10 @@ impl Broker {
     /// # Errors
     /// [`BrokerError`].
     pub async fn start(options: BrokerOptions, parts: Parts) -> Result<Self, BrokerError> {
-        let attestor = Attestor::new(options.issuer.clone(), options.accept_endpoint_audience, Self::SKEW)?;
+        let fetch = ForeignFetch::new(options.federation.clone());
+        let issuers = Arc::new(Issuers::new(fetch, Bounds::default(), parts.metrics.clone()));
+        let (issuer, lenient) = (options.issuer.clone(), options.accept_endpoint_audience);
+        let attestor = Attestor::new(issuer, lenient, Self::SKEW, issuers.clone())?;
         let follower = Follower::new(parts.store.clone(), parts.clock.clone());
         let checker = Checker::new(
             CheckerOptions { clock: parts.clock.later(), ..CheckerOptions::new(options.issuer.clone()) },
@@ -135,6 +142,7 @@ impl Broker {
             options,
             parts,
             attestor,
+            issuers,
             follower,
             checker,
             empty_ends: Pace::new(1000, 50),

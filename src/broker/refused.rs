@@ -106,9 +106,10 @@ impl From<Unproven> for No {
     fn from(unproven: Unproven) -> Self {
         let trail = Trail {
             unknown: true,
-            detail: Some(match &unproven.claimed {
-                Some(claimed) => format!("{}, claimed {claimed}", unproven.fault.as_str()),
-                None => unproven.fault.as_str().to_owned(),
+            detail: Some(match (&unproven.claimed, &unproven.detail) {
+                (Some(claimed), Some(more)) => format!("{}, claimed {claimed}: {more}", unproven.fault.as_str()),
+                (Some(claimed), None) => format!("{}, claimed {claimed}", unproven.fault.as_str()),
+                (None, _) => unproven.fault.as_str().to_owned(),
             }),
             ..Trail::default()
         };

@@ -42,8 +42,8 @@ impl Broker {
         let now = self.parts.clock.now();
         let set = self.parts.policies.current();
         let path = format!("/v1/leases/{lease}/renew");
-        let caller = self.attestor.attest(&set, auth, Endpoint::at(&path), now)?;
-        let mut trail = Trail { identity: Some(caller.identity.kind.as_str()), ..Trail::default() };
+        let caller = self.attestor.attest_patiently(&set, auth, Endpoint::at(&path), now).await?;
+        let mut trail = Trail::of(&caller);
         let decided = async {
             let workload = workload_of(&caller)?;
             trail.workload = Some(workload.id.clone());
@@ -55,6 +55,9 @@ impl Broker {
             trail.task = Some(predecessor.lease.task.clone());
             trail.audience = Some(predecessor.lease.audience.clone());
             trail.scopes = Some(predecessor.lease.scopes.clone());
+            // One run renews nothing of another: its tokens would say what no platform attested.
+            let attested = caller.task.attested(Some(&predecessor.lease.task));
+            attested.map_err(|why| No::new(Reason::InvalidGrant, why))?;
             let grant = set.decide(&Ask {
                 workload: &workload.id,
                 audience: predecessor.lease.audience.as_str(),
@@ -70,10 +73,9 @@ impl Broker {
             Ok::<_, No>((grant, head.position))
         };
         let outcome = decided.await;
-        let spent = caller.spent.clone();
         match outcome {
-            Ok((grant, head)) => self.carry_out(Event::Renew, &grant, spent, Some(head), decision, &trail).await,
-            Err(no) => Err(self.spend(spent).await.err().unwrap_or(no).with(&trail)),
+            Ok((grant, head)) => self.carry_out(Event::Renew, &grant, &caller, Some(head), decision, &trail).await,
+            Err(no) => Err(self.spend(caller.spent).await.err().unwrap_or(no).with(&trail)),
         }
     }
 

@@ -41,8 +41,8 @@ impl Broker {
     ) -> Result<Option<Ended>, No> {
         let set = self.parts.policies.current();
         let now = self.parts.clock.now();
-        let caller = self.attestor.attest(&set, auth, Endpoint::REVOKE, now)?;
-        trail.identity = Some(caller.identity.kind.as_str());
+        let caller = self.attestor.attest_patiently(&set, auth, Endpoint::REVOKE, now).await?;
+        trail.proven_by(&caller);
         if let Who::Workload(workload) = &caller.who {
             trail.workload = Some(workload.id.clone());
         }

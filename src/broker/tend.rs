@@ -56,6 +56,12 @@ impl Broker {
         }
     }
 
+    /// Fetches the keys of the platforms that the policies trust, ahead of need, until the process ends.
+    pub async fn federate(self: Arc<Self>) {
+        let policies = self.parts.policies.clone();
+        self.issuers.clone().tend(move || policies.current()).await;
+    }
+
     pub(super) async fn tend_keys(&self) -> Result<(), super::BrokerError> {
         let rotated = self.parts.keys.tick().await?;
         self.refresh_keys().await?;

@@ -1,7 +1,9 @@
 //! What is known of a request while it is looked at: it ends up in the audit line, whatever comes out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::attest::Caller;
 use crate::audit::AuditRecord;
 use crate::model::{AudienceUri, LeaseId, ScopeSet, TaskId, WorkloadId};
 
@@ -17,10 +19,25 @@ pub(super) struct Trail {
     pub lease: Option<LeaseId>,
     pub identity: Option<&'static str>,
     pub policies: Vec<Arc<str>>,
+    /// What was kept from a platform's token, its issuer among it.
+    pub claims: Option<BTreeMap<String, String>>,
     pub detail: Option<String>,
 }
 
 impl Trail {
+    /// Of one that proved who it is.
+    pub(super) fn of(caller: &Caller) -> Self {
+        let mut trail = Self::default();
+        trail.proven_by(caller);
+        trail
+    }
+
+    /// Adds how a caller proved who it is.
+    pub(super) fn proven_by(&mut self, caller: &Caller) {
+        self.identity = Some(caller.identity.kind.as_str());
+        self.claims = caller.token.is_some().then(|| caller.identity.claims.clone());
+    }
+
     pub(super) const fn is_unknown(&self) -> bool {
         self.unknown
     }
@@ -38,6 +55,7 @@ impl Trail {
         take(&mut self.scopes, &other.scopes);
         take(&mut self.lease, &other.lease);
         take(&mut self.identity, &other.identity);
+        take(&mut self.claims, &other.claims);
         take(&mut self.detail, &other.detail);
         if self.policies.is_empty() {
             self.policies.clone_from(&other.policies);
@@ -63,6 +81,9 @@ impl Trail {
         }
         if let Some(identity) = self.identity {
             record = record.identity(identity);
+        }
+        if let Some(claims) = &self.claims {
+            record = record.claims(claims);
         }
         if !self.policies.is_empty() {
             record = record.policies(&self.policies);

@@ -5,10 +5,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::value::{Given, address, flag, issuer, names, number, optional, path, put, size, span, store, word};
+use super::value::{
+    Given, address, flag, issuer, names, number, optional, origins, path, put, size, span, store, word,
+};
 use super::{
-    Admin, Audit, Config, KeyStorage, Keys, Limits, Policies, Server, Store, StoreUrl, Tasks, Telemetry, TlsFiles,
-    Tokens,
+    Admin, Audit, Config, Federation, KeyStorage, Keys, Limits, Policies, Server, Store, StoreUrl, Tasks, Telemetry,
+    TlsFiles, Tokens,
 };
 use crate::audit::Durability;
 use crate::store::SAFETY_NAMES;
@@ -60,11 +62,12 @@ impl Key {
 }
 
 /// The sections, and what each is about.
-pub(super) const SECTIONS: [(&str, &str); 10] = [
+pub(super) const SECTIONS: [(&str, &str); 11] = [
     ("server", "The public listener."),
     ("admin", "The operators' listener."),
     ("store", "Where leases and the revocation log are kept."),
     ("policies", "What may be granted."),
+    ("federation", "How platforms are asked for the keys that sign their tokens."),
     ("tokens", "How long tokens live. Policies and audiences may set shorter times, never longer ones."),
     ("tasks", "How tasks end."),
     ("keys", "The keys that sign tokens."),
@@ -134,6 +137,15 @@ pub(super) const KEYS: &[Key] = &[
     key("policies", "dir", Form::Path, "policies",
         "The directory of policies, workloads and audiences.",
         |c, g| put(&mut c.policies.dir, path(g))),
+
+    key("federation", "allow_private", Form::Names, "",
+        "Issuers that may lie in private networks or on this machine, like `https://issuer.internal:8443`: scheme, host and \
+         port count, and a `jwks_uri` elsewhere is named too. `http://` is taken for this machine only. All other issuers are \
+         asked over https at public addresses, and nowhere else.",
+        |c, g| put(&mut c.federation.allow_private, origins(g))),
+    key("federation", "ca_file", Form::Path, "",
+        "Certificates to trust for those issuers, PEM. Left out, the system's are.",
+        |c, g| put(&mut c.federation.ca_file, optional(g, path))),
 
     key("tokens", "default_ttl", Form::Span, "5m",
         "How long a token lives where none is asked, cut to what is allowed.",
@@ -246,6 +258,7 @@ pub(super) fn blank() -> Config {
             min_replicas: 0,
         },
         policies: Policies { dir: none.clone() },
+        federation: Federation { allow_private: Vec::new(), ca_file: None },
         tokens: Tokens { default_ttl: zero, max_ttl: zero, max_lifetime: zero },
         tasks: Tasks { closed_for: zero, bearer_complete: false },
         keys: Keys { storage: KeyStorage::File, dir: none.clone(), rotation: zero, jwks_max_age: zero },

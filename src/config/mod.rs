@@ -18,6 +18,7 @@ pub use error::{ConfigError, Place, Problem};
 pub use reference::reference;
 
 use crate::audit::Durability;
+use crate::fetch::foreign::Origin;
 use crate::model::Secret;
 use crate::net;
 use crate::telemetry::Format;
@@ -33,6 +34,8 @@ pub struct Config {
     pub store: Store,
     /// `[policies]`
     pub policies: Policies,
+    /// `[federation]`
+    pub federation: Federation,
     /// `[tokens]`
     pub tokens: Tokens,
     /// `[tasks]`
@@ -105,6 +108,15 @@ pub enum StoreUrl {
 pub struct Policies {
     /// The directory of policies, workloads and audiences.
     pub dir: PathBuf,
+}
+
+/// `[federation]`: how platforms are asked for their keys.
+#[derive(Debug, Clone)]
+pub struct Federation {
+    /// Issuers, and places of their keys, that may lie in private networks: by scheme, host and port.
+    pub allow_private: Vec<Origin>,
+    /// Certificates to trust for those, a PEM file; none: the system's.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// `[tokens]`: how long tokens live.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use redis::IntoConnectionInfo as _;
 
 use super::StoreUrl;
+use crate::fetch::foreign::Origin;
 use crate::model::Secret;
 use crate::model::time::parse_span;
 use crate::policy::closest;
@@ -93,6 +94,12 @@ pub(super) fn names(given: &Given<'_>, known: &[&str]) -> Result<Vec<String>, St
             Err(format!("nothing is named `{stranger}`: {meant}There are {}", known.join(", ")))
         }
     }
+}
+
+/// Origins of URLs, separated by commas.
+pub(super) fn origins(given: &Given<'_>) -> Result<Vec<Origin>, String> {
+    let read = |name| Origin::parse(name).map_err(|why| format!("{why}; write it like `https://issuer.internal:8443`"));
+    given.text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(read).collect()
 }
 
 /// One of a few words.

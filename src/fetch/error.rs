@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
 
+use super::foreign::LeadsInside;
+
 /// Why there is no answer. `to` is scheme, host and path: never a query, never credentials.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -21,6 +23,16 @@ pub enum FetchError {
     PlainHttp {
         /// The address.
         to: String,
+    },
+    /// An address inside that was not named as an exception.
+    #[error(
+        "{to}: {kind} is no way to a stranger: if this is yours, name its scheme, host and port in [federation] allow_private"
+    )]
+    Inside {
+        /// The address.
+        to: String,
+        /// What kind of address it is.
+        kind: &'static str,
     },
     /// Nobody listens there.
     #[error("{to}: connection refused: is it running?")]
@@ -98,6 +110,9 @@ impl FetchError {
         while let Some(at) = cause {
             if at.is::<http_body_util::LengthLimitError>() {
                 return Self::TooLarge { to, limit };
+            }
+            if let Some(LeadsInside(kind)) = at.downcast_ref() {
+                return Self::Inside { to, kind };
             }
             if let Some(tls) = at.downcast_ref::<rustls::Error>() {
                 return Self::Tls { to, why: tls.to_string() };

@@ -1,9 +1,11 @@
 //! Asks other programs over HTTP: GET and form POST, bounded in size and in total time, no redirects, TLS by ring.
 //!
 //! Never speaks plain HTTP to another machine unless that was allowed by name; never retries; never logs what it sends.
-//! Over a Unix socket: [`unix`].
+//! Over a Unix socket: [`unix`]. To URLs that others wrote: [`foreign`].
 
+mod address;
 mod error;
+pub mod foreign;
 pub mod unix;
 
 use std::fmt;
@@ -222,6 +224,22 @@ impl Target {
         request.headers_mut().insert(header::AUTHORIZATION, value);
         Ok(())
     }
+}
+
+/// `max-age` of an answer's `Cache-Control` (RFC 9111 §5.2.2); nought where it may not be kept, none where it says nothing.
+pub fn max_age(headers: &HeaderMap) -> Option<Duration> {
+    let values = headers.get_all(header::CACHE_CONTROL);
+    let mut directives = values.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    directives.find_map(|directive| match directive.trim().split_once('=') {
+        Some((name, value)) if name.eq_ignore_ascii_case("max-age") => {
+            Some(Duration::from_secs(value.trim_matches('"').parse().unwrap_or(0)))
+        }
+        Some(_) => None,
+        None => ["no-store", "no-cache"]
+            .iter()
+            .any(|never| directive.trim().eq_ignore_ascii_case(never))
+            .then_some(Duration::ZERO),
+    })
 }
 
 /// Who asks.

@@ -1,7 +1,7 @@
 //! A set of policies: the catalogue's TOML files, key sets and Cedar beside them.
 
 use crate::model::{ScopeSet, TaskId, UnixTime};
-use crate::policy::{Ask, Diagnostic, IdentityUsed, Limits, PolicySet, Severity};
+use crate::policy::{Ask, Diagnostic, IdentityUsed, Limits, PolicySet, Proof, Severity};
 
 use super::shared::NOW;
 
@@ -47,7 +47,7 @@ fn placed(finding: &Diagnostic) {
 fn known(set: &PolicySet) {
     for workload in set.workloads() {
         assert_eq!(set.workload(workload.id.as_str()).map(|found| &found.id), Some(&workload.id));
-        assert!(workload.identities.iter().all(|identity| !identity.jwks.keys().is_empty()));
+        assert!(workload.identities.iter().all(|identity| proves(set, &identity.proof)));
         assert_eq!(workload.gaps().is_empty(), workload.state(UnixTime::default()).is_ok());
     }
     for audience in set.audiences() {
@@ -56,6 +56,14 @@ fn known(set: &PolicySet) {
         for declared in audience.scopes.iter().filter(|declared| !declared.is_open()) {
             assert!(declared.matches(&declared.name));
         }
+    }
+}
+
+/// An identity has keys; an issuer that it trusts is one of the set's, and its tokens must say something.
+fn proves(set: &PolicySet, proof: &Proof) -> bool {
+    match proof {
+        Proof::PrivateKeyJwt(jwks) => !jwks.keys().is_empty(),
+        Proof::Oidc(oidc) => !oidc.claims.is_empty() && set.issuer(&oidc.issuer).is_some(),
     }
 }
 

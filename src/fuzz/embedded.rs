@@ -15,6 +15,7 @@ pub fn embedded(data: &[u8]) {
                 digest,
                 from: UnixTime::default(),
                 until,
+                unless: None,
             });
             assert_eq!(pack_lease(&read.lease, spent.as_ref()), record);
         }

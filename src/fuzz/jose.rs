@@ -2,16 +2,19 @@
 //! the signature.
 
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::shared::{ISSUER, NOW, cut, encoded, key, signed};
-use crate::attest::{Attestor, Caller, ClientAuth, Endpoint, Unproven};
+use crate::attest::{Attestor, Bounds, Caller, ClientAuth, Endpoint, Issuers, Unproven};
+use crate::fetch::foreign::{ForeignFetch, ForeignOptions};
 use crate::jose::es256::VerifyingKey;
 use crate::jose::{Alg, Compact, JwkSet};
-use crate::model::{AccessClaims, Clock, Epoch, KeyId, Position, Rule, Selector, UnixTime, WorkloadId};
-use crate::policy::PolicySet;
+use crate::model::{AccessClaims, Clock, Epoch, KeyId, Position, Rule, Selector, TaskId, UnixTime, WorkloadId};
+use crate::policy::{PolicySet, SingleUse};
 use crate::revocation::View;
+use crate::telemetry::Metrics;
 use crate::verifier::{Checker, CheckerOptions, Expect, Invalid};
 
 /// The tokens that were signed: their claims. No other token is ever accepted as it comes.
@@ -123,14 +126,17 @@ fn verdict(raw: &str) -> Result<AccessClaims, Invalid> {
 }
 
 /// A client assertion: as it comes, or, behind an `S`, a header, a line feed and claims, which are signed here with the
-/// key of the workload `alpha`.
+/// key of the workload `alpha`, and of the platform that proves `gamma`.
 pub fn assertion(data: &[u8]) {
     match data {
         [b'S', rest @ ..] => {
             let (header, payload) = cut(rest, b'\n');
             if let Ok(caller) = attest(&signed(header, payload)) {
-                assert_eq!(caller.who.id(), "alpha", "a signature proves another client than its own");
                 let claims: Value = serde_json::from_slice(payload).expect("accepted claims are JSON");
+                if caller.who.id() == "gamma" {
+                    return of_the_platform(&caller, &claims);
+                }
+                assert_eq!(caller.who.id(), "alpha", "a signature proves another client than its own");
                 assert_eq!((&claims["iss"], &claims["sub"]), (&"alpha".into(), &"alpha".into()));
                 let spent = caller.spent.expect("an assertion is used up");
                 // Within 300 s of its `iat`, or of now; and twice the skew.
@@ -149,6 +155,20 @@ pub fn assertion(data: &[u8]) {
     }
 }
 
+/// A platform's token says all that `gamma` asks for, to this broker, and is bound by a policy alone.
+fn of_the_platform(caller: &Caller, claims: &Value) {
+    assert_eq!(claims["iss"], "https://platform.example");
+    assert!(claims["aud"] == ISSUER || claims["aud"] == serde_json::json!([ISSUER]));
+    assert!(claims["repository_id"] == "1" || claims["repository_id"] == 1);
+    assert!(claims["ref"].as_str().is_some_and(|name| name.starts_with("refs/tags/v")));
+    assert!(caller.spent.is_none());
+    let task = TaskId::parse("t").expect("a task");
+    let spent = caller.spent_for(Some(SingleUse::Lease), &task).expect("what a policy binds is used up");
+    assert!((NOW..=NOW + 24 * 3600 + 3 * 30).contains(&spent.until.secs()), "kept until {}", spent.until);
+    // Without `iat`, a day and a skew before `exp`.
+    assert!(spent.from.secs() <= NOW + 30, "made at {}", spent.from);
+}
+
 /// The claims of the one assertion that was signed.
 const SIGNED_ASSERTION: &str =
     r#"{"iss":"alpha","sub":"alpha","aud":"https://broker.example","iat":1790000000,"exp":1790000060,"jti":"1"}"#;
@@ -165,10 +185,14 @@ fn attest(raw: &str) -> Result<Caller, Unproven> {
             ("workloads/alpha.json", format!(r#"{{"keys":[{}]}}"#, key().public().to_jwk())),
             ("workloads/beta.toml", file("beta.json")),
             ("workloads/beta.json", RFC_8037_A_2.into()),
+            ("workloads/gamma.toml", GAMMA.into()),
             ("audiences/orders.toml", AUDIENCE.into()),
         ];
         let set = PolicySet::from_sources(files, UnixTime::from_secs(NOW)).expect("clients").0;
-        (set, Attestor::new(ISSUER, false, Attestor::SKEW).expect("decoys"))
+        // Nobody is asked for keys: those of the one platform are pinned.
+        let asked = ForeignOptions { timeout: Duration::ZERO, max_body: 0, allow: Vec::new(), ca_pem: None };
+        let issuers = Issuers::new(ForeignFetch::new(asked), Bounds::default(), Arc::new(Metrics::new()));
+        (set, Attestor::new(ISSUER, false, Attestor::SKEW, Arc::new(issuers)).expect("decoys"))
     });
     const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
     let (set, attestor) = &*CLIENTS;
@@ -180,6 +204,12 @@ fn attest(raw: &str) -> Result<Caller, Unproven> {
     outcome
 }
 
+/// A workload that a platform's token proves; the platform's key is alpha's.
+const GAMMA: &str = "owner = \"o\"\npurpose = \"p\"\nexpires = 2027-06-30\n[[identity]]\ntype = \"oidc\"\n\
+                     issuer = \"https://platform.example\"\njwks_file = \"alpha.json\"\n\
+                     claims = { repository_id = \"1\", ref = { glob = \"refs/tags/v*\" } }\n\
+                     keep = [\"ref\"]\ntask = \"{run}\"\n";
+
 /// A public Ed25519 key whose private half is printed in the RFC.
 const RFC_8037_A_2: &str =
     r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
@@ -190,10 +220,16 @@ const AUDIENCE: &str = "id = \"https://orders\"\nowner = \"o\"\npurpose = \"p\"\
 pub fn jwks(data: &[u8]) {
     let parsed = JwkSet::parse(data);
     let ours = crate::verifier::jwks::read(data);
+    let published = JwkSet::parse_published(data);
     let Ok(set) = parsed else {
         assert!(ours.is_err());
+        // Of what others publish, bad keys are passed over; those that are taken are as good as any.
+        let taken = published.map_or_else(|_| Vec::new(), |(set, _)| set.keys().to_vec());
+        assert!(taken.len() <= 64 && taken.iter().all(|jwk| Alg::ALL.into_iter().any(|alg| jwk.serves(alg))));
         return;
     };
+    let (same, passed_over) = published.expect("a good set may be published");
+    assert!(passed_over.is_empty() && same.keys().len() == set.keys().len());
     assert!((1..=64).contains(&set.keys().len()));
     for jwk in set.keys() {
         assert!(Alg::ALL.into_iter().any(|alg| jwk.serves(alg)), "a key that serves nothing");

@@ -4,22 +4,13 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::{Alg, ForeignKey, JoseError, json, jws};
+use super::{Alg, ForeignKey, JoseError, json, jws, strength};
 
 /// The most keys one set may hold.
 pub const MAX_KEYS: usize = 64;
 
 /// Members that only a private or a shared key has (RFC 7518 §6).
 const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
-
-/// The points of Ed25519 whose order divides 8, without the sign of the other coordinate.
-const SMALL_ORDER: [&str; 5] = [
-    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-    "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-    "JuiVj8KyJ7BFw_SJ8u-Y8NXfrAXTxjM5sTgCiG1T_AU",
-    "xxdqcD1N2E-6PAt2DRBnDyogU_osOczGTsf9d5KsA3o",
-    "7P_______________________________________38",
-];
 
 /// One public key of another party's.
 #[derive(Clone)]
@@ -134,6 +125,42 @@ impl JwkSet {
         Ok(Self { keys })
     }
 
+    /// Parses a JWK set that somebody publishes for all the world: a key that [`Jwk::from_json`] refuses is passed over, and
+    /// so is one whose name and algorithm an earlier key has. Tells why of each, but of those that are not for signatures.
+    ///
+    /// # Errors
+    /// [`JoseError::Json`], [`JoseError::Jwk`] where it is no set, or none of its keys can be used.
+    pub fn parse_published(bytes: &[u8]) -> Result<(Self, Vec<String>), JoseError> {
+        let members = json::strict(bytes)?;
+        let Some(Value::Array(entries)) = members.get("keys") else {
+            return wrong("a JWK set is an object with the array `keys`");
+        };
+        let (mut keys, mut passed_over): (Vec<Jwk>, Vec<String>) = (Vec::new(), Vec::new());
+        for (at, entry) in (1..).zip(entries.iter().take(MAX_KEYS)) {
+            let read = entry.as_object().map(Jwk::from_json);
+            let is_known = |key: &Jwk| keys.iter().any(|other| other.kid == key.kid && other.algs == key.algs);
+            match read {
+                Some(Ok(key)) if key.kid.is_some() && is_known(&key) => {
+                    passed_over.push(format!("key {at}: an earlier key has this `kid`"));
+                }
+                Some(Ok(key)) => keys.push(key),
+                Some(Err(_)) if entry["use"] == "enc" => {}
+                Some(Err(error)) => passed_over.push(format!("key {at}: {error}")),
+                None => passed_over.push(format!("key {at} is no object")),
+            }
+        }
+        if entries.len() > MAX_KEYS {
+            passed_over.push(format!("all behind key {MAX_KEYS}"));
+        }
+        if !keys.is_empty() {
+            return Ok((Self { keys }, passed_over));
+        }
+        match passed_over.first() {
+            Some(first) => wrong(format!("it holds no key that can be used: {first}")),
+            None => wrong("it holds no key that can be used"),
+        }
+    }
+
     /// The key for a header: the one that `kid` names, or without `kid` the only one that serves `alg`.
     pub fn find(&self, kid: Option<&str>, alg: Alg) -> Option<&Jwk> {
         let mut fitting = self.keys.iter().filter(|key| key.serves(alg));
@@ -162,12 +189,12 @@ fn material(members: &Map<String, Value>) -> Result<(&'static [Alg], ForeignKey,
         }
         (Some("OKP"), Some("Ed25519")) => {
             let x = fixed(members, "x", 32)?;
-            check_ed25519(&x)?;
+            strength::ed25519(&x).or_else(wrong)?;
             Ok((&[Alg::EdDsa], ForeignKey::ed25519(&x), x))
         }
         (Some("RSA"), _) => {
             let (n, e) = (bytes(members, "n")?, bytes(members, "e")?);
-            check_rsa(&n, &e)?;
+            strength::rsa(&n, &e).or_else(wrong)?;
             Ok((&[Alg::Rs256, Alg::Ps256], ForeignKey::rsa(&n, &e), n))
         }
         (kty, crv) => {
@@ -175,29 +202,6 @@ fn material(members: &Map<String, Value>) -> Result<(&'static [Alg], ForeignKey,
             wrong(format!("kty {kty:?} with crv {crv:?} is not served: use EC P-256, OKP Ed25519 or RSA"))
         }
     }
-}
-
-/// Refuses points that anybody can sign for: those of small order, and spellings that RFC 8032 §5.1.3 does not know.
-fn check_ed25519(x: &[u8]) -> Result<(), JoseError> {
-    let mut y = x.to_vec();
-    // The sign of the other coordinate says nothing about the order.
-    y[31] &= 0x7f;
-    // 2^255 - 19 and more is a second spelling of a number below 19.
-    let is_spelled_anew = y[0] >= 0xed && y[1..31].iter().all(|byte| *byte == 0xff) && y[31] == 0x7f;
-    if is_spelled_anew || SMALL_ORDER.contains(&jws::encode(&y).as_str()) {
-        return wrong("`x` is no public key: anybody could sign for it");
-    }
-    Ok(())
-}
-
-/// One exponent, for two reasons: a small one has made forging easy wherever padding was not checked whole (FIPS 186-5
-/// A.1.1 wants more than 2^16), and any other takes another time to check, which would tell that such a key exists.
-fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), JoseError> {
-    let bits = n.first().map_or(0, |first| n.len() * 8 - first.leading_zeros() as usize);
-    if n.first() == Some(&0) || !(2048..=4096).contains(&bits) || n.last().is_none_or(|last| last % 2 == 0) {
-        return wrong("an RSA modulus is odd, and has 2048 to 4096 bits and no leading zero");
-    }
-    if e == [1, 0, 1] { Ok(()) } else { wrong("an RSA exponent is 65537 (`AQAB`)") }
 }
 
 /// RFC 7517 §4.3: where `key_ops` stands, it must allow `verify`.
@@ -318,19 +322,27 @@ mod tests {
     }
 
     #[test]
-    fn points_that_anybody_can_sign_for_are_no_keys() {
-        let of = |x: &[u8]| set(&format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{}"}}"#, jws::encode(x)));
-        for point in SMALL_ORDER {
-            let mut x = jws::decode(point).unwrap();
-            assert!(of(&x).unwrap_err().to_string().contains("anybody"), "{point}");
-            x[31] |= 0x80;
-            assert!(of(&x).is_err(), "{point} with the other sign");
+    fn of_what_is_published_the_usable_keys_are_taken() {
+        let odd = r#"{"kty":"EC","crv":"P-384","x":"AA","y":"AA"},7,{"kty":"oct","k":"c2VjcmV0"}"#;
+        let weak = [
+            RSA.replace("AQAB", "Aw"),
+            format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{}"}}"#, strength::SMALL_ORDER[2]),
+            RSA.replace("yuXpoQ", "yuXpog"),
+        ];
+        let encrypts = RSA.replace('{', r#"{"use":"enc","#);
+        let published = |keys: &str| JwkSet::parse_published(format!(r#"{{"keys":[{keys}]}}"#).as_bytes());
+        let (set, passed_over) = published(&format!("{odd},{encrypts},{},{RSA},{RSA},{ED}", weak.join(","))).unwrap();
+        assert_eq!(set.keys().len(), 2);
+        assert!(set.find(Some("r"), Alg::Rs256).is_some());
+        let told: Vec<&str> = passed_over.iter().map(|each| each.split([':', ' ']).nth(1).unwrap()).collect();
+        assert_eq!(told, ["1", "2", "3", "5", "6", "7", "9"], "{passed_over:?}");
+        assert!(!passed_over.concat().contains("c2VjcmV0"), "{passed_over:?}");
+        let (set, passed_over) = published(&vec![ED; MAX_KEYS + 1].join(",")).unwrap();
+        assert_eq!((set.keys().len(), passed_over.len()), (MAX_KEYS, 1));
+        for bad in [odd, "", &encrypts, &weak.join(",")] {
+            assert!(published(bad).is_err(), "{bad}");
         }
-        for low in 0xed..=0xff {
-            let mut x = [0xff; 32];
-            (x[0], x[31]) = (low, 0x7f);
-            assert!(of(&x).is_err(), "{low} is zero to eighteen in another spelling");
-        }
+        assert!(JwkSet::parse_published(br#"{"keys":{}}"#).is_err() && JwkSet::parse_published(b"rubbish").is_err());
     }
 
     #[test]

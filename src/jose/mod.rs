@@ -13,6 +13,7 @@ mod jws;
 mod pem;
 mod provider;
 mod sign;
+mod strength;
 #[cfg(test)]
 mod wycheproof_tests;
 

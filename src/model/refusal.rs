@@ -49,6 +49,8 @@ pub enum Reason {
     StoreUnavailable,
     /// The audit log cannot be written.
     AuditUnavailable,
+    /// The keys of a platform token's issuer cannot be had.
+    IssuerUnavailable,
     /// More is asked than is served at once.
     Busy,
     /// A mistake of jitney's own, such as a signature that failed.
@@ -79,6 +81,7 @@ const TABLE: &[Row] = &[
     Row(Reason::UnsupportedResponseType, "unsupported_response_type", 400, "unsupported_response_type"),
     Row(Reason::StoreUnavailable, "temporarily_unavailable", 503, "store_unavailable"),
     Row(Reason::AuditUnavailable, "temporarily_unavailable", 503, "audit_unavailable"),
+    Row(Reason::IssuerUnavailable, "temporarily_unavailable", 503, "issuer_unavailable"),
     Row(Reason::Busy, "temporarily_unavailable", 503, "busy"),
     Row(Reason::Internal, "server_error", 500, "internal"),
 ];
@@ -193,6 +196,7 @@ mod tests {
             Reason::UnsupportedResponseType,
             Reason::StoreUnavailable,
             Reason::AuditUnavailable,
+            Reason::IssuerUnavailable,
             Reason::Busy,
             Reason::Internal,
         ];

@@ -75,4 +75,10 @@ impl IdentityUsed {
         let claims = kid.map(|kid| ("kid".to_owned(), kid.to_owned())).into_iter().collect();
         Self { kind: IdentityKind::PrivateKeyJwt, claims }
     }
+
+    /// A token that the platform `iss` signed, and the claims kept from it.
+    pub fn oidc(iss: &str, kept: impl Iterator<Item = (String, String)>) -> Self {
+        let claims = kept.chain([("iss".to_owned(), iss.to_owned())]).collect();
+        Self { kind: IdentityKind::Oidc, claims }
+    }
 }

@@ -62,6 +62,7 @@ impl PolicySet {
             chain_limit,
             predecessor: ask.renews.map(|renewed| renewed.lease),
             policies: permits.iter().map(|ix| self.rule(*ix).id.clone()).collect(),
+            single_use: permits.iter().filter_map(|ix| self.rule(*ix).single_use).max(),
         })
     }
 

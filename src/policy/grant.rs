@@ -17,6 +17,17 @@ pub struct Grant {
     pub(super) chain_limit: UnixTime,
     pub(super) predecessor: Option<LeaseId>,
     pub(super) policies: Vec<std::sync::Arc<str>>,
+    pub(super) single_use: Option<SingleUse>,
+}
+
+/// How far one platform token goes; the narrower one is the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum SingleUse {
+    /// For the leases of one task.
+    Task,
+    /// For one lease.
+    Lease,
 }
 
 impl Grant {
@@ -56,6 +67,10 @@ impl Grant {
     pub fn policies(&self) -> &[std::sync::Arc<str>] {
         &self.policies
     }
+    /// How far the platform token that asked may go, where a policy that permitted it says so.
+    pub const fn single_use(&self) -> Option<SingleUse> {
+        self.single_use
+    }
 }
 
 /// A grant as a test wants it, without policies.
@@ -78,6 +93,7 @@ pub(crate) fn grant_for_tests(
         chain_limit: at.plus(Duration::from_secs(8 * 3600)),
         predecessor: None,
         policies: vec!["test".into()],
+        single_use: None,
     }
 }
 

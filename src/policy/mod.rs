@@ -15,10 +15,13 @@ mod diagnostic;
 pub(crate) mod fixtures;
 pub mod grant;
 mod inventory;
+mod issuers;
 mod limits;
 #[cfg(test)]
 mod load_tests;
 mod names;
+#[cfg(test)]
+mod oidc_tests;
 mod reload;
 mod rule;
 mod schema;
@@ -30,14 +33,18 @@ mod sources;
 mod world;
 
 pub use ask::{Ask, IdentityUsed, Limits, Renewed};
-pub use catalogue::{Audience, Day, Identity, IdentityKind, ScopeDeclaration, TaskNaming, Workload};
+pub use catalogue::{
+    Audience, Claims, Day, Identity, IdentityKind, KeySource, Oidc, Proof, ScopeDeclaration, TaskNaming, TaskTemplate,
+    Workload,
+};
 pub use denial::{Considered, Denial, Outcome};
 pub(crate) use diagnostic::closest;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
-pub use grant::Grant;
 #[cfg(test)]
 pub(crate) use grant::grant_for_tests;
+pub use grant::{Grant, SingleUse};
 pub use inventory::PossibleGrant;
+pub use issuers::{Client, Issuer, IssuerKeys, Member};
 pub use reload::{LOOK_EVERY, OnReload, Policies, Reloaded};
 pub use schema::{SCHEMA, SCHEMA_FILE};
 pub use set::{Loaded, PolicySet};

@@ -11,6 +11,7 @@ use std::time::Duration;
 use cedar_policy::{Effect, Policy, PolicyId};
 
 use super::diagnostic::{Diagnostic, Severity, SourceFile};
+use super::grant::SingleUse;
 use super::schema::Words;
 use crate::model::time::parse_span;
 
@@ -25,6 +26,8 @@ pub(super) struct Rule {
     pub max_ttl: Option<Duration>,
     /// The longest a chain of renewals it permits may live.
     pub max_lifetime: Option<Duration>,
+    /// How far one platform token goes under it.
+    pub single_use: Option<SingleUse>,
     /// The file it stands in.
     pub file: SourceFile,
     /// Where in the file.
@@ -39,10 +42,10 @@ impl Rule {
 }
 
 /// Named in the contract, built later: refused by name, so that nobody relies on them.
-const LATER: &[&str] = &["approval", "single_use"];
+const LATER: &[&str] = &["approval"];
 
 /// What may stand before a policy.
-const KNOWN: &[&str] = &["id", "max_ttl", "max_lifetime"];
+const KNOWN: &[&str] = &["id", "max_ttl", "max_lifetime", "single_use"];
 
 /// Reads all policy files; what is wrong goes to `findings`, and a file with an error of syntax gives no rules.
 pub(super) fn read(files: &[SourceFile], words: &Words, findings: &mut Vec<Diagnostic>) -> Vec<Rule> {
@@ -128,6 +131,7 @@ impl Annotated<'_> {
         self.unknown(findings);
         let max_ttl = self.span_in("max_ttl", findings);
         let max_lifetime = self.span_in("max_lifetime", findings);
+        let single_use = self.single_use(findings);
         let id = match self.id() {
             Ok(id) => id,
             Err(finding) => {
@@ -136,7 +140,7 @@ impl Annotated<'_> {
             }
         };
         let policy = self.policy.new_id(PolicyId::new(&*id));
-        Some(Rule { id, policy, max_ttl, max_lifetime, file: self.file.clone(), span: self.span() })
+        Some(Rule { id, policy, max_ttl, max_lifetime, single_use, file: self.file.clone(), span: self.span() })
     }
 
     fn id(&self) -> Result<Arc<str>, Diagnostic> {
@@ -162,6 +166,26 @@ impl Annotated<'_> {
                 findings.push(finding.suggest(name, KNOWN.iter().copied()));
             }
         }
+    }
+
+    /// `@single_use`, on a permit.
+    fn single_use(&self, findings: &mut Vec<Diagnostic>) -> Option<SingleUse> {
+        let raw = self.policy.annotation("single_use")?;
+        let read = match raw {
+            _ if self.policy.effect() == Effect::Forbid => None,
+            "lease" => Some(SingleUse::Lease),
+            "task" => Some(SingleUse::Task),
+            _ => None,
+        };
+        if read.is_none() {
+            let what = match self.policy.effect() {
+                Effect::Forbid => "@single_use obliges only where a policy permits",
+                Effect::Permit => "@single_use binds a platform's token to one lease or to one task",
+            };
+            let finding = self.error("annotation", "single_use", what);
+            findings.push(finding.help("write @single_use(\"lease\") or @single_use(\"task\") before a permit"));
+        }
+        read
     }
 
     /// An annotation that is a span of time, on a permit.

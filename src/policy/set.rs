@@ -11,9 +11,10 @@ use cedar_policy::{EntityUid, PolicyId};
 use super::catalogue::scopes::{ScopeIx, ScopeTable};
 use super::catalogue::{Audience, Workload, audience, workload};
 use super::diagnostic::{Diagnostic, Diagnostics, Severity, SourceFile};
+use super::issuers::{Issuer, Issuers};
 use super::names;
 use super::rule::{self, Rule};
-use super::schema::{self, Words};
+use super::schema::Words;
 use super::slice::{RuleIx, Slices};
 use super::sources::{Sources, Stamps};
 use super::world::{Principal, ScopeEntry, Target, World, number_scopes, uid};
@@ -32,6 +33,7 @@ pub struct PolicySet {
     by_policy: HashMap<PolicyId, RuleIx>,
     world: World,
     slices: Slices,
+    issuers: Issuers,
 }
 
 /// A set, and what somebody should look at.
@@ -92,6 +94,21 @@ impl PolicySet {
         self.targets.iter().map(|target| &target.audience)
     }
 
+    /// The platform whose tokens say `iss`, where somebody here proves itself by them.
+    pub fn issuer(&self, iss: &str) -> Option<&Issuer> {
+        self.issuers.get(iss)
+    }
+
+    /// All platforms whose tokens prove somebody here, in no order.
+    pub fn issuers(&self) -> impl Iterator<Item = &Issuer> {
+        self.issuers.iter()
+    }
+
+    /// Whether some identity here takes tokens with this `aud` besides the broker's issuer.
+    pub fn names_audience(&self, aud: &str) -> bool {
+        self.issuers.names_audience(aud)
+    }
+
     /// How many policies there are.
     pub fn policy_count(&self) -> usize {
         self.rules.len()
@@ -103,13 +120,19 @@ impl PolicySet {
     }
 
     fn build(sources: &mut Sources, mut findings: Vec<Diagnostic>, now: UnixTime) -> Loaded {
-        let words = Words::shared()?;
-        let principals = read_workloads(words, sources, now, &mut findings);
-        let targets = read_audiences(words, sources, &mut findings);
+        let shared = Words::shared()?;
+        let principals = read_workloads(shared, sources, now, &mut findings);
+        let targets = read_audiences(shared, sources, &mut findings);
+        let issuers = Issuers::of(
+            principals.iter().map(|principal| &principal.workload),
+            targets.iter().map(|target| &target.audience),
+        );
+        let wider = shared.keeping(&issuers.kept())?;
+        let words = wider.as_ref().unwrap_or(shared);
         let files: Vec<SourceFile> = sources.of_kind("", ".cedar").into_iter().map(|(_, file)| file).collect();
         let rules = rule::read(&files, words, &mut findings);
         for (_, file) in sources.of_kind("", ".cedarschema") {
-            schema::compare(&file, &mut findings);
+            words.compare(&file, &mut findings);
         }
         let scopes = number_scopes(words, &targets);
         let is_error = |finding: &Diagnostic| finding.severity == Severity::Error;
@@ -134,6 +157,7 @@ impl PolicySet {
             rules,
             world,
             slices,
+            issuers,
         };
         Ok((set, findings))
     }

@@ -83,20 +83,16 @@ pub struct Spent {
     pub from: UnixTime,
     /// No assertion of this name can be accepted after this moment.
     pub until: UnixTime,
+    /// Where this was remembered together with it, it may be shown again.
+    pub unless: Option<[u8; 16]>,
 }
 
 impl Spent {
     /// The memory of one assertion. `until` is its latest acceptable moment, skew included. As long as nothing else is
     /// said with [`Spent::usable_from`], it may have been used at any time before.
     pub fn new(issuer: &str, jti: &str, until: UnixTime) -> Self {
-        let mut text = Vec::with_capacity(issuer.len() + jti.len() + 1);
-        text.extend_from_slice(issuer.as_bytes());
-        text.push(0);
-        text.extend_from_slice(jti.as_bytes());
-        let hash = digest(&SHA256, &text);
-        let mut short = [0; 16];
-        short.copy_from_slice(&hash.as_ref()[..16]);
-        Self { subject: issuer.to_owned(), digest: short, from: UnixTime::default(), until }
+        let digest = digest_of(&[issuer.as_bytes(), jti.as_bytes()]);
+        Self { subject: issuer.to_owned(), digest, from: UnixTime::default(), until, unless: None }
     }
 
     /// Says since when it can have been used: a store whose memory began later cannot tell whether it was.
@@ -106,6 +102,17 @@ impl Spent {
         self
     }
 
+    /// The same, but for one purpose any number of times: the first one that is named binds it for good.
+    #[must_use]
+    pub fn unless(self, purpose: &str) -> Self {
+        Self { unless: Some(digest_of(&[&self.digest, purpose.as_bytes()])), ..self }
+    }
+
+    /// What is remembered: the digest, and that of the purpose.
+    pub(in crate::store) fn digests(&self) -> impl Iterator<Item = [u8; 16]> {
+        [Some(self.digest), self.unless].into_iter().flatten()
+    }
+
     /// The shard of the store that keeps it: the first four bytes of SHA-256 of the subject, as in a lease's id.
     pub fn shard(&self) -> [u8; 4] {
         let hash = digest(&SHA256, self.subject.as_bytes());
@@ -113,4 +120,12 @@ impl Spent {
         shard.copy_from_slice(&hash.as_ref()[..4]);
         shard
     }
+}
+
+/// Of parts with a NUL between them.
+fn digest_of(parts: &[&[u8]]) -> [u8; 16] {
+    let hash = digest(&SHA256, &parts.join(&0));
+    let mut short = [0; 16];
+    short.copy_from_slice(&hash.as_ref()[..16]);
+    short
 }

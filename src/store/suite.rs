@@ -44,6 +44,7 @@ macro_rules! store_suite {
             mints::an_ended_task_and_its_children_take_no_lease,
             mints::an_ended_task_takes_leases_again_after_its_time,
             mints::an_assertion_counts_once,
+            mints::what_is_bound_to_a_purpose_counts_for_that_one_alone,
             mints::an_assertion_spent_elsewhere_mints_nothing,
             mints::a_store_that_lost_no_memory_asks_not_how_old_an_assertion_is,
             mints::of_sixteen_at_once_with_one_assertion_exactly_one_wins,

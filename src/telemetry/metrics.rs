@@ -96,6 +96,8 @@ pub struct Metrics {
     store: Vec<Histogram>,
     reloaded: Counter,
     reload_refused: Counter,
+    issuer_fetched: Counter,
+    issuer_failed: Counter,
     audit_lines: Counter,
     audit_failures: Counter,
     live_leases: Gauge,
@@ -121,6 +123,10 @@ impl Metrics {
         let mut reloads = counters(at, "policy_reloads", "Reloads of the policies", "outcome", &["loaded", "refused"]);
         let reload_refused = reloads.pop().unwrap_or_default();
         let reloaded = reloads.pop().unwrap_or_default();
+        let mut fetches =
+            counters(at, "issuer_fetches", "Fetches of platforms' keys", "outcome", &["fetched", "failed"]);
+        let issuer_failed = fetches.pop().unwrap_or_default();
+        let issuer_fetched = fetches.pop().unwrap_or_default();
         let requests = histograms(at, "request_seconds", "Whole requests, by endpoint", "endpoint", Endpoint::WORDS);
         let store = histograms(at, "store_seconds", "Calls to the store, by operation", "operation", StoreOp::WORDS);
         let audit_lines = single(at, "audit_lines", "Lines written to the audit log");
@@ -137,6 +143,8 @@ impl Metrics {
             store,
             reloaded,
             reload_refused,
+            issuer_fetched,
+            issuer_failed,
             audit_lines,
             audit_failures,
             live_leases,
@@ -183,6 +191,15 @@ impl Metrics {
             self.reloaded.inc()
         } else {
             self.reload_refused.inc()
+        };
+    }
+
+    /// Counts a fetch of a platform's keys.
+    pub fn issuer_fetch(&self, fetched: bool) {
+        if fetched {
+            self.issuer_fetched.inc()
+        } else {
+            self.issuer_failed.inc()
         };
     }
 
@@ -304,6 +321,7 @@ mod tests {
         metrics.request(Endpoint::Token, Duration::from_millis(3));
         metrics.store(StoreOp::Record, Duration::from_micros(200));
         metrics.policy_reload(false);
+        metrics.issuer_fetch(true);
         metrics.audit_lines(3);
         metrics.audit_failure();
         metrics.set_live_leases(7);
@@ -323,6 +341,8 @@ mod tests {
             r#"jitney_store_seconds_bucket{le="0.00025",operation="record"} 1"#,
             r#"jitney_policy_reloads_total{outcome="refused"} 1"#,
             r#"jitney_policy_reloads_total{outcome="loaded"} 0"#,
+            r#"jitney_issuer_fetches_total{outcome="fetched"} 1"#,
+            r#"jitney_issuer_fetches_total{outcome="failed"} 0"#,
             "jitney_audit_lines_total 3",
             "jitney_audit_failures_total 1",
             "jitney_live_leases 7",

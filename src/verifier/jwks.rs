@@ -4,10 +4,10 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use tokio::sync::{Notify, watch};
 
-use crate::fetch::{Fetch, FetchError};
+use crate::fetch::{Fetch, FetchError, max_age};
 use crate::jose::es256::VerifyingKey;
 use crate::jose::{Alg, JoseError, JwkSet};
 use crate::model::{InvalidName, KeyId};
@@ -123,17 +123,13 @@ pub(crate) fn read(body: &[u8]) -> Result<Vec<(KeyId, VerifyingKey)>, JwksError>
 
 /// How long a set may be kept: `max-age` (RFC 9111 §5.2.2) within bounds; without one, the least.
 fn lifetime(headers: &HeaderMap) -> Duration {
-    let values = headers.get_all(header::CACHE_CONTROL);
-    let mut directives = values.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    let seconds = directives.find_map(|directive| {
-        let (name, value) = directive.trim().split_once('=')?;
-        name.eq_ignore_ascii_case("max-age").then(|| value.trim_matches('"').parse().ok()).flatten()
-    });
-    Duration::from_secs(seconds.unwrap_or(0)).clamp(LEAST, MOST)
+    max_age(headers).unwrap_or_default().clamp(LEAST, MOST)
 }
 
 #[cfg(test)]
 mod tests {
+    use http::header;
+
     use super::*;
 
     #[test]

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::common::{Backing, base64url, on_both_stores};
 use crate::good::Good;
-use crate::table::{BASE64, JSON, NOT_PROVEN, Row, SEGMENTS, Told, row, run};
+use crate::table::{BASE64, JSON, NOT_PROVEN, Row, SEGMENTS, Told, assertion, row, run};
 
 on_both_stores!(every_row);
 
@@ -82,7 +82,8 @@ const ROWS: &[Row] = &[
     row("with the scheme", "RFC 6750 §2.1", |good| format!("Bearer {}", good.text), BASE64, Err(Format)),
     row("in quotes", "RFC 7515 §7.1", |good| format!("\"{}\"", good.text), BASE64, Err(Format)),
     row("with a tilde, as with disclosures", "RFC 9901 §4", |good| format!("{}~", good.text), BASE64, Err(Format)),
-    row("twenty-five kilobytes", "CWE-400", |good| good.claim("more", "x".repeat(20_000)), TOO_LONG, Err(Format)),
+    row("twenty-five kilobytes", "CWE-400", |good| good.claim("more", "x".repeat(20_000)), Told::Refused("longer than it may be"), Err(Format)),
+    assertion("nine kilobytes, as only a platform's token may have", "CWE-400", |good| good.claim("more", "x".repeat(6_500)), TOO_LONG),
 
     row("JSON, flattened", "RFC 7515 §7.2.2", |good| put(good, |h, c, s| json!({"protected": h, "payload": c, "signature": s}).to_string()), SEGMENTS, Err(Format)),
     row("JSON, general", "RFC 7515 §7.2.1", |good| put(good, |h, c, s| json!({"payload": c, "signatures": [{"protected": h, "signature": s}]}).to_string()), SEGMENTS, Err(Format)),

@@ -66,7 +66,7 @@ const ROWS: &[Row] = &[
     row("zip", "RFC 8725 §3.6", |good| good.header("zip", "DEF"), Told::Refused("`zip` is not accepted"), Err(Header)),
 
     row("the other side's own", "RFC 8725 §3.11, §3.12", |good| good.other.to_owned(), Told::Refused("typ must be"), Err(Type)),
-    row("a snapshot of the feed", "RFC 8725 §3.11", |good| good.snapshot.to_owned(), TYP, Err(Type)),
+    row("a snapshot of the feed", "RFC 8725 §3.11", |good| good.snapshot.to_owned(), Told::Refused("typ must be JWT, or absent"), Err(Type)),
     row("typ of the other side", "RFC 8725 §3.11", other_typ, TYP, Err(Type)),
     row("typ of a snapshot", "RFC 8725 §3.11", |good| good.header("typ", "revocations+jwt"), TYP, Err(Type)),
     row("typ of a DPoP proof", "RFC 8725 §3.11", |good| good.header("typ", "dpop+jwt"), TYP, Err(Type)),
@@ -81,7 +81,7 @@ const ROWS: &[Row] = &[
     row("typ whole, in capitals", "a control: RFC 7515 §4.1.9", |good| good.header("typ", format!("application/{}", typ(good).to_uppercase())), Told::Taken, Ok(())),
     token("no typ", "RFC 9068 §4", |good| good.no_header("typ"), Err(Type)),
     assertion("client-authentication+jwt", "a control: rfc7523bis", |good| good.header("typ", "client-authentication+jwt"), Told::Taken),
-    row("the other side's claims under this side's typ", "RFC 8725 §3.12", others_claims, Told::Refused("iss and sub"), Err(Claims)),
+    row("the other side's claims under this side's typ", "RFC 8725 §3.12", others_claims, Told::Refused("aud must be this broker's issuer"), Err(Claims)),
 
     row("kid unknown", "RFC 7515 §4.1.4", |good| good.header("kid", "unknown"), NOT_PROVEN, Err(Key)),
     row("kid empty", "RFC 7515 §4.1.4", |good| good.header("kid", ""), NOT_PROVEN, Err(Key)),

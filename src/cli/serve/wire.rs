@@ -14,6 +14,7 @@ use super::{Setup, announce, dev};
 use crate::audit::{AuditLog, AuditOptions, AuditRecord, Event, Outcome};
 use crate::broker::{Broker, BrokerOptions, Parts, Timed};
 use crate::config::{Config, KeyStorage, StoreUrl};
+use crate::fetch::foreign::ForeignOptions;
 use crate::http;
 use crate::keys::{Keyring, KeyringOptions, Storage};
 use crate::model::Clock;
@@ -55,7 +56,7 @@ pub(super) async fn serve(setup: &Setup) -> Result<(), Failure> {
     let _ = audit_later.set(audit.clone());
     let keys = keys(config, &name, &issuer, &store, &clock).await?;
     let parts = Parts { policies: policies.clone(), store, audit: audit.clone(), keys, metrics, clock };
-    let broker = Broker::start(options(config, name, issuer), parts);
+    let broker = Broker::start(options(config, name, issuer)?, parts);
     let broker = Arc::new(broker.await.map_err(|error| Failure::new(error.to_string(), STORE))?);
     let limits = config.limits.for_listener();
     let mut tasks = Supervisor::new(shutdown.clone());
@@ -63,6 +64,7 @@ pub(super) async fn serve(setup: &Setup) -> Result<(), Failure> {
     tasks.spare("reload", reload_on_hangup(policies.clone(), tls.clone(), shutdown.clone()));
     tasks.essential("log", until(shutdown.clone(), broker.clone().follow()));
     tasks.essential("keys", until(shutdown.clone(), broker.clone().tend()));
+    tasks.essential("federation", until(shutdown.clone(), broker.clone().federate()));
     tasks.essential("policies", until(shutdown.clone(), policies.watch(crate::policy::LOOK_EVERY)));
     if let Some(tls) = tls.clone() {
         tasks.spare("certificate", tls.watch(shutdown.clone()));
@@ -175,14 +177,7 @@ async fn store(config: &Config, clock: &Clock) -> Result<Arc<dyn LeaseStore>, Fa
             Ok(Arc::new(opened.map_err(failed)?))
         }
         StoreUrl::Redis(url) => {
-            let ca_pem = match &config.store.ca_file {
-                None => None,
-                Some(path) => {
-                    let next = "correct [store] ca_file, or let the broker's user read it";
-                    let read = fs::read(path);
-                    Some(read.map_err(|error| Failure::new(format!("{}: {error}", path.display()), next))?)
-                }
-            };
+            let ca_pem = certificates("[store] ca_file", config.store.ca_file.as_deref())?;
             let options = RedisOptions {
                 ca_pem,
                 min_replicas: config.store.min_replicas,
@@ -256,8 +251,8 @@ async fn keys(
     keyring.map(Arc::new).map_err(|error| Failure::new(error.to_string(), next))
 }
 
-fn options(config: &Config, name: String, issuer: String) -> BrokerOptions {
-    BrokerOptions {
+fn options(config: &Config, name: String, issuer: String) -> Result<BrokerOptions, Failure> {
+    Ok(BrokerOptions {
         name,
         issuer,
         limits: crate::policy::Limits {
@@ -268,7 +263,22 @@ fn options(config: &Config, name: String, issuer: String) -> BrokerOptions {
         closed_for: config.tasks.closed_for,
         bearer_complete: config.tasks.bearer_complete,
         accept_endpoint_audience: config.server.accept_endpoint_audience,
-    }
+        federation: ForeignOptions {
+            timeout: Duration::from_secs(3),
+            max_body: 256 << 10,
+            allow: config.federation.allow_private.clone(),
+            ca_pem: certificates("[federation] ca_file", config.federation.ca_file.as_deref())?,
+        },
+    })
+}
+
+/// A file of certificates to trust, which the setting `key` names.
+fn certificates(key: &str, file: Option<&Path>) -> Result<Option<Vec<u8>>, Failure> {
+    let read = |path: &Path| {
+        let next = || format!("correct {key}, or let the broker's user read it");
+        fs::read(path).map_err(|error| Failure::new(format!("{}: {error}", path.display()), next()))
+    };
+    file.map(read).transpose()
 }
 
 /// The broker's name, drawn once and kept beside its keys; with keys in memory, one for this process.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use time::Date;
 
-pub use self::identity::{Identity, IdentityKind, TaskNaming};
+pub use self::identity::{Claims, Identity, IdentityKind, KeySource, Oidc, Proof, TaskNaming, TaskTemplate};
 use crate::model::{AudienceUri, Reason, UnixTime, WorkloadId};
 
 /// A governed non-human identity: `policies/workloads/<id>.toml`.

@@ -32,8 +32,8 @@ impl Step<'_> {
             self.tables.successors.insert(&predecessor.to_bytes(), &id)?;
         }
         if let Some(spent) = spent {
-            // The lease's own record remembers the assertion, unless the assertion outlives it.
-            if outlives(&spent, &lease) {
+            // The lease's own record remembers the assertion, unless the assertion outlives it or is bound to a purpose.
+            if outlives(&spent, &lease) || spent.unless.is_some() {
                 self.use_up(&spent)?;
             }
             self.index.replays.insert(spent.digest);

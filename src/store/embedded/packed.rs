@@ -238,6 +238,7 @@ mod tests {
         ) {
             let lease = a_lease(&task, position, predecessor, if acted { &["x", "y"] } else { &[] });
             let spent = spent.map(|(digest, until)| Spent {
+                unless: None,
                 subject: "w".into(),
                 digest,
                 from: UnixTime::default(),

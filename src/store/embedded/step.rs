@@ -50,8 +50,11 @@ impl Step<'_> {
     /// Refuses an assertion that was used before, or of which that is not known.
     pub(super) fn unused(&self, spent: Option<&Spent>) -> Result<(), RecordError> {
         let Some(spent) = spent else { return Ok(()) };
-        if self.index.replays.contains(&spent.digest) {
-            return Err(RecordError::Replayed);
+        let replays = &self.index.replays;
+        if replays.contains(&spent.digest) {
+            // Bound to this very purpose it may come again, however old the memory is: that it is bound is known.
+            let is_bound = spent.unless.is_some_and(|purpose| replays.contains(&purpose));
+            return if is_bound { Ok(()) } else { Err(RecordError::Replayed) };
         }
         match self.index.memory {
             Some(since) if spent.from <= since => Err(RecordError::Forgotten { from: spent.from, since }),
@@ -61,8 +64,10 @@ impl Step<'_> {
 
     /// Uses an assertion up in a row of its own.
     pub(super) fn use_up(&mut self, spent: &Spent) -> Result<(), StoreError> {
-        self.tables.spent.insert(&due(spent.until.secs(), &spent.digest), ())?;
-        self.index.replays.insert(spent.digest);
+        for digest in spent.digests() {
+            self.tables.spent.insert(&due(spent.until.secs(), &digest), ())?;
+            self.index.replays.insert(digest);
+        }
         self.written = true;
         Ok(())
     }

@@ -77,9 +77,11 @@ fn call(draft: &LeaseDraft, seen: &Seen) -> Call {
 /// No ceiling: a place no log reaches, exact as a Lua number.
 const HIGHEST: u64 = 1 << 52;
 
-/// The digest of an assertion, and the seconds its minute is remembered from `now`.
-pub(super) fn replay_of(spent: Option<&Spent>, now: UnixTime) -> ([u8; 16], u64) {
-    spent.map_or(([0; 16], 0), |spent| (spent.digest, layout::seconds_of_minute(spent.until, now)))
+/// The digest of an assertion, that of its purpose behind it where it has one, and the seconds its minute is remembered
+/// from `now`.
+pub(super) fn replay_of(spent: Option<&Spent>, now: UnixTime) -> (Vec<u8>, u64) {
+    let digests = spent.map(|spent| (spent.digests().flatten().collect(), layout::seconds_of_minute(spent.until, now)));
+    digests.unwrap_or_default()
 }
 
 fn refusal(mut answer: Answer, draft: &LeaseDraft) -> RecordError {

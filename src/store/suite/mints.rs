@@ -107,6 +107,21 @@ pub(crate) async fn an_assertion_counts_once<F: Fixture>(fixture: F) {
     Ask::task("t", epoch).spending(assertion("two")).record(&store).await.expect("another assertion");
 }
 
+pub(crate) async fn what_is_bound_to_a_purpose_counts_for_that_one_alone<F: Fixture>(fixture: F) {
+    let (store, epoch) = ready(&fixture).await;
+    let bound = |purpose: &str| assertion("token").unless(purpose);
+    let mint = |spent: Spent| Ask::task("t", epoch).spending(spent);
+    mint(bound("a")).ttl(30).record(&store).await.expect("the first binds it");
+    mint(bound("a")).record(&fixture.open().await).await.expect("the same purpose again");
+    for other in [bound("b"), assertion("token")] {
+        assert!(matches!(mint(other.clone()).record(&store).await, Err(RecordError::Replayed)));
+        assert!(matches!(store.spend(other).await, Err(RecordError::Replayed)));
+    }
+    store.spend(assertion("other")).await.unwrap();
+    let late = mint(assertion("other").unless("a")).record(&store).await;
+    assert!(matches!(late, Err(RecordError::Replayed)), "what was used up for good is bound to nothing");
+}
+
 pub(crate) async fn an_assertion_spent_elsewhere_mints_nothing<F: Fixture>(fixture: F) {
     let (store, epoch) = ready(&fixture).await;
     let head = store.head().await.unwrap();

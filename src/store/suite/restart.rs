@@ -86,8 +86,10 @@ pub(crate) async fn the_replay_memory_survives<F: Fixture>(fixture: F) {
     Ask::task("t", epoch).spending(assertion("lease")).record(&store).await.unwrap();
     store.spend(assertion("spend")).await.unwrap();
     store.end(End { target: completion("u"), at: now(), spent: Some(assertion("end")) }).await.unwrap();
+    Ask::task("t", epoch).spending(assertion("bound").unless("a")).record(&store).await.unwrap();
     let store = reopened(&fixture, store, epoch).await;
-    for jti in ["lease", "spend", "end"] {
+    Ask::task("v", epoch).spending(assertion("bound").unless("a")).record(&store).await.expect("its own purpose");
+    for jti in ["lease", "spend", "end", "bound"] {
         let refused = Ask::task("v", epoch).spending(assertion(jti)).record(&store).await.unwrap_err();
         assert!(matches!(refused, RecordError::Replayed), "{jti}: {refused:?}");
     }

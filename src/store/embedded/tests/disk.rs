@@ -67,14 +67,21 @@ async fn a_file_that_is_lost_while_the_store_runs_takes_its_memory_of_assertions
     assert_ne!(epoch, old);
     store.publish(published(KEY), epoch).await.unwrap();
     let before = || assertion("one").usable_from(now().minus(Duration::from_secs(30)));
-    for refused in
-        [store.spend(before()).await.map(drop), Ask::task("t", epoch).spending(before()).record(&store).await.map(drop)]
-    {
+    for refused in [
+        store.spend(before()).await.map(drop),
+        store.spend(before().unless("a")).await.map(drop),
+        Ask::task("t", epoch).spending(before()).record(&store).await.map(drop),
+    ] {
         assert!(matches!(refused, Err(RecordError::Forgotten { .. })), "{refused:?}");
     }
     let since = || assertion("one").usable_from(now().plus(Duration::from_secs(5)));
     store.spend(since()).await.expect("what was made since counts");
     assert!(matches!(store.spend(since()).await, Err(RecordError::Replayed)));
+    let bound = |purpose: &str| assertion("two").usable_from(now().plus(Duration::from_secs(5))).unless(purpose);
+    for _ in 0..2 {
+        store.spend(bound("a")).await.expect("the purpose it is bound to since");
+    }
+    assert!(matches!(store.spend(bound("b")).await, Err(RecordError::Replayed)));
 }
 
 #[tokio::test]

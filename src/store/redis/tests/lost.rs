@@ -125,7 +125,18 @@ async fn what_may_have_been_used_before_the_loss_does_not_count_anywhere() {
             assert!(told, "also at a broker that came later: {outcome:?}");
         }
     }
+    for outcome in counts(&two, new, |jti| assertion(jti).usable_from(made).unless("a")).await {
+        assert!(
+            matches!(outcome, Err(RecordError::Forgotten { .. })),
+            "nobody knows what it was bound to: {outcome:?}"
+        );
+    }
     let later = || now().plus(Duration::from_secs(60));
+    for _ in 0..2 {
+        one.spend(assertion("bound").usable_from(later()).unless("a")).await.expect("the purpose it is bound to since");
+    }
+    let replayed = two.spend(assertion("bound").usable_from(made).unless("b")).await.unwrap_err();
+    assert!(matches!(replayed, RecordError::Replayed), "what is known to be bound is told so: {replayed:?}");
     for outcome in counts(&one, new, |jti| assertion(jti).usable_from(later())).await {
         outcome.expect("what was made since counts");
     }

@@ -1,0 +1,147 @@
+//! What a platform's claims must say: exactly this text, or a glob where the file says so. All rules must hold.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+/// A platform token's claims, as they were signed.
+pub type Claims = Map<String, Value>;
+
+/// One claim, and what it must say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimRule {
+    /// The claim's name; see [`text_of_claim`] for one within another.
+    pub name: Arc<str>,
+    pub(super) says: Says,
+}
+
+/// What a claim must say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Says {
+    /// This, letter by letter.
+    Exactly(Box<str>),
+    /// What this matches; `*` stands for any run of characters, of none too, and for nothing else.
+    Glob(Box<str>),
+}
+
+impl ClaimRule {
+    /// Whether the claim is there and says what it must.
+    pub fn holds(&self, claims: &Claims) -> bool {
+        let Some(text) = text_of_claim(claims, &self.name) else { return false };
+        match &self.says {
+            Says::Exactly(expected) => *text == **expected,
+            Says::Glob(glob) => matches(glob, &text),
+        }
+    }
+}
+
+/// The text of the claim called `name`, where it has one: a string, a number as its digits, a boolean as its word. Lists and
+/// objects have none, nor has a number with a fraction or beyond 64 bits. A claim within another is named with a slash:
+/// `kubernetes.io/pod/uid`; one that is called so as a whole goes first.
+pub fn text_of_claim<'a>(claims: &'a Claims, name: &str) -> Option<Cow<'a, str>> {
+    match find(claims, name)? {
+        Value::String(text) => Some(text.as_str().into()),
+        Value::Bool(flag) => Some(if *flag { "true" } else { "false" }.into()),
+        Value::Number(number) if !number.is_f64() => Some(number.to_string().into()),
+        _ => None,
+    }
+}
+
+fn find<'a>(claims: &'a Claims, name: &str) -> Option<&'a Value> {
+    if let Some(value) = claims.get(name) {
+        return Some(value);
+    }
+    name.match_indices('/').find_map(|(at, _)| match claims.get(&name[..at]) {
+        Some(Value::Object(inner)) => find(inner, &name[at + 1..]),
+        _ => None,
+    })
+}
+
+/// Whether `text` is what `glob` says. In one pass: each literal part is taken where it is first found.
+fn matches(glob: &str, text: &str) -> bool {
+    let mut parts = glob.split('*');
+    let Some(mut rest) = parts.next().and_then(|head| text.strip_prefix(head)) else { return false };
+    let mut parts = parts.peekable();
+    if parts.peek().is_none() {
+        return rest.is_empty();
+    }
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return rest.ends_with(part);
+        }
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn claims() -> Claims {
+        let claims = json!({
+            "ref": "refs/heads/main", "repository_id": "123", "project_id": 22, "protected": true, "ratio": 1.5,
+            "groups": ["a"], "kubernetes.io": {"namespace": "ci", "pod": {"uid": "u-1"}}, "a/b": "whole", "a": {"b": "part"},
+        });
+        claims.as_object().unwrap().clone()
+    }
+
+    fn rule(name: &str, says: Says) -> ClaimRule {
+        ClaimRule { name: name.into(), says }
+    }
+
+    #[test]
+    fn a_claim_says_exactly_what_it_must() {
+        for (name, text) in [
+            ("ref", "refs/heads/main"),
+            ("repository_id", "123"),
+            ("project_id", "22"),
+            ("protected", "true"),
+            ("kubernetes.io/namespace", "ci"),
+            ("kubernetes.io/pod/uid", "u-1"),
+            ("a/b", "whole"),
+        ] {
+            assert!(rule(name, Says::Exactly(text.into())).holds(&claims()), "{name}");
+            for other in [format!("{text} "), text.to_uppercase() + "x", String::new(), "*".into()] {
+                assert!(!rule(name, Says::Exactly(other.as_str().into())).holds(&claims()), "{name} {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_no_text_or_is_not_there_says_nothing() {
+        for name in ["groups", "ratio", "kubernetes.io", "kubernetes.io/pod", "absent", "ref/x", "", "/", "a/c"] {
+            assert!(text_of_claim(&claims(), name).is_none(), "{name}");
+            assert!(!rule(name, Says::Glob("*".into())).holds(&claims()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_star_stands_for_any_run_and_the_rest_for_itself() {
+        let rows = [
+            ("refs/tags/v*", "refs/tags/v1.0", true),
+            ("refs/tags/v*", "refs/tags/v", true),
+            ("refs/tags/v*", "refs/heads/refs/tags/v1", false),
+            ("*-prod", "eu-prod", true),
+            ("*-prod", "eu-prod-not", false),
+            ("a*b*c", "aXbYc", true),
+            ("a*b*c", "abc", true),
+            ("a*b*c", "acb", false),
+            ("ab*ba", "aba", false),
+            ("a**b", "a-b", true),
+            ("a?c", "abc", false),
+            ("a.c", "abc", false),
+            ("[ab]", "a", false),
+            ("*", "", true),
+        ];
+        for (glob, text, expected) in rows {
+            assert_eq!(matches(glob, text), expected, "{glob} {text}");
+        }
+    }
+}

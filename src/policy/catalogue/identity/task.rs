@@ -1,0 +1,140 @@
+//! The task that a platform attests: a template of text and claims, such as `{run_id}.{run_attempt}`.
+
+use std::fmt;
+
+use super::claims::{Claims, text_of_claim};
+use crate::model::TaskId;
+
+/// A task's name with claims to be filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskTemplate {
+    text: Box<str>,
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Text(Box<str>),
+    Claim(Box<str>),
+}
+
+impl TaskTemplate {
+    /// Reads a template; a sentence where it is none.
+    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (before, after) = rest.split_once('{').unwrap_or((rest, ""));
+            if before.contains('}') {
+                return Err("a `}` has no `{` before it");
+            }
+            if !before.is_empty() {
+                parts.push(Part::Text(before.into()));
+            }
+            if before.len() == rest.len() {
+                break;
+            }
+            let (claim, more) = after.split_once('}').ok_or("a `{` is not closed")?;
+            if claim.is_empty() || claim.contains('{') {
+                return Err("between `{` and `}` stands the name of a claim");
+            }
+            parts.push(Part::Claim(claim.into()));
+            rest = more;
+        }
+        if !parts.iter().any(|part| matches!(part, Part::Claim(_))) {
+            return Err("it holds no claim, so every run would have the same task");
+        }
+        let template = Self { text: text.into(), parts };
+        // What stands between the claims must be fit for a task's name, whatever they say.
+        match template.filled(|_| Some("x".into())) {
+            Ok(_) => Ok(template),
+            Err(_) => Err("a task's name is made of A-Z a-z 0-9 . _ ~ : - and / before a child"),
+        }
+    }
+
+    /// The task that these claims attest; a sentence, naming the claim, where they attest none.
+    ///
+    /// # Errors
+    /// A claim is missing or has no text, holds a `/`, which would make the task another's child, or makes no name of it.
+    pub fn fill(&self, claims: &Claims) -> Result<TaskId, String> {
+        self.filled(|name| text_of_claim(claims, name).map(|text| text.into_owned()))
+    }
+
+    fn filled(&self, claim: impl Fn(&str) -> Option<String>) -> Result<TaskId, String> {
+        let mut task = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => task.push_str(text),
+                Part::Claim(name) => match claim(name) {
+                    Some(text) if text.contains('/') => {
+                        return Err(format!("the claim {name} holds a slash, so it names no task of its own"));
+                    }
+                    Some(text) if !text.is_empty() => task.push_str(&text),
+                    _ => return Err(format!("the token has no claim {name}, which its task is made of")),
+                },
+            }
+        }
+        TaskId::parse(&task).map_err(|error| format!("the token's claims make no task of {self}: {}", error.rule))
+    }
+}
+
+impl fmt::Display for TaskTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn fill(template: &str, claims: serde_json::Value) -> Result<String, String> {
+        let task = TaskTemplate::parse(template).unwrap().fill(claims.as_object().unwrap());
+        task.map(|task| task.as_str().to_owned())
+    }
+
+    #[test]
+    fn a_template_is_filled_from_the_claims() {
+        let claims = json!({"run_id": "77", "run_attempt": 2, "kubernetes.io": {"pod": {"uid": "u"}}});
+        assert_eq!(fill("{run_id}.{run_attempt}", claims.clone()).as_deref(), Ok("77.2"));
+        assert_eq!(fill("gh/{run_id}", claims.clone()).as_deref(), Ok("gh/77"));
+        assert_eq!(fill("pod-{kubernetes.io/pod/uid}", claims).as_deref(), Ok("pod-u"));
+    }
+
+    #[test]
+    fn what_cannot_be_filled_says_which_claim() {
+        let rows = [
+            (json!({"run_id": "77"}), "no claim run_attempt"),
+            (json!({"run_id": "", "run_attempt": 1}), "no claim run_id"),
+            (json!({"run_id": ["7"], "run_attempt": 1}), "no claim run_id"),
+            (json!({"run_id": "7/8", "run_attempt": 1}), "run_id holds a slash"),
+            (json!({"run_id": "7 8", "run_attempt": 1}), "make no task of {run_id}.{run_attempt}"),
+            (json!({"run_id": "7".repeat(127), "run_attempt": 1}), "1 to 128"),
+        ];
+        for (claims, word) in rows {
+            let wrong = fill("{run_id}.{run_attempt}", claims.clone()).unwrap_err();
+            assert!(wrong.contains(word), "{claims}: {wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_template_is_refused() {
+        for (template, word) in [
+            ("", "no claim"),
+            ("fixed", "no claim"),
+            ("{a", "not closed"),
+            ("a}", "no `{`"),
+            ("{}", "name of a claim"),
+            ("{a{b}}", "name of a claim"),
+            ("{a} {b}", "made of"),
+            ("/{a}", "made of"),
+            ("{a}/", "made of"),
+            ("{a}/../{b}", "made of"),
+        ] {
+            let wrong = TaskTemplate::parse(template).unwrap_err();
+            assert!(wrong.contains(word), "{template}: {wrong}");
+        }
+    }
+}

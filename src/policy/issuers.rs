@@ -1,0 +1,110 @@
+//! The issuers whose tokens a set trusts, and who of its workloads and audiences proves itself by each.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::catalogue::{Audience, KeySource, Oidc, Proof, TaskNaming, Workload};
+
+/// A platform whose tokens prove somebody of the set.
+#[derive(Debug)]
+pub struct Issuer {
+    /// The `iss` of its tokens.
+    pub url: Arc<str>,
+    /// Its keys: one entry for each place they come from, with those who trust that place.
+    pub keys: Vec<IssuerKeys>,
+}
+
+/// Keys of an issuer from one place.
+#[derive(Debug)]
+pub struct IssuerKeys {
+    /// The place.
+    pub source: KeySource,
+    /// Who trusts tokens under these keys, if the claims fit.
+    pub members: Vec<Member>,
+}
+
+/// One identity of one client.
+#[derive(Debug)]
+pub struct Member {
+    /// Whose.
+    pub client: Client,
+    /// What the token must say.
+    pub oidc: Arc<Oidc>,
+    /// Who names its tasks.
+    pub task: TaskNaming,
+}
+
+/// A workload or an audience.
+#[derive(Debug, Clone)]
+pub enum Client {
+    /// A workload.
+    Workload(Arc<Workload>),
+    /// A resource server.
+    Audience(Arc<Audience>),
+}
+
+impl Client {
+    /// Whether `id` names this client; an audience's path of `/` equals none.
+    pub fn is(&self, id: &str) -> bool {
+        match self {
+            Self::Workload(workload) => workload.id.as_str() == id,
+            Self::Audience(audience) => audience.id.matches(id),
+        }
+    }
+}
+
+/// All issuers of a set.
+#[derive(Debug, Default)]
+pub(super) struct Issuers {
+    by_url: HashMap<Arc<str>, Issuer>,
+    /// The `aud` that identities name besides the broker's issuer.
+    audiences: BTreeSet<Arc<str>>,
+}
+
+impl Issuers {
+    /// Sorts every identity by its issuer and the place of its keys.
+    pub(super) fn of<'a>(
+        workloads: impl Iterator<Item = &'a Arc<Workload>>,
+        audiences: impl Iterator<Item = &'a Arc<Audience>>,
+    ) -> Self {
+        let workloads = workloads.map(|each| (Client::Workload(each.clone()), &each.identities));
+        let audiences = audiences.map(|each| (Client::Audience(each.clone()), &each.identities));
+        let mut issuers = Self::default();
+        for (client, identities) in workloads.chain(audiences) {
+            for identity in identities {
+                if let Proof::Oidc(oidc) = &identity.proof {
+                    issuers.add(Member { client: client.clone(), oidc: oidc.clone(), task: identity.task.clone() });
+                }
+            }
+        }
+        issuers
+    }
+
+    fn add(&mut self, member: Member) {
+        let (url, source) = (member.oidc.issuer.clone(), member.oidc.keys.clone());
+        self.audiences.extend(member.oidc.audience.clone());
+        let issuer = self.by_url.entry(url.clone()).or_insert_with(|| Issuer { url, keys: Vec::new() });
+        match issuer.keys.iter_mut().find(|keys| keys.source == source) {
+            Some(keys) => keys.members.push(member),
+            None => issuer.keys.push(IssuerKeys { source, members: vec![member] }),
+        }
+    }
+
+    pub(super) fn get(&self, url: &str) -> Option<&Issuer> {
+        self.by_url.get(url)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Issuer> {
+        self.by_url.values()
+    }
+
+    pub(super) fn names_audience(&self, aud: &str) -> bool {
+        self.audiences.contains(aud)
+    }
+
+    /// Every claim that some identity keeps: what policies may speak of.
+    pub(super) fn kept(&self) -> BTreeSet<&str> {
+        let members = self.by_url.values().flat_map(|issuer| &issuer.keys).flat_map(|keys| &keys.members);
+        members.flat_map(|member| member.oidc.keep.iter().map(|name| &**name)).collect()
+    }
+}
