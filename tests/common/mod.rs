@@ -12,6 +12,7 @@ mod catalogue;
 mod chance;
 mod flows;
 mod http;
+mod issuer;
 mod keys;
 mod offline;
 mod redis;
@@ -26,6 +27,7 @@ pub use catalogue::{API, Catalogue, SECOND, key_of_kind, workload, workload_path
 pub use chance::Chance;
 pub use flows::complete_path;
 pub use http::{Answer, Http, Request};
+pub use issuer::{DISCOVERY, Platform, Reply, platform_token};
 pub use keys::{Key, key_of};
 pub use offline::{Feed, Jwks, Rule, Token, digest};
 pub use redis::{Redis, SAFE};

@@ -1,0 +1,129 @@
+//! Issuers as they are: over TLS, rotating under load, away, slow, redirecting, inside the network.
+
+use serde_json::json;
+
+use super::common::{Backing, DISCOVERY, Key, Platform, Reply, Request, eventually, workload_path};
+use super::{by, platform_workload, trusting};
+
+const JOB: &str = "claims = { sub = \"a-job\" }\ntask = \"auto\"";
+
+#[test]
+fn an_issuer_of_a_private_authority_is_asked_over_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    let (platform, authority) = Platform::tls(dir.path());
+    let key = Key::ed();
+    platform.publish(&[(&key, "p1")]);
+    let trusting = || trusting(&platform, JOB);
+    let broker = trusting().set("JITNEY_FEDERATION_CA_FILE", authority.to_str().unwrap()).start(&Backing::Embedded);
+    assert!(broker.granted(&by(&platform.token(&key, "p1", json!({})))).claim("txn").starts_with("auto-"));
+    // Without it, the certificate is nobody's.
+    let distrusting = trusting().start(&Backing::Embedded);
+    let answer = distrusting.ask(&by(&platform.token(&key, "p1", json!({}))));
+    assert_eq!(answer.outcome(), (503, "temporarily_unavailable".into()), "{}", answer.text());
+    assert!(answer.header("retry-after").is_some());
+    let line = distrusting.decision(&answer.field("decision_id"));
+    assert!(line["detail"].as_str().unwrap().contains("TLS"), "{line}");
+}
+
+#[test]
+fn an_issuer_that_fails_costs_its_own_tokens_alone_and_counts_again_when_it_is_back() {
+    let rows = [
+        ("away", Reply::Raw("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n".into())),
+        ("rubbish", Reply::Raw("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nno!".into())),
+        ("redirecting", Reply::Raw("HTTP/1.1 302 Found\r\nLocation: /keys\r\nContent-Length: 0\r\n\r\n".into())),
+        (
+            "another's name",
+            Reply::Json(json!({"issuer": "https://other.example.com", "jwks_uri": "https://a.example.com"})),
+        ),
+        ("leading inside", Reply::Raw("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".into())),
+        ("slow", Reply::Never),
+    ];
+    for (name, reply) in rows {
+        let (platform, key) = (Platform::http(), Key::ec());
+        platform.publish(&[(&key, "p1")]);
+        let reply = match name {
+            "leading inside" => {
+                Reply::Json(json!({"issuer": platform.url(), "jwks_uri": "https://169.254.169.254/keys"}))
+            }
+            _ => reply,
+        };
+        platform.answer(DISCOVERY, reply);
+        let broker = trusting(&platform, JOB).start(&Backing::Embedded);
+        let shown = platform.token(&key, "p1", json!({}));
+        let answer = broker.ask(&by(&shown));
+        assert_eq!(answer.outcome(), (503, "temporarily_unavailable".into()), "{name}: {}", answer.text());
+        assert!(!answer.text().contains(platform.url()), "{name}: {}", answer.text());
+        broker.mint("demo", "t");
+        platform.publish(&[(&key, "p1")]);
+        eventually(&format!("{name}: the issuer counts again"), || {
+            (broker.ask(&by(&shown)).status == 200).then_some(())
+        });
+        let metrics = broker.admin(&Request::get("/metrics")).text();
+        for outcome in ["fetched", "failed"] {
+            let none = format!("jitney_issuer_fetches_total{{outcome=\"{outcome}\"}} 0");
+            assert!(metrics.contains("jitney_issuer_fetches_total") && !metrics.contains(&none), "{name}: {outcome}");
+        }
+    }
+}
+
+#[test]
+fn keys_rotate_under_load_without_one_refusal() {
+    let (platform, old, new) = (Platform::http(), Key::ec(), Key::ec());
+    platform.publish(&[(&old, "p1")]);
+    let broker = trusting(&platform, JOB).start(&Backing::Embedded);
+    broker.granted(&by(&platform.token(&old, "p1", json!({}))));
+    std::thread::scope(|scope| {
+        for worker in 0..4 {
+            let (platform, broker, old, new) = (&platform, &broker, &old, &new);
+            scope.spawn(move || {
+                for round in 0..20 {
+                    if worker == 0 && round == 5 {
+                        platform.publish(&[(new, "p2"), (old, "p1")]);
+                    }
+                    // Only who published the new key signs with it at once; the others know the old one.
+                    let (key, kid) = if worker == 0 && round >= 5 { (new, "p2") } else { (old, "p1") };
+                    let shown = platform.token(key, kid, json!({"jti": format!("{worker}-{round}")}));
+                    broker.granted(&by(&shown));
+                }
+            });
+        }
+    });
+    assert!(platform.asked() <= 6, "asked {} times", platform.asked());
+    // Made-up keys send nobody there again.
+    let before = platform.asked();
+    for kid in ["x", "y", "z"] {
+        assert_eq!(broker.ask(&by(&platform.token(&new, kid, json!({})))).status, 401);
+    }
+    assert_eq!(platform.asked(), before);
+}
+
+#[test]
+fn an_issuer_inside_is_asked_only_where_it_is_named() {
+    let (platform, key) = (Platform::http(), Key::ec());
+    platform.publish(&[(&key, "p1")]);
+    let broker = trusting(&platform, JOB)
+        .set("JITNEY_FEDERATION_ALLOW_PRIVATE", "https://other.example.com:8443")
+        .start(&Backing::Embedded);
+    let answer = broker.ask(&by(&platform.token(&key, "p1", json!({}))));
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    let line = broker.decision(&answer.field("decision_id"));
+    assert!(line["detail"].as_str().unwrap().contains("allow_private"), "{line}");
+    assert_eq!(platform.asked(), 0);
+}
+
+#[test]
+fn an_issuer_that_comes_with_a_reload_counts_at_once_and_one_that_goes_no_more() {
+    let (platform, key) = (Platform::http(), Key::ec());
+    platform.publish(&[(&key, "p1")]);
+    let broker = trusting(&platform, JOB).start(&Backing::Embedded);
+    let shown = platform.token(&key, "p1", json!({}));
+    broker.granted(&by(&shown));
+    let path = broker.policy(&workload_path("job"));
+    let file = platform_workload("https://idp.example.com", JOB);
+    std::fs::write(&path, file).unwrap();
+    broker.operator("/admin/v1/policies/reload", json!({})).expect(200);
+    assert_eq!(broker.ask(&by(&shown)).outcome(), (401, "invalid_client".into()), "a token seen before, too");
+    std::fs::write(&path, platform_workload(platform.url(), JOB)).unwrap();
+    broker.operator("/admin/v1/policies/reload", json!({})).expect(200);
+    broker.granted(&by(&shown));
+}
