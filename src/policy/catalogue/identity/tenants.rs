@@ -203,7 +203,9 @@ fn is_uuid(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn rules(claims: &[(&str, &str)]) -> Vec<ClaimRule> {
+    type Claims<'a> = &'a [(&'a str, &'a str)];
+
+    fn rules(claims: Claims<'_>) -> Vec<ClaimRule> {
         let says = |text: &str| if text.contains('*') { Says::Glob(text.into()) } else { Says::Exactly(text.into()) };
         claims.iter().map(|(name, text)| ClaimRule { name: (*name).into(), says: says(text) }).collect()
     }
@@ -218,7 +220,7 @@ mod tests {
     fn what_is_pinned_loads() {
         let tenant = "https://login.microsoftonline.com/2f8a9c1e-0b7d-4f3a-9d5e-1c6b7a8e9f00/v2.0";
         let circle = "https://oidc.circleci.com/org/2f8a9c1e-0b7d-4f3a-9d5e-1c6b7a8e9f00";
-        let rows: &[(&str, &[(&str, &str)])] = &[
+        let rows: &[(&str, Claims<'_>)] = &[
             (GITHUB, &[("repository_id", "1"), ("environment", "production")]),
             (GITHUB, &[("repository_id", "1"), ("ref", "refs/heads/main")]),
             (GITHUB, &[("repository_id", "1"), ("ref", "refs/tags/v*")]),
@@ -242,7 +244,7 @@ mod tests {
 
     #[test]
     fn what_is_anybody_s_does_not() {
-        let rows: &[(&str, &[(&str, &str)], &str)] = &[
+        let rows: &[(&str, Claims<'_>, &str)] = &[
             (GITHUB, &[], "repository_id"),
             (GITHUB, &[("repository", "octo-org/octo-repo"), ("ref", "refs/heads/main")], "repository_id"),
             (GITHUB, &[("repository_owner_id", "1"), ("environment", "production")], "repository_id"),
