@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use serde::Serialize;
 
 use crate::model::{Epoch, KeyId, LeaseId, LeaseRecord, Position, RuleKind, UnixTime};
-use crate::policy::{Audience, Workload};
+use crate::policy::{Audience, Identity, Proof, Workload};
 use crate::revocation::TokenDigests;
 use crate::store::{LeaseFilter, Quarantine, Safety, StoreError, StoreStats};
 
@@ -79,6 +79,19 @@ pub struct IdentityView {
     /// Its type.
     #[serde(rename = "type")]
     pub kind: &'static str,
+    /// The platform that signs its tokens, where one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+}
+
+impl IdentityView {
+    fn of(identity: &Identity) -> Self {
+        let issuer = match &identity.proof {
+            Proof::Oidc(oidc) => Some(oidc.issuer.to_string()),
+            _ => None,
+        };
+        Self { kind: identity.kind().as_str(), issuer }
+    }
 }
 
 /// One scope that some policy could permit.
@@ -277,7 +290,7 @@ impl Broker {
             review: workload.review.map(|day| day.to_string()),
             state,
             quarantine,
-            identities: workload.identities.iter().map(|each| IdentityView { kind: each.kind().as_str() }).collect(),
+            identities: workload.identities.iter().map(IdentityView::of).collect(),
             grants: grants
                 .into_iter()
                 .map(|grant| GrantView {
@@ -356,6 +369,6 @@ fn view_audience(audience: &Audience) -> AudienceView {
         max_ttl: audience.max_ttl.map(|ttl| ttl.as_secs()),
         max_lifetime: audience.max_lifetime.map(|span| span.as_secs()),
         scopes: audience.scopes.iter().map(|scope| (scope.name.to_string(), scope.about.to_string())).collect(),
-        identities: audience.identities.iter().map(|each| IdentityView { kind: each.kind().as_str() }).collect(),
+        identities: audience.identities.iter().map(IdentityView::of).collect(),
     }
 }

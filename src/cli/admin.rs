@@ -47,6 +47,14 @@ pub fn text(document: &Value, name: &str) -> String {
     shown(&document[name])
 }
 
+/// How an identity proves somebody: its type, and the platform where one signs for it.
+pub fn proves(identity: &Value) -> String {
+    match identity["issuer"].as_str() {
+        Some(_) => format!("{} of {}", text(identity, "type"), text(identity, "issuer")),
+        None => text(identity, "type"),
+    }
+}
+
 fn shown(value: &Value) -> String {
     match value {
         Value::Null => "-".into(),

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::admin::{self, explain, list, span, text};
+use super::admin::{self, explain, list, proves, span, text};
 use super::args::{AudienceCommand, Format};
 use super::{Failure, output};
 use crate::client::admin::AdminClient;
@@ -41,7 +41,7 @@ async fn show(client: &AdminClient, id: &AudienceUri, format: Format) -> Result<
     if format == Format::Json {
         return output::json(&audience);
     }
-    let identities: Vec<String> = list(&audience, "identities").iter().map(|each| text(each, "type")).collect();
+    let identities: Vec<String> = list(&audience, "identities").iter().map(proves).collect();
     output::fields(&[
         ("audience", text(&audience, "id")),
         ("owner", text(&audience, "owner")),

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::admin::{self, explain, list, text};
+use super::admin::{self, explain, list, proves, text};
 use super::args::{Format, OutputArgs, WorkloadCommand};
 use super::lease::positions;
 use super::{Failure, output};
@@ -59,7 +59,7 @@ async fn show(client: &AdminClient, id: &WorkloadId, format: Format) -> Result<(
 }
 
 fn story(workload: &Value) -> Vec<(&'static str, String)> {
-    let identities: Vec<String> = list(workload, "identities").iter().map(|each| text(each, "type")).collect();
+    let identities: Vec<String> = list(workload, "identities").iter().map(proves).collect();
     let mut story = vec![
         ("workload", text(workload, "id")),
         ("state", text(workload, "state")),

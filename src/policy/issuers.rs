@@ -1,9 +1,9 @@
 //! The issuers whose tokens a set trusts, and who of its workloads and audiences proves itself by each.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::catalogue::{Audience, KeySource, Oidc, Proof, TaskNaming, Workload};
+use super::catalogue::{Audience, Claims, KeySource, Oidc, Proof, TaskNaming, Workload, text_of_claim};
 
 /// A platform whose tokens prove somebody of the set.
 #[derive(Debug)]
@@ -21,6 +21,36 @@ pub struct IssuerKeys {
     pub source: KeySource,
     /// Who trusts tokens under these keys, if the claims fit.
     pub members: Vec<Member>,
+    /// Their places, by a claim that one of their rules compares exactly, and what it must say.
+    by_claim: BTreeMap<Arc<str>, HashMap<Box<str>, Vec<usize>>>,
+    /// The places of those that compare nothing exactly.
+    others: Vec<usize>,
+}
+
+/// Claims that tell more than others, most first: by one of these a member is found among thousands.
+const TELLING: [&str; 4] = ["repository_id", "project_id", "sub", "environment"];
+
+impl IssuerKeys {
+    fn add(&mut self, member: Member) {
+        let at = self.members.len();
+        let exact = member.oidc.claims.iter().filter_map(|rule| Some((&rule.name, rule.exact()?)));
+        let rank = |name: &str| TELLING.iter().position(|telling| *telling == name).unwrap_or(TELLING.len());
+        match exact.min_by_key(|(name, _)| rank(name)) {
+            Some((name, text)) => {
+                self.by_claim.entry(name.clone()).or_default().entry(text.into()).or_default().push(at);
+            }
+            None => self.others.push(at),
+        }
+        self.members.push(member);
+    }
+
+    /// Those that a token with these claims may belong to, in the order of their files; each is still to be asked.
+    pub fn candidates(&self, claims: &Claims) -> Vec<&Member> {
+        let found = self.by_claim.iter().filter_map(|(name, by_text)| by_text.get(&*text_of_claim(claims, name)?));
+        let mut places: Vec<usize> = found.flatten().chain(&self.others).copied().collect();
+        places.sort_unstable();
+        places.into_iter().map(|at| &self.members[at]).collect()
+    }
 }
 
 /// One identity of one client.
@@ -85,8 +115,13 @@ impl Issuers {
         self.audiences.extend(member.oidc.audience.clone());
         let issuer = self.by_url.entry(url.clone()).or_insert_with(|| Issuer { url, keys: Vec::new() });
         match issuer.keys.iter_mut().find(|keys| keys.source == source) {
-            Some(keys) => keys.members.push(member),
-            None => issuer.keys.push(IssuerKeys { source, members: vec![member] }),
+            Some(keys) => keys.add(member),
+            None => {
+                let (members, by_claim, others) = (Vec::new(), BTreeMap::new(), Vec::new());
+                let mut keys = IssuerKeys { source, members, by_claim, others };
+                keys.add(member);
+                issuer.keys.push(keys);
+            }
         }
     }
 

@@ -132,3 +132,25 @@ fn policies_speak_of_claims_that_some_identity_keeps_and_of_no_others() {
     assert!(refused(files(GOOD, &bare)).0[0].code == "cedar-schema");
     assert_eq!(set("").issuers().count(), 0);
 }
+
+#[test]
+fn a_token_s_candidates_are_found_among_many() {
+    let workload = |n: usize, claims: &str| {
+        let text = GOOD.split_inclusive('\n').take(6).collect::<String>() + &format!("claims = {{ {claims} }}\n");
+        (format!("workloads/w{n:02}.toml"), text.replace("token.actions.githubusercontent.com", "idp.example.com"))
+    };
+    let files: Vec<_> = (0..50)
+        .map(|n| workload(n, &format!("repository_id = \"{}\", environment = \"production\"", n / 2)))
+        .chain([workload(50, "name = { glob = \"a*\" }"), workload(51, "environment = \"production\"")])
+        .collect();
+    let set = PolicySet::from_sources(files, NOW).unwrap_or_else(|findings| panic!("{findings}")).0;
+    let keys = &set.issuer("https://idp.example.com").unwrap().keys[0];
+    let found = |claims: serde_json::Value| -> Vec<usize> {
+        let is_named = |n: &usize, member: &&super::Member| member.client.is(&format!("w{n:02}"));
+        let candidates = keys.candidates(claims.as_object().unwrap());
+        candidates.iter().map(|member| (0..52).find(|n| is_named(n, member)).unwrap()).collect()
+    };
+    assert_eq!(found(serde_json::json!({"repository_id": "7", "environment": "production"})), [14, 15, 50, 51]);
+    assert_eq!(found(serde_json::json!({"repository_id": 7})), [14, 15, 50]);
+    assert_eq!(found(serde_json::json!({"name": "x"})), [50]);
+}

@@ -68,7 +68,7 @@ pub(super) fn judge(
         // As long as it takes to find a signature wrong: who is known here cannot be told by the clock.
         decoys.verify(token.compact, None);
     }
-    if found.members.is_empty() {
+    if found.trusted.is_empty() {
         let fault = found.fault.unwrap_or(Fault::UnknownClient);
         let why = found.why.unwrap_or_default();
         return match found.wish {
@@ -76,17 +76,22 @@ pub(super) fn judge(
             None => Judged::Not(fault, why),
         };
     }
-    by_claims(token, &found.members)
+    by_claims(token, &found.trusted, client_id)
 }
 
-/// Who may show this token, as far as its signature says.
+/// What the signature says: which of the issuer's keys it is by.
 #[derive(Default)]
 struct Found<'a> {
-    members: Vec<(&'a Member, Option<Trust>)>,
+    trusted: Vec<(&'a IssuerKeys, Option<Trust>)>,
     was_checked: bool,
     fault: Option<Fault>,
     wish: Option<Wish>,
     why: Option<String>,
+}
+
+/// Whether this client is meant: the one that was named, or any.
+fn is_meant(member: &Member, client_id: Option<&str>) -> bool {
+    client_id.is_none_or(|id| member.client.is(id))
 }
 
 fn by_signature<'a>(
@@ -96,19 +101,15 @@ fn by_signature<'a>(
     token: &Token<'_>,
     client_id: Option<&str>,
 ) -> Found<'a> {
-    let is_meant = |member: &&Member| client_id.is_none_or(|id| member.client.is(id));
     let mut found = Found::default();
-    for keys in issuer.keys.iter().filter(|keys| keys.members.iter().any(|member| is_meant(&member))) {
+    for keys in issuer.keys.iter().filter(|keys| keys.members.iter().any(|member| is_meant(member, client_id))) {
         let verified = match &keys.source {
             KeySource::Pinned(jwks, _) => {
                 found.check(decoys, jwks.find(token.kid(), token.compact.header.alg), token, None)
             }
             _ => found.check_fetched(decoys, &issuers.platform(issuer, keys), token),
         };
-        if let Some(trust) = verified {
-            let IssuerKeys { members, .. } = keys;
-            found.members.extend(members.iter().filter(is_meant).map(|member| (member, trust.clone())));
-        }
+        found.trusted.extend(verified.map(|trust| (keys, trust)));
     }
     found
 }
@@ -152,15 +153,17 @@ impl Found<'_> {
 }
 
 /// The one client whose rules the claims meet.
-fn by_claims(token: &Token<'_>, members: &[(&Member, Option<Trust>)]) -> Judged {
+fn by_claims(token: &Token<'_>, trusted: &[(&IssuerKeys, Option<Trust>)], client_id: Option<&str>) -> Judged {
     let addressed = |member: &Member| member.oidc.audience.as_deref().unwrap_or(token.broker) == token.aud;
-    let mut fitting = members.iter().filter(|(member, _)| addressed(member) && member.oidc.is_shown_by(token.claims));
+    let fits =
+        |member: &Member| is_meant(member, client_id) && addressed(member) && member.oidc.is_shown_by(token.claims);
+    let all = trusted
+        .iter()
+        .flat_map(|(keys, trust)| keys.candidates(token.claims).into_iter().map(move |member| (member, trust)));
+    let mut fitting = all.filter(|(member, _)| fits(member));
     let Some((member, trust)) = fitting.next() else {
-        let mut whys: Vec<String> =
-            members.iter().take(4).map(|(member, _)| why_not(token, member, &addressed)).collect();
-        if members.len() > whys.len() {
-            whys.push(format!("and {} more", members.len() - whys.len()));
-        }
+        let members = trusted.iter().flat_map(|(keys, _)| &keys.members).filter(|member| is_meant(member, client_id));
+        let whys: Vec<String> = members.take(4).map(|member| why_not(token, member, addressed(member))).collect();
         return Judged::Not(Fault::Claims, whys.join(", "));
     };
     let who = Who::of(&member.client);
@@ -168,7 +171,11 @@ fn by_claims(token: &Token<'_>, members: &[(&Member, Option<Trust>)]) -> Judged 
         let why = format!("both {} and {} fit: send client_id", who.id(), Who::of(&other.client).id());
         return Judged::Not(Fault::AmbiguousClient, why);
     }
-    let caller = Caller {
+    Judged::Proven(Box::new(caller(token, member, who)), trust.clone())
+}
+
+fn caller(token: &Token<'_>, member: &Member, who: Who) -> Caller {
+    Caller {
         identity: IdentityUsed::oidc(token.iss, member.oidc.kept(token.claims)),
         task: match &member.task {
             TaskNaming::Auto => TaskBy::Auto,
@@ -178,17 +185,13 @@ fn by_claims(token: &Token<'_>, members: &[(&Member, Option<Trust>)]) -> Judged 
         spent: None,
         token: Some(PlatformToken::new(&digest_of(token.compact.signing_input), token.from, token.until)),
         who,
-    };
-    Judged::Proven(Box::new(caller), trust.clone())
+    }
 }
 
-fn why_not(token: &Token<'_>, member: &Member, addressed: &impl Fn(&Member) -> bool) -> String {
-    let who = Who::of(&member.client);
-    match member.oidc.misses(token.claims) {
-        _ if !addressed(member) => format!("{}: aud", who.id()),
-        Some(claim) => format!("{}: {claim}", who.id()),
-        None => who.id().to_owned(),
-    }
+/// For the audit log: what this client asks for and the token does not say.
+fn why_not(token: &Token<'_>, member: &Member, is_addressed: bool) -> String {
+    let missed = if is_addressed { member.oidc.misses(token.claims) } else { Some("aud") };
+    format!("{}: {}", Who::of(&member.client).id(), missed.unwrap_or_default())
 }
 
 /// Of what was signed, without the signature: of an ECDSA signature there is always a second one that fits.

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use time::Date;
 
+pub(super) use self::identity::text_of_claim;
 pub use self::identity::{Claims, Identity, IdentityKind, KeySource, Oidc, Proof, TaskNaming, TaskTemplate};
 use crate::model::{AudienceUri, Reason, UnixTime, WorkloadId};
 

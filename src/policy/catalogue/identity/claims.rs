@@ -26,6 +26,14 @@ pub(super) enum Says {
 }
 
 impl ClaimRule {
+    /// The text it must say exactly, where it must.
+    pub fn exact(&self) -> Option<&str> {
+        match &self.says {
+            Says::Exactly(text) => Some(text),
+            Says::Glob(_) => None,
+        }
+    }
+
     /// Whether the claim is there and says what it must.
     pub fn holds(&self, claims: &Claims) -> bool {
         let Some(text) = text_of_claim(claims, &self.name) else { return false };
