@@ -38,7 +38,7 @@ fn a_workload_is_told_what_to_do() {
     fails(&ask(&["--scope", "orders:eat"]), 1, "orders:eat", "ask for less");
     let other = ["token", "--task", "t", "--audience", "https://nobody.example.com", "--scope", "a"];
     fails(&broker.cli("demo", &other), 1, "unknown audience: https://nobody.example.com", "jitney audience list");
-    for (workload, next) in [("expired", "jitney workload show"), ("nobody", "compare JITNEY_WORKLOAD")] {
+    for (workload, next) in [("expired", "jitney workload show"), ("nobody", "compare what this workload shows")] {
         let words = ["token", "--task", "t", "--audience", API, "--scope", "orders:read"];
         fails(&broker.cli(workload, &words), 1, "", next);
     }
