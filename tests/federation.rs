@@ -4,6 +4,8 @@
 
 mod common;
 
+#[path = "federation/ambient.rs"]
+mod ambient;
 #[path = "federation/issuers.rs"]
 mod issuers;
 #[path = "federation/matrix.rs"]
