@@ -42,7 +42,10 @@ use args::{Cli, Command};
 /// Parses the command line, does what it says, gives the exit code.
 pub fn main() -> ExitCode {
     let is_private = private::memory();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return not_understood(&error),
+    };
     if let Err(error) = is_private {
         output::warning(format_args!("this process's memory can be read by others of this user: {error}"));
     }
@@ -50,6 +53,18 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => failure.report(),
     }
+}
+
+/// Help and version, or what is wrong with the command line: in colours, but for a credential that it would quote.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    let shown = output::without_secrets(&text);
+    if error.use_stderr() && shown != text {
+        output::line_of_error(&shown);
+    } else {
+        let _ = error.print();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {

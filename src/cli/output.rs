@@ -11,6 +11,7 @@ use comfy_table::{Table, presets};
 use serde_json::Value;
 
 use super::Failure;
+use crate::model::without_credentials;
 
 /// The colours, by what they mean.
 pub mod style {
@@ -98,8 +99,34 @@ pub fn warning(text: impl Display) {
 /// Writes `error: …` and the next step to standard error. Where even that fails, there is nobody to tell.
 pub fn error(failure: &Failure) {
     let mut err = anstream::stderr().lock();
-    let _ = writeln!(err, "{}: {}", paint(style::BAD, "error"), failure.message);
+    // A token or key given in the wrong place, a password in a URL: what quotes it must not show it.
+    let _ = writeln!(err, "{}: {}", paint(style::BAD, "error"), without_secrets(&failure.message));
     let _ = writeln!(err, "  {} {}", paint(style::STRONG, "next:"), failure.next);
+}
+
+/// A text for standard error, as it is.
+pub fn line_of_error(text: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{}", text.trim_end());
+}
+
+/// `text` without credentials, and without the user and password of any URL in it.
+pub fn without_secrets(text: &str) -> String {
+    let text = without_credentials(text);
+    let mut rest: &str = &text;
+    let mut shown = String::with_capacity(rest.len());
+    while let Some(at) = rest.find("://") {
+        let (before, behind) = rest.split_at(at + 3);
+        shown.push_str(before);
+        let authority = behind.find(|c: char| c.is_whitespace() || "/?#'\"`".contains(c)).unwrap_or(behind.len());
+        rest = match behind[..authority].rfind('@') {
+            Some(end) => {
+                shown.push_str("[redacted]");
+                &behind[end..]
+            }
+            None => behind,
+        };
+    }
+    shown + rest
 }
 
 /// `text` without control characters: they could move a terminal's cursor over what stands there.
@@ -113,6 +140,19 @@ pub fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_credential_that_is_quoted_is_not_shown() {
+        for (text, shown) in [
+            ("https://u:pw@x/a is no URL, http://y:1 is", "https://[redacted]@x/a is no URL, http://y:1 is"),
+            ("redis://:p@ss@h:1", "redis://[redacted]@h:1"),
+            ("a 'eyJhbGciOiJFUzI1NiJ9.e30.AAAA' b", "a [redacted] b"),
+            ("you@example.com of https://x", "you@example.com of https://x"),
+            ("x -----BEGIN PRIVATE KEY-----\nMIG", "x [redacted]"),
+        ] {
+            assert_eq!(without_secrets(text), shown);
+        }
+    }
 
     #[test]
     fn what_others_wrote_cannot_move_the_cursor() {

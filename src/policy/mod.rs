@@ -9,6 +9,7 @@ mod decide;
 #[cfg(test)]
 mod decide_tests;
 mod denial;
+mod depth;
 pub mod dev;
 mod diagnostic;
 #[cfg(test)]

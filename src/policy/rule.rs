@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use cedar_policy::{Effect, Policy, PolicyId};
 
+use super::depth;
 use super::diagnostic::{Diagnostic, Severity, SourceFile};
 use super::grant::SingleUse;
 use super::schema::Words;
@@ -51,6 +52,10 @@ const KNOWN: &[&str] = &["id", "max_ttl", "max_lifetime", "single_use"];
 pub(super) fn read(files: &[SourceFile], words: &Words, findings: &mut Vec<Diagnostic>) -> Vec<Rule> {
     let mut rules = Vec::new();
     for file in files {
+        if let Some(finding) = depth::check(file) {
+            findings.push(finding);
+            continue;
+        }
         match cedar_policy::PolicySet::from_str(&file.text) {
             Ok(set) => rules.extend(read_file(file, &set, words, findings)),
             Err(errors) => findings

@@ -10,6 +10,7 @@ use cedar_policy::{EntityUid, PolicyId};
 
 use super::catalogue::scopes::{ScopeIx, ScopeTable};
 use super::catalogue::{Audience, Workload, audience, workload};
+use super::depth;
 use super::diagnostic::{Diagnostic, Diagnostics, Severity, SourceFile};
 use super::issuers::{Issuer, Issuers};
 use super::names;
@@ -64,13 +65,13 @@ impl PolicySet {
         files: impl IntoIterator<Item = (P, T)>,
         now: UnixTime,
     ) -> Loaded {
-        Self::build(&mut Sources::memory(files), Vec::new(), now)
+        Self::build_with_room(&mut Sources::memory(files), Vec::new(), now)
     }
 
     /// Loads, and says what was looked at, in either case.
     pub(super) fn load_stamped(dir: &Path, now: UnixTime) -> (Loaded, Stamps) {
         let (mut sources, findings) = Sources::directory(dir);
-        let loaded = Self::build(&mut sources, findings, now);
+        let loaded = Self::build_with_room(&mut sources, findings, now);
         (loaded, sources.into_stamps())
     }
 
@@ -117,6 +118,11 @@ impl PolicySet {
     /// Hex SHA-256 over every file's path and content: brokers with the same digest decide alike.
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    fn build_with_room(sources: &mut Sources, findings: Vec<Diagnostic>, now: UnixTime) -> Loaded {
+        depth::with_room(|| Self::build(sources, findings, now))
+            .unwrap_or_else(|error| Err(Diagnostic::error("load", error.to_string()).into()))
     }
 
     fn build(sources: &mut Sources, mut findings: Vec<Diagnostic>, now: UnixTime) -> Loaded {

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -171,12 +172,15 @@ fn stamp(path: &Path) -> io::Result<Stamp> {
 
 fn read(path: &Path) -> io::Result<String> {
     let invalid = |why: &'static str| io::Error::new(io::ErrorKind::InvalidData, why);
-    // Asked before opening: opening a pipe would wait for its writer.
-    if !fs::metadata(path)?.is_file() {
+    // Opening a pipe would wait for its writer, and what stands at a path may be another thing a moment later: so it is
+    // opened without waiting, and what was opened is looked at.
+    let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = fs::OpenOptions::new().read(true).custom_flags(nonblock).open(path)?;
+    if !file.metadata()?.is_file() {
         return Err(invalid("not a regular file"));
     }
     let mut bytes = Vec::new();
-    fs::File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE {
         return Err(invalid("larger than 64 MiB"));
     }

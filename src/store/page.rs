@@ -93,11 +93,12 @@ pub struct Safety {
 }
 
 /// The names of all settings that a store may find unsafe.
-pub const SAFETY_NAMES: [&str; 8] = [
+pub const SAFETY_NAMES: [&str; 9] = [
     "appendonly",
     "appendfsync",
     "no-appendfsync-on-rewrite",
     "maxmemory-policy",
+    "default_user",
     "role",
     "min_replicas",
     "clock",

@@ -77,7 +77,7 @@ fn another_file_in_its_place_is_not_written_to(backing: &Backing) {
 #[test]
 fn a_full_disk_grants_nothing_until_there_is_room() {
     let backing = Backing::Redis(Redis::start());
-    let broker = Setup::default().under(&["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).start(&backing);
+    let broker = Broker::start(&backing);
     broker.mint("demo", "t");
     let size = fs::metadata(broker.audit_path()).unwrap().len();
     let limit = |bytes: Option<u64>| {
@@ -119,8 +119,7 @@ fn a_changed_line_is_found() {
 /// The same for a broker whose store is on that disk too.
 #[test]
 fn a_full_disk_stops_the_embedded_store_until_there_is_room() {
-    let setup = Setup::default().under(&["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
-    let broker = setup.start(&Backing::Embedded);
+    let broker = Broker::start(&Backing::Embedded);
     let ended = broker.mint("demo", "ended");
     let token = broker.mint("demo", "t");
     broker.complete("demo", "ended").expect(204);

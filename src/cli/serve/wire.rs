@@ -32,6 +32,8 @@ const STORE: &str = "see that the store of [store] url is up and may be used, th
 pub(super) async fn serve(setup: &Setup) -> Result<(), Failure> {
     let config = &setup.config;
     let shutdown = Shutdown::new(config.limits.drain_timeout);
+    // A file at its largest allowed size is a write that fails, and not the end: listened to, the signal kills no more.
+    let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
     let signals =
         shutdown.on_signals().map_err(|error| Failure::unexpected(format!("no signal can be taken: {error}")))?;
     let listener = listen(config).await?;

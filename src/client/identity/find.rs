@@ -6,7 +6,7 @@ use super::super::ClientError;
 use super::file::TokenFile;
 use super::key::Key;
 use super::{Settings, Source, github, kubernetes, variable};
-use crate::model::WorkloadId;
+use crate::model::{WorkloadId, without_credentials};
 
 /// What came of looking in one place.
 pub(super) enum Looked {
@@ -47,8 +47,18 @@ pub(super) fn find(
     Err(ClientError::NoIdentity { looked, mend })
 }
 
+/// The file that a setting names. A key or a token in its place is said to be one, and not shown.
+fn file(settings: &impl Settings, name: &'static str) -> Result<Option<String>, ClientError> {
+    let path = settings.get(name);
+    if path.as_ref().is_some_and(|path| path.contains('\n') || *without_credentials(path) != **path) {
+        let rule = "holds a key or a token itself: it must name the file that does".into();
+        return Err(ClientError::Setting { name, rule });
+    }
+    Ok(path)
+}
+
 fn by_settings(settings: &impl Settings, workload: Option<&WorkloadId>) -> Result<Looked, ClientError> {
-    let source = match (settings.get("JITNEY_KEY_FILE"), settings.get("JITNEY_ASSERTION_FILE")) {
+    let source = match (file(settings, "JITNEY_KEY_FILE")?, file(settings, "JITNEY_ASSERTION_FILE")?) {
         (None, None) => {
             let what = "JITNEY_KEY_FILE and JITNEY_ASSERTION_FILE: not set".to_owned();
             return Ok(Looked::Not { what, mend: None });
@@ -148,6 +158,8 @@ mod tests {
         let id_token = ("JITNEY_ID_TOKEN", "x.y.z");
         let cases: &[(&[(&str, &str)], &str)] = &[
             (&[("JITNEY_KEY_FILE", "k"), ("JITNEY_ASSERTION_FILE", "a"), id_token], "both set"),
+            (&[("JITNEY_KEY_FILE", "-----BEGIN PRIVATE KEY-----\nMIG"), id_token], "JITNEY_KEY_FILE holds a key"),
+            (&[("JITNEY_ASSERTION_FILE", "eyJhbGciOiJFUzI1NiJ9.e30.AAAA"), id_token], "must name the file"),
             (&[("JITNEY_KEY_FILE", "k"), id_token], "JITNEY_WORKLOAD is not set"),
             (&[("JITNEY_ID_TOKEN", "two words")], "JITNEY_ID_TOKEN holds no token"),
         ];

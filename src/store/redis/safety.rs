@@ -43,7 +43,7 @@ const CLOCK: u64 = 30;
 /// # Errors
 /// [`StoreError::Unavailable`] where Redis cannot be reached; what it refuses to tell is `unknown` instead.
 pub(super) async fn read(shared: &Shared) -> Result<Vec<Safety>, StoreError> {
-    let mut rows = Vec::with_capacity(SETTINGS.len() + 3);
+    let mut rows = Vec::with_capacity(SETTINGS.len() + 4);
     for Row(setting, good, mend) in SETTINGS {
         let mut command = redis::cmd("CONFIG");
         command.arg("GET").arg(*setting);
@@ -51,6 +51,9 @@ pub(super) async fn read(shared: &Shared) -> Result<Vec<Safety>, StoreError> {
         let safe = value.as_deref().is_some_and(|value| good.contains(&value));
         rows.push(row(setting, value, safe, mend));
     }
+    let mut command = redis::cmd("ACL");
+    command.arg("GETUSER").arg("default");
+    rows.push(default_user(told(shared.command(&command).await).await?.as_ref()));
     let mut command = redis::cmd("INFO");
     command.arg("replication");
     let info = told(shared.command(&command).await).await?.and_then(|value| text(&value));
@@ -94,6 +97,30 @@ pub(crate) fn replication(info: Option<&str>, min_replicas: u32) -> Vec<Safety> 
     let mend = "an end that only the primary holds is lost when it fails over: set `store.min_replicas` to at least 1 and \
                 to no more than are connected";
     vec![primary, row("min_replicas", value, safe, mend)]
+}
+
+/// As the user `default` Redis reads its append-only file when it starts, switched off or not: what that user may not do is
+/// left out then, without a word to anybody who connects.
+pub(crate) fn default_user(answer: Option<&Value>) -> Safety {
+    let field = |name: &str| match answer? {
+        Value::Map(pairs) => pairs.iter().find(|(key, _)| text(key).as_deref() == Some(name)).map(|(_, value)| value),
+        Value::Array(flat) => {
+            flat.chunks(2).find(|pair| text(&pair[0]).as_deref() == Some(name)).and_then(|pair| pair.get(1))
+        }
+        _ => None,
+    };
+    let words = |name: &str| match field(name)? {
+        Value::Array(items) => Some(items.iter().filter_map(text).collect::<Vec<_>>().join(" ")),
+        other => text(other),
+    };
+    let rights = words("commands").zip(words("keys"));
+    let safe = rights.as_ref().is_some_and(|(commands, keys)| {
+        commands == "+@all" && keys.split(' ').any(|key| key.trim_start_matches('~') == "*")
+    });
+    let mend = "as this user, also where it is off, Redis reads its append-only file: without all rights a restart loses \
+                what was acknowledged. Give the user `default` no way in, but all rights: `user default off nopass ~* &* +@all` \
+                (default_user)";
+    row("default_user", rights.map(|(commands, keys)| format!("{commands} {keys}")), safe, mend)
 }
 
 pub(crate) fn clock(time: Option<&Value>, now: u64) -> Safety {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rustix::process::Signal;
+
 use super::server::{Server, repository};
 use crate::model::{Position, Selector};
 use crate::store::redis::{RedisOptions, RedisStore};
@@ -57,6 +59,27 @@ async fn the_shipped_user_can_do_the_whole_story() {
     assert_eq!(again.head().await.unwrap(), store.head().await.unwrap());
 }
 
+/// Redis reads its file as the user `default`: were that one without rights, all of it would be left out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_of_the_server_keeps_what_the_shipped_user_wrote() {
+    let server = deployed();
+    let store = as_jitney(&server).await;
+    let head = store.head().await.unwrap();
+    store.publish(published("key-1"), head.epoch).await.unwrap();
+    let lease = Ask::task("t", head.epoch).spending(assertion("one")).record(&store).await.unwrap();
+    complete(&store, "ended").await;
+    end(&store, EndTarget::Quarantine(quarantine("w"))).await;
+    let head = store.head().await.unwrap();
+    drop(store);
+    server.stop(Signal::KILL);
+    server.start();
+    let store = as_jitney(&server).await;
+    assert_eq!(store.head().await.unwrap(), head);
+    assert!(store.lease(lease.id).await.unwrap().is_some());
+    assert_eq!(store.quarantines().await.unwrap().all, [quarantine("w")]);
+    assert!(store.spend(assertion("one")).await.is_err(), "it was used");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_shipped_settings_are_safe_and_worse_ones_are_told_by_name() {
     let store = as_jitney(&deployed()).await;
@@ -77,11 +100,13 @@ async fn the_shipped_settings_are_safe_and_worse_ones_are_told_by_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_that_redis_will_not_tell_count_as_unsafe() {
     let server = Server::with(&["--appendonly", "yes", "--appendfsync", "always"]);
-    server.say(&["ACL", "SETUSER", "managed", "on", ">p", "~*", "&*", "+@all", "-config", "-info", "-time"]).await;
+    server
+        .say(&["ACL", "SETUSER", "managed", "on", ">p", "~*", "&*", "+@all", "-config", "-info", "-time", "-acl"])
+        .await;
     let url = format!("redis://managed:p@127.0.0.1:{}", server.port);
     let store = RedisStore::open(&RedisOptions::new(url)).await.expect("open");
     let rows = store.safety().await.unwrap();
-    assert_eq!(rows.len(), 7);
+    assert_eq!(rows.len(), 8);
     assert!(rows.iter().all(|row| !row.safe && row.value == "unknown" && !row.mend.is_empty()), "{rows:?}");
 }
 
