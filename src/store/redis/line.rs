@@ -91,6 +91,13 @@ pub(super) fn classify(error: &RedisError) -> StoreError {
         _ if error.code() == Some("ERR") && error.to_string().contains("user_script") => {
             StoreError::Corrupt(error.to_string())
         }
+        // Redis speaks of HELLO here: what helps is a URL that says who we are.
+        _ if error.code() == Some("NOAUTH") => {
+            unavailable("the store wants a user and a password: redis://USER:PASSWORD@HOST:PORT, by JITNEY_STORE_URL")
+        }
+        _ if error.code() == Some("WRONGPASS") || error.kind() == ErrorKind::AuthenticationFailed => {
+            unavailable("the store knows no such user, or another password: see the URL in JITNEY_STORE_URL")
+        }
         _ => StoreError::Unavailable(error.to_string()),
     }
 }

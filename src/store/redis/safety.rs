@@ -35,6 +35,24 @@ const SETTINGS: &[Row] = &[
     ),
 ];
 
+/// What of our scripts Redis writes into the append-only file, as it writes it (`EXPIRE` as `PEXPIREAT`).
+const REPLAYED: [&[&str]; 11] = [
+    &["SET", KEY, "v"],
+    &["APPEND", KEY, "v"],
+    &["DEL", KEY],
+    &["UNLINK", KEY],
+    &["PEXPIREAT", KEY, "1"],
+    &["HSET", KEY, "f", "v"],
+    &["RPUSH", KEY, "v"],
+    &["SADD", KEY, "v"],
+    &["SREM", KEY, "v"],
+    &["ZADD", KEY, "1", "v"],
+    &["ZREMRANGEBYSCORE", KEY, "1", "1"],
+];
+
+/// Any key of ours: rights are by its first letters.
+const KEY: &str = "jitney:{log}:head";
+
 /// How far Redis' clock may be from ours: records live 90 seconds behind their time.
 const CLOCK: u64 = 30;
 
@@ -51,9 +69,8 @@ pub(super) async fn read(shared: &Shared) -> Result<Vec<Safety>, StoreError> {
         let safe = value.as_deref().is_some_and(|value| good.contains(&value));
         rows.push(row(setting, value, safe, mend));
     }
-    let mut command = redis::cmd("ACL");
-    command.arg("GETUSER").arg("default");
-    rows.push(default_user(told(shared.command(&command).await).await?.as_ref()));
+    // `appendonly` is the first.
+    rows.push(default_user(shared, rows.first().is_some_and(|row| row.value == "no")).await?);
     let mut command = redis::cmd("INFO");
     command.arg("replication");
     let info = told(shared.command(&command).await).await?.and_then(|value| text(&value));
@@ -80,6 +97,39 @@ fn refused(why: &str) -> bool {
         .any(|word| why.contains(word))
 }
 
+/// Whether the user as which Redis replays the append-only file may do what is in it. It looks at each step of several
+/// commands as if `default` had sent it, and leaves out what that user may not do, whether it is on or off.
+async fn default_user(shared: &Shared, nothing_is_replayed: bool) -> Result<Safety, StoreError> {
+    let name = "default_user";
+    if nothing_is_replayed {
+        return Ok(row(name, Some("replays nothing".to_owned()), true, ""));
+    }
+    let mut dry = redis::pipe();
+    for words in REPLAYED {
+        dry.cmd("ACL").arg("DRYRUN").arg("default").arg(words);
+    }
+    let answers = match shared.commands(&dry).await {
+        Ok(answers) => Some(answers),
+        Err(StoreError::Unavailable(why)) if refused(&why) => None,
+        Err(error) => return Err(error),
+    };
+    let denied = answers.map(|answers| {
+        let denied = REPLAYED.iter().zip(&answers).filter(|(_, answer)| !allowed(answer));
+        denied.map(|(words, _)| words[0].to_ascii_lowercase()).collect::<Vec<_>>()
+    });
+    let safe = denied.as_ref().is_some_and(Vec::is_empty);
+    let value = denied.map(|denied| if safe { "may".to_owned() } else { format!("may not {}", denied.join(", ")) });
+    let mend = "at its start Redis replays the append-only file as the user `default`, and drops without an error what that \
+                user may not do, acknowledged leases and revocations: set `user default off nopass sanitize-payload ~* &* \
+                +@all` (off: nobody can log in as it), and give jitney's user `+acl|dryrun`, as deploy/redis.acl does";
+    Ok(row(name, value, safe, mend))
+}
+
+/// `ACL DRYRUN` answers `OK`, or why not as a plain text.
+fn allowed(answer: &Value) -> bool {
+    matches!(answer, Value::Okay) || text(answer).as_deref() == Some("OK")
+}
+
 pub(crate) fn replication(info: Option<&str>, min_replicas: u32) -> Vec<Safety> {
     let field = |name: &str| {
         let line = info?.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -97,30 +147,6 @@ pub(crate) fn replication(info: Option<&str>, min_replicas: u32) -> Vec<Safety> 
     let mend = "an end that only the primary holds is lost when it fails over: set `store.min_replicas` to at least 1 and \
                 to no more than are connected";
     vec![primary, row("min_replicas", value, safe, mend)]
-}
-
-/// As the user `default` Redis reads its append-only file when it starts, switched off or not: what that user may not do is
-/// left out then, without a word to anybody who connects.
-pub(crate) fn default_user(answer: Option<&Value>) -> Safety {
-    let field = |name: &str| match answer? {
-        Value::Map(pairs) => pairs.iter().find(|(key, _)| text(key).as_deref() == Some(name)).map(|(_, value)| value),
-        Value::Array(flat) => {
-            flat.chunks(2).find(|pair| text(&pair[0]).as_deref() == Some(name)).and_then(|pair| pair.get(1))
-        }
-        _ => None,
-    };
-    let words = |name: &str| match field(name)? {
-        Value::Array(items) => Some(items.iter().filter_map(text).collect::<Vec<_>>().join(" ")),
-        other => text(other),
-    };
-    let rights = words("commands").zip(words("keys"));
-    let safe = rights.as_ref().is_some_and(|(commands, keys)| {
-        commands == "+@all" && keys.split(' ').any(|key| key.trim_start_matches('~') == "*")
-    });
-    let mend = "as this user, also where it is off, Redis reads its append-only file: without all rights a restart loses \
-                what was acknowledged. Give the user `default` no way in, but all rights: `user default off nopass ~* &* +@all` \
-                (default_user)";
-    row("default_user", rights.map(|(commands, keys)| format!("{commands} {keys}")), safe, mend)
 }
 
 pub(crate) fn clock(time: Option<&Value>, now: u64) -> Safety {
@@ -158,6 +184,7 @@ pub(crate) fn text(value: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::script;
     use super::*;
 
     #[test]
@@ -167,6 +194,41 @@ mod tests {
         assert!(!clock(None, 5).safe);
         assert!(refused("NOPERM: this user has no permissions to run the 'config|get' command"));
         assert!(!refused("connection refused"));
+    }
+
+    #[test]
+    fn whatever_a_script_writes_is_asked_of_the_replaying_user() {
+        let reads = "EXISTS GET HEXISTS HGETALL HLEN HMGET LINDEX LLEN LRANGE MGET SMEMBERS TIME TTL ZRANGEBYSCORE \
+                     ZREVRANGEBYSCORE";
+        // Never in the append-only file.
+        let passing = ["PUBLISH"];
+        let mut writes = 0;
+        let scripts = [
+            &script::CHECK,
+            &script::EPOCH,
+            &script::MINT,
+            &script::SPEND,
+            &script::END,
+            &script::SETTLE,
+            &script::LOG,
+            &script::PUBLISH,
+            &script::KEYS,
+            &script::RELEASE,
+            &script::QUARANTINES,
+            &script::FIGURES,
+        ];
+        for script in scripts {
+            for call in script.text.split("redis.call('").skip(1) {
+                let command = call.split('\'').next().unwrap();
+                if reads.split_whitespace().any(|read| read == command) || passing.contains(&command) {
+                    continue;
+                }
+                let written = if command == "EXPIRE" { "PEXPIREAT" } else { command };
+                assert!(REPLAYED.iter().any(|words| words[0] == written), "{command} of {}", script.name);
+                writes += 1;
+            }
+        }
+        assert!(writes > 20, "{writes}");
     }
 
     #[test]

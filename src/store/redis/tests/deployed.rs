@@ -1,6 +1,7 @@
 //! What `deploy/` ships: its settings are safe, its user can do what jitney does and no more, and TLS is rustls on ring.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -8,13 +9,19 @@ use super::server::{Server, repository};
 use crate::model::{Position, Selector};
 use crate::store::redis::{RedisOptions, RedisStore};
 use crate::store::suite::{Ask, assertion, complete, end, kid, now, published, quarantine, workload};
-use crate::store::{EndTarget, LeaseFilter, LeaseStore};
+use crate::store::{EndTarget, LeaseFilter, LeaseStore, RecordError};
 
 /// A server with `deploy/redis.conf` and `deploy/redis.acl`, but for the paths.
 fn deployed() -> Server {
+    deployed_with(|acl| acl)
+}
+
+/// The same with other rights.
+fn deployed_with(change: impl FnOnce(String) -> String) -> Server {
     let dir = tempfile::tempdir().expect("tempdir");
     let users = dir.path().join("users.acl");
-    std::fs::copy(repository("deploy/redis.acl"), &users).expect("copy");
+    let acl = std::fs::read_to_string(repository("deploy/redis.acl")).expect("read");
+    std::fs::write(&users, change(acl)).expect("write");
     let shipped = std::fs::read_to_string(repository("deploy/redis.conf")).expect("read");
     let here = shipped.replace("/etc/redis/jitney.acl", users.to_str().expect("path"));
     assert_ne!(here, shipped);
@@ -59,27 +66,6 @@ async fn the_shipped_user_can_do_the_whole_story() {
     assert_eq!(again.head().await.unwrap(), store.head().await.unwrap());
 }
 
-/// Redis reads its file as the user `default`: were that one without rights, all of it would be left out.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_restart_of_the_server_keeps_what_the_shipped_user_wrote() {
-    let server = deployed();
-    let store = as_jitney(&server).await;
-    let head = store.head().await.unwrap();
-    store.publish(published("key-1"), head.epoch).await.unwrap();
-    let lease = Ask::task("t", head.epoch).spending(assertion("one")).record(&store).await.unwrap();
-    complete(&store, "ended").await;
-    end(&store, EndTarget::Quarantine(quarantine("w"))).await;
-    let head = store.head().await.unwrap();
-    drop(store);
-    server.stop(Signal::KILL);
-    server.start();
-    let store = as_jitney(&server).await;
-    assert_eq!(store.head().await.unwrap(), head);
-    assert!(store.lease(lease.id).await.unwrap().is_some());
-    assert_eq!(store.quarantines().await.unwrap().all, [quarantine("w")]);
-    assert!(store.spend(assertion("one")).await.is_err(), "it was used");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_shipped_settings_are_safe_and_worse_ones_are_told_by_name() {
     let store = as_jitney(&deployed()).await;
@@ -110,6 +96,69 @@ async fn settings_that_redis_will_not_tell_count_as_unsafe() {
     assert!(rows.iter().all(|row| !row.safe && row.value == "unknown" && !row.mend.is_empty()), "{rows:?}");
 }
 
+/// Redis replays its file as `default`, not as who wrote it.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_was_acknowledged_is_there_after_a_restart() {
+    let server = deployed();
+    for (round, signal) in [Signal::TERM, Signal::KILL].into_iter().enumerate() {
+        let store = as_jitney(&server).await;
+        let epoch = store.head().await.unwrap().epoch;
+        store.publish(published("key-1"), epoch).await.unwrap();
+        let task = |name: &str| format!("{name}{round}");
+        let used = [assertion(&task("one")), assertion(&task("two"))];
+        let kept = Ask::task(&task("kept"), epoch).spending(used[0].clone()).record(&store).await.unwrap().id;
+        let ended = Ask::task(&task("ended"), epoch).record(&store).await.unwrap().id;
+        store.spend(used[1].clone()).await.unwrap();
+        end(&store, EndTarget::Lease(ended)).await;
+        Ask::task(&task("closed"), epoch).record(&store).await.unwrap();
+        complete(&store, &task("closed")).await;
+        end(&store, EndTarget::Quarantine(quarantine(&task("w")))).await;
+        let before = store.head().await.unwrap();
+        let rules = store.log(Position::START, 100).await.unwrap().entries;
+
+        // With no broker that could tell what is missing.
+        drop(store);
+        server.stop(signal);
+        server.start();
+        let store = as_jitney(&server).await;
+        assert_eq!(store.head().await.unwrap(), before, "{signal:?}");
+        assert_eq!(store.log(Position::START, 100).await.unwrap().entries, rules, "{signal:?}");
+        assert!(store.lease(kept).await.unwrap().unwrap().ended.is_none(), "{signal:?}");
+        assert!(store.lease(ended).await.unwrap().unwrap().ended.is_some(), "{signal:?}");
+        assert_eq!(store.quarantines().await.unwrap().all.len(), round + 1, "{signal:?}");
+        for used in used {
+            let error = store.spend(used).await.unwrap_err();
+            assert!(matches!(error, RecordError::Replayed), "{signal:?}: {error:?}");
+        }
+        let error = Ask::task(&task("closed"), epoch).record(&store).await.unwrap_err();
+        assert!(matches!(error, RecordError::TaskEnded { .. }), "{signal:?}: {error:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaying_user_without_rights_is_unsafe() {
+    let named = async |server: &Server| {
+        let rows = as_jitney(server).await.safety().await.unwrap();
+        let unsafe_ones: Vec<_> = rows.into_iter().filter(|row| !row.safe).collect();
+        assert_eq!(unsafe_ones.iter().map(|row| row.setting.as_str()).collect::<Vec<_>>(), ["default_user"]);
+        assert!(unsafe_ones[0].mend.contains("user default off nopass sanitize-payload ~* &* +@all"));
+        unsafe_ones[0].value.clone()
+    };
+    let full = "~* &* +@all";
+    let without = |rights: &'static str| {
+        deployed_with(move |acl| {
+            assert!(acl.starts_with("user default off nopass sanitize-payload ~* &* +@all\n"));
+            acl.replacen(full, rights, 1)
+        })
+    };
+    let nothing = named(&without("resetchannels -@all")).await;
+    assert!(nothing.starts_with("may not set, append, del, unlink, pexpireat, hset"), "{nothing}");
+    assert_eq!(named(&without("~* &* +@all -unlink -zadd")).await, "may not unlink, zadd");
+    assert!(named(&without("~other:* &* +@all")).await.starts_with("may not set"));
+    // And where jitney may not ask.
+    assert_eq!(named(&deployed_with(|acl| acl.replace(" +acl|dryrun", ""))).await, "unknown");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_shipped_user_can_do_nothing_else() {
     let server = deployed();
@@ -122,6 +171,7 @@ async fn the_shipped_user_can_do_nothing_else() {
         &["SCAN", "0"],
         &["CONFIG", "SET", "appendonly", "no"],
         &["ACL", "LIST"],
+        &["ACL", "GETUSER", "jitney"],
         &["EVAL", "return 1", "0"],
         &["SCRIPT", "FLUSH"],
         &["REPLICAOF", "NO", "ONE"],
@@ -137,7 +187,34 @@ async fn the_shipped_user_can_do_nothing_else() {
         assert_eq!(answer.unwrap_err().code(), Some("NOPERM"), "{words:?}");
     }
     let nobody = format!("redis://127.0.0.1:{}", server.port);
-    RedisStore::open(&RedisOptions::new(nobody)).await.expect_err("the default user is off");
+    let error = RedisStore::open(&RedisOptions::new(nobody)).await.expect_err("the default user is off");
+    assert!(error.to_string().contains("the store wants a user and a password"), "{error}");
+    for who in ["jitney:hunter2", "default:hunter2", ":hunter2", "replica:change-this-replica-password"] {
+        let url = format!("redis://{who}@127.0.0.1:{}", server.port);
+        let error = RedisStore::open(&RedisOptions::new(url)).await.expect_err(who).to_string();
+        assert!(error.contains("no such user, or another password") && !error.contains("hunter2"), "{who}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_syncs_as_its_own_user() {
+    let on = |acl: String| acl.replace("user replica off", "user replica on");
+    let server = deployed_with(on);
+    let store = as_jitney(&server).await;
+    let login = ["--masteruser", "replica", "--masterauth", "change-this-replica-password"];
+    let from = format!("127.0.0.1 {}", server.port);
+    let _replica = Server::with(&[&["--replicaof", from.as_str()][..], &login].concat());
+    let options = |who: &str| RedisOptions {
+        min_replicas: 1,
+        ..RedisOptions::new(format!("redis://{who}@127.0.0.1:{}", server.port))
+    };
+    let waiting = RedisStore::open(&options("jitney:change-this-password")).await.expect("open");
+    let begun = Instant::now();
+    while waiting.settle().await.is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it does not replicate");
+    }
+    assert_eq!(store.safety().await.unwrap().iter().find(|row| row.setting == "min_replicas").unwrap().value, "0 of 1");
+    RedisStore::open(&options("replica:change-this-replica-password")).await.expect_err("it may read no key");
 }
 
 #[tokio::test(flavor = "multi_thread")]
