@@ -227,7 +227,9 @@ impl Broker {
     async fn refuse_typo(&self, selector: &Selector, now: UnixTime) -> Result<(), OperatorRefusal> {
         let set = self.parts.policies.current();
         let name = match selector {
-            Selector::Workload(id) if set.workload(id.as_str()).is_none() => format!("workload {id}"),
+            Selector::Workload(id) | Selector::Task(id, _) if set.workload(id.as_str()).is_none() => {
+                format!("workload {id}")
+            }
             Selector::Audience(id) if set.audience(id.as_str()).is_none() => format!("audience {id}"),
             _ => return Ok(()),
         };

@@ -10,6 +10,7 @@ mod reference;
 mod source;
 mod value;
 
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -219,6 +220,17 @@ pub struct Telemetry {
     pub format: Format,
 }
 
+/// A configuration's text; none is longer than 1 MiB, whatever else may stand at its path.
+fn text_of(file: &Path) -> std::io::Result<String> {
+    const LONGEST: u64 = 1 << 20;
+    let mut text = String::new();
+    let read = std::fs::File::open(file)?.take(LONGEST + 1).read_to_string(&mut text)?;
+    match read as u64 > LONGEST {
+        true => Err(std::io::Error::other("it is longer than 1 MiB: no configuration is")),
+        false => Ok(text),
+    }
+}
+
 impl Config {
     /// Reads `file` (none: defaults alone), with `env` over it: of each `JITNEY_SECTION_KEY` the last one holds. Relative
     /// paths start at the file's folder where the file gives them, at the working directory elsewhere.
@@ -226,7 +238,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], with everything that is wrong.
     pub fn load(file: Option<&Path>, env: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
-        Self::read(file.map(|file| (file, std::fs::read_to_string(file))), env)
+        Self::read(file.map(|file| (file, text_of(file))), env)
     }
 
     /// The same of a file that was read already, or could not be.

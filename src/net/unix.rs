@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use axum::Router;
@@ -55,7 +55,8 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Listens at `path`, mode 0600. A socket left there by a dead process is replaced.
+    /// Listens at `path`, mode 0600. A socket left there by a dead process is replaced; a folder that is missing is made,
+    /// mode 0700.
     ///
     /// # Errors
     /// [`SocketError`].
@@ -63,6 +64,9 @@ impl Socket {
         let path = path.into();
         let system = |why| SocketError::System { path: path.clone(), why };
         clear(&path)?;
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(system)?;
+        }
         let socket = UnixSocket::new_stream().map_err(system)?;
         socket.bind(&path).map_err(system)?;
         // Nobody can connect before `listen`: at no time does the socket answer to more than its owner.
@@ -123,9 +127,10 @@ mod tests {
     #[tokio::test]
     async fn a_socket_is_its_owners_and_goes_with_its_listener() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("admin.sock");
+        let path = dir.path().join("made/admin.sock");
         let socket = Socket::bind(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().mode() & 0o777, 0o700);
         drop(socket);
         assert!(!path.exists());
     }
@@ -153,6 +158,8 @@ mod tests {
         fs::write(&path, "x").unwrap();
         assert!(matches!(Socket::bind(&path), Err(SocketError::NoSocket(_))));
         assert_eq!(fs::read(&path).unwrap(), b"x");
+        // Where a folder should be there is a file.
+        fs::write(dir.path().join("no"), "x").unwrap();
         assert!(matches!(Socket::bind(dir.path().join("no/dir/s")), Err(SocketError::System { .. })));
     }
 }

@@ -141,6 +141,7 @@ fn what_does_not_exist_is_not_found_and_a_reason_is_required(backing: &Backing) 
         json!({"task": "nobody-s"}),
         json!({"key": "nobody-s"}),
         json!({"workload": "nobody"}),
+        json!({"task": "t", "workload": "nobody"}),
         json!({"audience": "https://nobody.example.com"}),
     ];
     for selector in selectors {
