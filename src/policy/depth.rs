@@ -12,7 +12,7 @@ use super::diagnostic::{Diagnostic, SourceFile};
 /// How many brackets may be open at once.
 const DEEPEST: usize = 32;
 
-/// How many characters of operators one policy may have: each can put another expression around the ones before.
+/// How many characters of operators and opening brackets one policy may have: each can put another expression around the ones before.
 const LONGEST: usize = 1000;
 
 /// What Cedar needs for the deepest and longest that is let through, many times over, in a build without optimisation.
@@ -42,7 +42,11 @@ fn first_excess(text: &[u8]) -> Option<(String, Range<usize>)> {
         match byte {
             b'"' => at = behind_string(text, at),
             b'/' if text.get(at + 1) == Some(&b'/') => at = behind_line(text, at),
-            b'(' | b'[' | b'{' => depth += 1,
+            // An index and a further `when` put an expression around the ones before, as operators do.
+            b'(' | b'[' | b'{' => {
+                depth += 1;
+                operators += 1;
+            }
             b')' | b']' | b'}' => depth = depth.saturating_sub(1),
             b';' if depth == 0 => operators = 0,
             b'&' | b'|' | b'+' | b'-' | b'*' | b'!' | b'.' | b'<' | b'>' | b'=' => operators += 1,
@@ -53,7 +57,7 @@ fn first_excess(text: &[u8]) -> Option<(String, Range<usize>)> {
             return Some((format!("more than {DEEPEST} brackets are open here"), at..at + 1));
         }
         if operators > LONGEST {
-            return Some((format!("this policy has more than {LONGEST} characters of operators"), at..at + 1));
+            return Some((format!("this policy has more than {LONGEST} operators and brackets"), at..at + 1));
         }
         at += 1;
     }
@@ -122,10 +126,12 @@ mod tests {
                 nested(DEEPEST - 1),
                 lists,
                 records,
-                format!("true{}", " || true".repeat(LONGEST / 2)),
-                format!("1{} == 1", " + 1".repeat(LONGEST - 2)),
-                format!("{}true", "!".repeat(LONGEST)),
-                format!("{}true", "if true then true else ".repeat(LONGEST)),
+                format!("true{}", " || true".repeat(LONGEST / 2 - 2)),
+                format!("1{} == 1", " + 1".repeat(LONGEST - 6)),
+                format!("{}true", "!".repeat(LONGEST - 4)),
+                format!("context{}", "[\"task\"]".repeat(LONGEST - 4)),
+                format!("true }}{} when {{ true", " when { true }".repeat(LONGEST - 4)),
+                format!("{}true", "if true then true else ".repeat(LONGEST - 4)),
             ];
             for condition in conditions {
                 // Cedar itself may refuse some; none may bring the process down.
@@ -134,7 +140,9 @@ mod tests {
                     let _ = workload.decided(&set);
                 }
             }
-            assert!(load(&nested(DEEPEST - 1)).is_ok());
+            for loads in [nested(DEEPEST - 1), format!("true{}", " || true".repeat(LONGEST / 2 - 2))] {
+                assert!(load(&loads).is_ok());
+            }
         });
     }
 
@@ -149,6 +157,8 @@ mod tests {
                 (format!("context{}", ".id".repeat(50_000)), "more than 1000"),
                 (format!("{}true", "if true then true else ".repeat(2_000)), "more than 1000"),
                 (format!("{}true", "!".repeat(9_000)), "more than 1000"),
+                (format!("context{}", "[\"id\"]".repeat(50_000)), "more than 1000"),
+                (format!("true }}{} when {{ true", " when { true }".repeat(50_000)), "more than 1000"),
             ] {
                 let told = load(&condition).err().unwrap_or_default();
                 assert!(told.contains(why) && told.contains("d.cedar:2"), "{why}: {told:.900}");
