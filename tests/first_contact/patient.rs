@@ -7,7 +7,7 @@ use std::process::{Output, Stdio};
 
 use serde_json::Value;
 
-use crate::common::{API, Broker, ISSUER, clean, key_of};
+use crate::common::{API, Broker, ISSUER, clean, from_base64url, key_of};
 
 /// Every check, in the order in which they are told.
 pub const CHECKS: [&str; 14] = [
@@ -118,10 +118,10 @@ impl Patient {
         (output.status.code(), text(&output.stdout))
     }
 
-    /// No line of a key and no token may be told: every JSON object in base64url begins with `eyJ`.
+    /// No line of a key and no token may be told.
     #[track_caller]
     fn assert_no_secret(&self, told: &str) {
-        assert!(!told.contains("eyJ"), "{told}");
+        assert!(!tells_of_a_token(told), "{told}");
         for entry in fs::read_dir(self.dir.path()).unwrap() {
             let content = fs::read_to_string(entry.unwrap().path()).unwrap();
             for line in content.lines().filter(|line| line.len() > 20 && !line.starts_with('-')) {
@@ -180,4 +180,21 @@ impl Findings {
 
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Whether a JSON object in base64url stands in it: each begins with `eyJ`, as one key's thumbprint in some thousands has it
+/// somewhere by chance. What follows is text in the one and noise in the other.
+fn tells_of_a_token(told: &str) -> bool {
+    told.match_indices("eyJ").any(|(at, _)| {
+        let word: String = told[at..].chars().take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect();
+        let head = &word[..word.len().min(24) / 4 * 4];
+        head.len() >= 12 && from_base64url(head).iter().all(|byte| (b' '..=b'~').contains(byte))
+    })
+}
+
+#[test]
+fn a_token_is_told_from_a_thumbprint() {
+    assert!(tells_of_a_token("it sent eyJhbGciOiJFUzI1NiJ9.e30.AAAA"));
+    assert!(tells_of_a_token("xeyJ0eXAiOiJhdCtqd3QifQ"));
+    assert!(!tells_of_a_token("kid lkTcyG_aZIacKxeyJXzch6uovpTQvpQKs7VZPjIxpEM in key.pem"));
 }
