@@ -1,8 +1,9 @@
 //! Following the store's log: the view that tokens are judged by, and the live rules in order for the feed.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::model::{AudienceUri, Clock, Epoch, Position, Rule, RuleKind};
+use crate::model::{AudienceUri, Clock, Epoch, Position, Rule, RuleKind, UnixTime};
 use crate::revocation::View;
 use crate::store::{Head, LeaseStore, LogEntry, StoreError};
 
@@ -12,6 +13,8 @@ pub(super) struct Follower {
     clock: Clock,
     view: Arc<View>,
     rules: Mutex<Rules>,
+    /// The latest `until` of any rule that has left the list, Unix seconds.
+    lost: AtomicU64,
 }
 
 /// What a reading of the log brought.
@@ -37,16 +40,16 @@ impl Follower {
     const PAGE: usize = 4096;
 
     pub(super) fn new(store: Arc<dyn LeaseStore>, clock: Clock) -> Self {
-        Self { store, clock, view: Arc::new(View::new()), rules: Mutex::default() }
+        Self { store, clock, view: Arc::new(View::new()), rules: Mutex::default(), lost: AtomicU64::new(0) }
     }
 
     pub(super) const fn view(&self) -> &Arc<View> {
         &self.view
     }
 
-    /// Whether the log is known up to `head`.
+    /// Whether the log is known up to `head`, and nothing of it was dropped that still counts.
     pub(super) fn has_seen(&self, head: Head) -> bool {
-        self.view.epoch() == Some(head.epoch) && self.view.position() >= head.position
+        self.view.epoch() == Some(head.epoch) && self.view.position() >= head.position && !self.misses_some()
     }
 
     /// Reads the log up to its head.
@@ -64,9 +67,47 @@ impl Follower {
             ends_a_workload |= has(RuleKind::Workload);
             self.take(page.head.epoch, &page.entries, page.upto);
             if page.upto >= page.head.position {
+                if self.misses_some() {
+                    self.read_anew(page.head.epoch).await?;
+                }
                 return Ok(Caught { head: page.head, ends_a_key, ends_a_workload });
             }
         }
+    }
+
+    /// Whether rules were dropped that may count now: the clock was ahead then, and is back.
+    fn misses_some(&self) -> bool {
+        let lost = self.view.lost().max(UnixTime::from_secs(self.lost.load(Ordering::Acquire)));
+        lost > UnixTime::default() && self.clock.now() <= lost.plus(super::Broker::SKEW)
+    }
+
+    /// Reads the log from its beginning, for the store dropped nothing by this broker's clock, and puts all of it in place
+    /// at once. In another epoch by now, all starts over in any case.
+    async fn read_anew(&self, epoch: Epoch) -> Result<(), StoreError> {
+        tracing::warn!("the clock was ahead and is back: the revocation log is read from its beginning");
+        let (mut after, mut entries) = (Position::START, Vec::new());
+        loop {
+            let page = self.store.log(after, Self::PAGE).await?;
+            if page.head.epoch != epoch {
+                return Ok(());
+            }
+            entries.extend(page.entries);
+            after = page.upto;
+            if after >= page.head.position {
+                break;
+            }
+        }
+        let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        if rules.epoch == Some(epoch) {
+            // What others took in meanwhile stays.
+            entries.extend(rules.entries.drain(..).filter(|entry| entry.rule.position > after));
+            *rules = Rules { epoch: Some(epoch), upto: rules.upto.max(after), entries };
+            let heard: Vec<Rule> = rules.entries.iter().map(|entry| entry.rule).collect();
+            self.view.apply(&heard, after, self.clock.now());
+            self.view.is_whole();
+            self.lost.store(0, Ordering::Release);
+        }
+        Ok(())
     }
 
     /// Takes rules that this broker appended itself, before they come back through the log: its own view is then never
@@ -92,7 +133,13 @@ impl Follower {
         let now = self.clock.now();
         self.view.expire(now);
         let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
-        rules.entries.retain(|entry| !entry.rule.is_past(now, super::Broker::SKEW));
+        rules.entries.retain(|entry| {
+            let is_past = entry.rule.is_past(now, super::Broker::SKEW);
+            if is_past {
+                self.lost.fetch_max(entry.rule.until.map_or(0, UnixTime::secs), Ordering::AcqRel);
+            }
+            !is_past
+        });
     }
 
     fn known(&self) -> Position {
@@ -130,3 +177,7 @@ fn concerns(entry: &LogEntry, audience: Option<&AudienceUri>) -> bool {
         _ => true,
     }
 }
+
+#[cfg(test)]
+#[path = "follow_tests.rs"]
+mod tests;

@@ -85,6 +85,9 @@ impl LeaseStore for Timed {
     fn withdraw(&self, kid: KeyId) -> Pending<'_, Result<(), StoreError>> {
         self.time(StoreOp::Withdraw, self.store.withdraw(kid))
     }
+    fn forget(&self, at: UnixTime) -> Pending<'_, Result<(), StoreError>> {
+        self.store.forget(at)
+    }
     fn safety(&self) -> Pending<'_, Result<Vec<Safety>, StoreError>> {
         self.time(StoreOp::Safety, self.store.safety())
     }

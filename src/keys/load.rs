@@ -12,16 +12,17 @@ use super::state::HeldKey;
 use super::steps::Desk;
 
 /// Reads ledger and keys from a shelf that is prepared. Keys of another epoch are not even read: they never sign again (I5).
-pub(super) async fn desk(shelf: &Shelf, epoch: Epoch) -> Result<Desk, KeyError> {
+/// The second is whether the ledger is of another epoch.
+pub(super) async fn desk(shelf: &Shelf, epoch: Epoch) -> Result<(Desk, bool), KeyError> {
     let mut desk = Desk::empty(epoch);
-    let Some(text) = shelf.read(ledger::FILE).await? else { return Ok(desk) };
+    let Some(text) = shelf.read(ledger::FILE).await? else { return Ok((desk, false)) };
     let found: Ledger = serde_json::from_str(text.expose()).map_err(|error| {
         let mend = "restore it, or empty the folder: the broker then starts with new keys";
         wrong(&shelf.path(ledger::FILE), format!("it is not the ledger of a keyring ({error})"), mend)
     })?;
     if found.epoch != epoch {
         tracing::warn!(found = %found.epoch, store = %epoch, "the store's log began anew: new signing keys are made");
-        return Ok(desk);
+        return Ok((desk, true));
     }
     desk.ledger = found;
     for kid in [desk.ledger.active.clone(), desk.ledger.next.clone()].into_iter().flatten() {
@@ -34,7 +35,7 @@ pub(super) async fn desk(shelf: &Shelf, epoch: Epoch) -> Result<Desk, KeyError> 
             }
         }
     }
-    Ok(desk)
+    Ok((desk, false))
 }
 
 /// Removes keys that no state names: made or left behind by a crash between two steps. They have never signed, or never

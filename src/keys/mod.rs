@@ -106,7 +106,11 @@ impl Keyring {
         let epoch = store.head().await?.epoch;
         shelf.prepare().await?;
         let folder = shelf.lock().await?;
-        let desk = load::desk(&shelf, epoch).await?;
+        let (desk, is_another) = load::desk(&shelf, epoch).await?;
+        if is_another {
+            // The store was lost while this broker was down, or begun anew: what was used before is not known there.
+            store.forget(clock.now()).await?;
+        }
         let keyring = Self {
             state: ArcSwap::from_pointee(State::empty(epoch, clock.now(), &times)),
             broker: options.broker,

@@ -53,6 +53,7 @@ pub(super) struct Segment {
     prefix_bits: u32,
     greatest: u64,
     newest: u64,
+    first_until: u64,
     half_until: u64,
     last_until: u64,
 }
@@ -111,6 +112,7 @@ impl Segment {
     fn index(entries: Vec<Entry>, newest: u64) -> Option<Self> {
         let greatest = entries.iter().map(|entry| entry.position).max()?;
         let mut untils: Vec<u64> = entries.iter().map(Entry::until).collect();
+        let first_until = untils.iter().copied().min()?;
         let last_until = untils.iter().copied().max()?;
         let middle = untils.len() / 2;
         let half_until = *untils.select_nth_unstable(middle).1;
@@ -123,7 +125,7 @@ impl Segment {
         }
         starts.resize((1 << prefix_bits) + 1, entries.len() as u32);
         let (entries, starts) = (entries.into(), starts.into());
-        Some(Self { entries, starts, prefix_bits, greatest, newest, half_until, last_until })
+        Some(Self { entries, starts, prefix_bits, greatest, newest, first_until, half_until, last_until })
     }
 
     /// Where the last rule on `digest` stands.
@@ -164,6 +166,15 @@ impl Segment {
     /// Whether every rule's `until` lies before `horizon`.
     pub(super) const fn is_past(&self, horizon: UnixTime) -> bool {
         self.last_until < horizon.secs()
+    }
+
+    /// The latest `until` before `horizon`: how far it tells less without its past rules. 0 where it has none.
+    pub(super) fn last_past(&self, horizon: UnixTime) -> u64 {
+        if self.first_until >= horizon.secs() {
+            return 0;
+        }
+        let past = self.entries.iter().map(Entry::until).filter(|until| *until < horizon.secs());
+        past.max().unwrap_or(0)
     }
 
     /// Whether half of the rules' `until` lie before `horizon`, so that writing it anew halves it at least.

@@ -26,6 +26,8 @@ pub struct View {
     state: ArcSwap<State>,
     /// The state's generation, readable without loading the state.
     generation: AtomicU64,
+    /// As the state's, in Unix seconds.
+    lost: AtomicU64,
     /// Writers take turns. A std mutex: what it guards is memory work, and nothing is awaited under it.
     writer: Mutex<()>,
     largest: usize,
@@ -42,6 +44,8 @@ struct State {
     keys: Arc<[(RuleDigest, Position)]>,
     /// The last rule on everything, and until when it matters.
     all: Option<Rule>,
+    /// The latest `until` of any rule that was dropped or passed over as past.
+    lost: u64,
     left: Arc<[Epoch]>,
 }
 
@@ -85,7 +89,8 @@ impl View {
     }
 
     fn with_largest(largest: usize) -> Self {
-        Self { state: ArcSwap::default(), generation: AtomicU64::new(0), writer: Mutex::new(()), largest }
+        let (generation, lost) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { state: ArcSwap::default(), generation, lost, writer: Mutex::new(()), largest }
     }
 
     /// Adds rules of this epoch, in any order, known ones included; then the log is told up to `upto`. Whoever adds a
@@ -148,6 +153,7 @@ impl View {
         }
         self.write(|state| {
             for segment in std::mem::take(&mut state.segments) {
+                state.lose(segment.last_past(horizon));
                 if segment.is_past(horizon) {
                     continue;
                 }
@@ -157,7 +163,8 @@ impl View {
                 }
             }
             if all_due(state) {
-                state.all = None;
+                let past = state.all.take().and_then(|rule| rule.until);
+                state.lose(past.map_or(0, UnixTime::secs));
             }
         });
     }
@@ -196,6 +203,17 @@ impl View {
     /// Whether a rule of this epoch ends the key itself.
     pub fn ends_key(&self, kid: &str) -> bool {
         self.state.load().key_position(RuleDigest::of(RuleKind::Key, &[kid])).is_some()
+    }
+
+    /// Up to when a token's `exp` would have to lie for a dropped rule to have ended it. Rules are dropped once that is past;
+    /// where the clock was ahead then, and is back, this view does not know whether such a token stands.
+    pub fn lost(&self) -> UnixTime {
+        UnixTime::from_secs(self.lost.load(Ordering::Acquire))
+    }
+
+    /// All live rules are in it again: they were read anew, and added, since the clock is right.
+    pub fn is_whole(&self) {
+        self.write(|state| state.lost = 0);
     }
 
     /// Grows whenever rules were added: a token that passed in this generation passes again without a look-up.
@@ -245,8 +263,11 @@ impl View {
         let _turn = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = State::clone(&self.state.load());
         let told = change(&mut state);
-        let generation = state.generation;
+        let (generation, lost) = (state.generation, state.lost);
+        // Before the rules leave, and taken back after others have come.
+        self.lost.fetch_max(lost, Ordering::AcqRel);
         self.state.store(Arc::new(state));
+        self.lost.store(lost, Ordering::Release);
         // After the rules are in place: who reads the new generation finds them.
         self.generation.store(generation, Ordering::Release);
         told
@@ -270,7 +291,11 @@ impl State {
         let mut grown = false;
         let mut batch: Vec<Entry> = Vec::new();
         let past = |rule: &Rule| rule.kind != RuleKind::Key && rule.until.is_some_and(|until| until < bounds.horizon);
-        for rule in rules.iter().filter(|rule| rule.position > known && !past(rule)) {
+        for rule in rules.iter().filter(|rule| rule.position > known) {
+            if past(rule) {
+                self.lose(rule.until.map_or(0, UnixTime::secs));
+                continue;
+            }
             match rule.kind {
                 RuleKind::Key => grown |= self.add_key(rule),
                 RuleKind::All => grown |= self.add_all(rule),
@@ -286,6 +311,10 @@ impl State {
         if grown {
             self.generation = generation;
         }
+    }
+
+    fn lose(&mut self, until: u64) {
+        self.lost = self.lost.max(until);
     }
 
     fn is_news(&self, rule: &Rule) -> bool {
@@ -331,6 +360,7 @@ impl State {
                 self.segments.push(before);
                 break;
             }
+            self.lose(before.last_past(bounds.horizon).max(last.last_past(bounds.horizon)));
             match before.merge(&last, bounds.horizon) {
                 Some(merged) => last = Arc::new(merged),
                 // All of both was past.

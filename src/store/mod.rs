@@ -99,6 +99,10 @@ pub trait LeaseStore: Send + Sync + 'static {
     /// Takes a key out of the published ones: it was retired and the last token under it has expired.
     fn withdraw(&self, kid: KeyId) -> Pending<'_, Result<(), StoreError>>;
 
+    /// Takes no assertion any more that can have been used before `at`: a broker knows of another life of this store, which
+    /// itself may know of none. A store that many brokers share knows by itself, and does nothing here.
+    fn forget(&self, at: UnixTime) -> Pending<'_, Result<(), StoreError>>;
+
     /// What the store's settings promise and what they do not, as read from it.
     fn safety(&self) -> Pending<'_, Result<Vec<Safety>, StoreError>>;
 

@@ -368,3 +368,20 @@ fn an_expired_token_is_not_remembered() {
     assert_eq!(outcome(broker.checker.inspect(&broker.token(&claims()))), Err(Invalid::Expired));
     assert!(broker.checker.seen.as_ref().unwrap().is_empty());
 }
+
+/// A verifier whose clock was ahead has dropped rules by it, and does not take what they ended for good when it is back.
+#[test]
+fn what_was_past_by_a_clock_that_was_ahead_stays_past() {
+    let broker = Broker::new();
+    let (token, longer) = (broker.token(&claims()), broker.with("exp", json!(NOW + 900)));
+    let selector = Selector::Workload(WorkloadId::parse("somebody-else").unwrap());
+    broker.end(&selector, 99);
+    assert!(broker.checker.inspect(&token).is_ok());
+    broker.at(NOW + 2700);
+    broker.view.expire(broker.clock.now());
+    broker.at(NOW);
+    assert_eq!(broker.checker.inspect(&token).err(), Some(Invalid::Expired));
+    assert!(broker.checker.inspect(&longer).is_ok(), "no rule that was dropped can have ended it");
+    broker.view.is_whole();
+    assert!(broker.checker.inspect(&token).is_ok());
+}

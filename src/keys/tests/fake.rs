@@ -198,6 +198,9 @@ impl LeaseStore for FakeStore {
     fn moved(&self) -> watch::Receiver<u64> {
         unreachable!("the keyring asks for nothing but keys")
     }
+    fn forget(&self, _: UnixTime) -> Pending<'_, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
+    }
     fn safety(&self) -> Pending<'_, Result<Vec<Safety>, StoreError>> {
         unreachable!("the keyring asks for nothing but keys")
     }

@@ -1,4 +1,6 @@
 //! Takes out what is past, a slice a batch, so that no mint waits for a great clearing.
+//!
+//! Owns how far it ever went: a clock that is behind that now was wrong once, and what was taken out then is missed.
 
 use super::index::Index;
 use super::packed::{PackedLease, unpack_lease};
@@ -6,6 +8,34 @@ use super::step::{GRACE, Step};
 use super::table::undue;
 use crate::model::{KeyId, LeaseId, UnixTime};
 use crate::store::StoreError;
+
+/// By how much clocks may differ: what verifiers are allowed.
+const SKEW: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// The latest moments up to which anything that was taken out would have counted; kept in the file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Gone {
+    /// Of anything.
+    pub counted: UnixTime,
+    /// Of what refuses a mint: used assertions and ended tasks.
+    pub refused: UnixTime,
+}
+
+impl Gone {
+    /// Whether something was taken out that may count at `now`: the clock was ahead then.
+    pub(super) fn is_missed(self, now: UnixTime) -> bool {
+        self.counted > UnixTime::default() && now <= self.counted.plus(SKEW)
+    }
+
+    fn add(&mut self, until: UnixTime) {
+        self.counted = self.counted.max(until);
+    }
+
+    fn add_refusal(&mut self, until: UnixTime) {
+        self.add(until);
+        self.refused = self.refused.max(until);
+    }
+}
 
 /// Whether anything is past. Marks and assertions alone wait for the next batch: no one is the larger for them.
 pub(super) fn is_due(index: &Index, now: UnixTime) -> bool {
@@ -45,10 +75,12 @@ impl Step<'_> {
         let packed = self.tables.leases.remove(&key)?.map(|packed| unpack_lease(packed.value())).transpose()?;
         if let Some(PackedLease { lease, spent }) = packed {
             self.index.forget(&lease);
+            self.index.gone.add(at);
             if let Some((digest, until)) = spent
                 && until <= at.plus(GRACE)
             {
                 self.index.replays.remove(&digest);
+                self.index.gone.refused = self.index.gone.refused.max(until);
             }
         }
         self.tables.successors.remove(&key)?;
@@ -62,13 +94,15 @@ impl Step<'_> {
         let before = self.effects.faded.len();
         for _ in 0..most {
             let Some(mut first) = self.index.fading.first_entry() else { break };
-            if *first.key() >= past {
+            let at = *first.key();
+            if at >= past {
                 break;
             }
             match first.get_mut().pop() {
                 Some(position) => {
                     self.tables.log.remove(position)?;
                     self.effects.faded.push(position);
+                    self.index.gone.add(at);
                     self.written = true;
                 }
                 None => drop(first.remove()),
@@ -84,7 +118,9 @@ impl Step<'_> {
         for _ in 0..most {
             let Some(key) = self.tables.spent.first_key(past)? else { break };
             self.tables.spent.remove(&key)?;
-            self.index.replays.remove(&undue(&key).1);
+            let (until, digest) = undue(&key);
+            self.index.replays.remove(&digest);
+            self.index.gone.add_refusal(UnixTime::from_secs(until));
             self.written = true;
         }
         Ok(())
@@ -94,7 +130,11 @@ impl Step<'_> {
         for _ in 0..most {
             let Some(key) = self.tables.marks.first_key(past)? else { break };
             self.tables.marks.remove(&key)?;
-            self.index.marks.remove(&undue(&key).1);
+            let (until, digest) = undue(&key);
+            self.index.gone.add(UnixTime::from_secs(until));
+            if let Some(mark) = self.index.marks.remove(&digest) {
+                self.index.gone.add_refusal(mark.closed_until);
+            }
             self.written = true;
         }
         Ok(())

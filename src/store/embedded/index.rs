@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _};
 
+use super::expire::Gone;
 use super::packed::{PackedLease, corrupt, unpack_lease, unpack_rule};
 use super::table::{KEYS, LEASES, LOG, MARKS, META, QUARANTINES, RELEASED, REVOKED, SPENT, undue};
 use super::view::{Row, View};
@@ -61,6 +62,8 @@ pub(super) struct Index {
     pub memory: Option<UnixTime>,
     /// How often something was written: an older copy of the file has fewer.
     pub commits: u64,
+    /// How far what was past was taken out.
+    pub gone: Gone,
     /// Assertions that were used up and could be shown again.
     pub replays: HashSet<Digest>,
     /// Each name of the lineage of each lease, by the digest of its task rule.
@@ -97,6 +100,10 @@ impl Index {
         index.memory = meta.get("memory")?.map(|guard| UnixTime::from_secs(guard.value()));
         // Files of before commits were counted have none.
         index.commits = meta.get("commits")?.map_or(0, |guard| guard.value());
+        let moment = |name: &str| -> Result<UnixTime, StoreError> {
+            Ok(meta.get(name)?.map_or_else(UnixTime::default, |guard| UnixTime::from_secs(guard.value())))
+        };
+        index.gone = Gone { counted: moment("gone")?, refused: moment("gone_refusals")? };
         index.load_leases(&txn)?;
         index.load_marks(&txn)?;
         let log = index.load_log(&txn)?;
@@ -176,6 +183,7 @@ impl Index {
             tag,
             memory: None,
             commits: 0,
+            gone: Gone::default(),
             replays: HashSet::new(),
             tasks: HashMap::new(),
             groups: HashMap::new(),

@@ -80,8 +80,9 @@ impl EmbeddedStore {
     fn open_with(path: &Path, options: Options, opener: Opener) -> Result<Self, StoreError> {
         let (database, identity) = table::open(path, opener, Make::IfMissing)?;
         let database = Arc::new(database);
+        same::misses_nothing_in(&database, options.clock.now())?;
         let (index, view) = Index::load(&database)?;
-        let shared = Arc::new(Shared::new(view, Arc::clone(&database)));
+        let shared = Arc::new(Shared::new(view, Arc::clone(&database), options.clock.clone()));
         let (queue, requests) = sync_channel(options.queue.max(1));
         let writer = Writer { path: path.to_owned(), opener, clock: options.clock, shared: Arc::clone(&shared) };
         let thread = std::thread::Builder::new()
@@ -239,6 +240,10 @@ impl LeaseStore for EmbeddedStore {
 
     fn withdraw(&self, kid: KeyId) -> Pending<'_, Result<(), StoreError>> {
         self.write_plainly(move |step| step.withdraw(&kid))
+    }
+
+    fn forget(&self, at: UnixTime) -> Pending<'_, Result<(), StoreError>> {
+        self.write_plainly(move |step| step.forget(at))
     }
 
     fn safety(&self) -> Pending<'_, Result<Vec<Safety>, StoreError>> {

@@ -84,6 +84,15 @@ impl Step<'_> {
         Ok(was)
     }
 
+    /// Remembers that assertions used up to `at` may be forgotten.
+    pub(super) fn forget(&mut self, at: UnixTime) -> Result<(), RecordError> {
+        let memory = self.index.memory.map_or(at, |before| before.max(at));
+        self.tables.meta.insert("memory", memory.secs())?;
+        self.index.memory = Some(memory);
+        self.written = true;
+        Ok(())
+    }
+
     /// Publishes a key. A publication is never cut short: another broker may have signed in trust of it.
     pub(super) fn publish(&mut self, mut key: PublishedKey, epoch: Epoch) -> Result<(), RecordError> {
         if epoch != self.index.head.epoch {
@@ -120,6 +129,8 @@ impl Step<'_> {
         if self.written {
             self.index.commits += 1;
             self.tables.meta.insert("commits", self.index.commits)?;
+            self.tables.meta.insert("gone", self.index.gone.counted.secs())?;
+            self.tables.meta.insert("gone_refusals", self.index.gone.refused.secs())?;
         }
         if !self.effects.appended.is_empty() {
             self.tables.meta.insert("position", self.index.head.position.get())?;

@@ -37,7 +37,8 @@ pub(super) const REVOKED: TableDefinition<&str, u64> = TableDefinition::new("rev
 pub(super) const QUARANTINES: TableDefinition<&str, &[u8]> = TableDefinition::new("quarantines");
 /// Workloads that were released in this epoch.
 pub(super) const RELEASED: TableDefinition<&str, ()> = TableDefinition::new("released");
-/// `format`, `epoch`, `position`, `tag`, `commits`; `memory` since a loss.
+/// `format`, `epoch`, `position`, `tag`, `commits`; `memory` since a loss; `gone` and `gone_refusals`, how far
+/// what was past was taken out.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 
 /// The arrangement of tables written today.

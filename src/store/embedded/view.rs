@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use redb::Database;
 use tokio::sync::watch;
 
+use super::expire::Gone;
 use super::index::{AudienceSet, Index, named};
-use crate::model::{AudienceUri, Position, Rule, RuleDigest, RuleKind, UnixTime};
+use super::writer::clock_was_ahead;
+use crate::model::{AudienceUri, Clock, Position, Rule, RuleDigest, RuleKind, UnixTime};
 use crate::store::{Head, LogEntry, LogPage, PublishedKey, Quarantine, Quarantines, StoreError};
 
 /// A rule of the log, packed: there may be millions.
@@ -38,6 +40,7 @@ impl Row {
 /// The committed state, as far as it is kept in memory.
 pub(super) struct View {
     head: Head,
+    gone: Gone,
     log: BTreeMap<u64, Row>,
     names: Vec<AudienceUri>,
     keys: Vec<PublishedKey>,
@@ -51,6 +54,7 @@ impl View {
     pub(super) fn of(index: &Index, log: BTreeMap<u64, Row>) -> Self {
         Self {
             head: index.head,
+            gone: index.gone,
             log,
             names: index.names.clone(),
             keys: index.keys.values().cloned().collect(),
@@ -112,17 +116,20 @@ enum State {
 /// The meeting place of the writer and its readers.
 pub(super) struct Shared {
     state: Mutex<State>,
+    clock: Clock,
     moved: watch::Sender<u64>,
 }
 
 impl Shared {
-    pub(super) fn new(view: View, database: Arc<Database>) -> Self {
-        Self { state: Mutex::new(State::Open(view, database)), moved: watch::Sender::new(0) }
+    pub(super) fn new(view: View, database: Arc<Database>, clock: Clock) -> Self {
+        Self { state: Mutex::new(State::Open(view, database)), clock, moved: watch::Sender::new(0) }
     }
 
     /// Reads the committed state under the lock: `read` does no I/O.
     pub(super) fn see<T>(&self, read: impl FnOnce(&View, &Arc<Database>) -> T) -> Result<T, StoreError> {
         match &*self.lock() {
+            // The writer, which sees it within a second, begins a new epoch: until then nothing is told of this one.
+            State::Open(view, _) if view.gone.is_missed(self.clock.now()) => Err(clock_was_ahead()),
             State::Open(view, database) => Ok(read(view, database)),
             State::Closed(why) => Err(StoreError::Unavailable(why.clone())),
         }
@@ -137,6 +144,7 @@ impl Shared {
     pub(super) fn show(&self, index: &Index, effects: &Effects) {
         if let State::Open(view, _) = &mut *self.lock() {
             view.head = index.head;
+            view.gone = index.gone;
             view.log.extend(effects.appended.iter().copied());
             for position in &effects.faded {
                 view.log.remove(position);

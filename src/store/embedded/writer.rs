@@ -4,7 +4,9 @@
 //! and the file is opened and read again until that succeeds. Never answers before the sync, nor for a file that is not
 //! at its path any more.
 
-use std::path::{Path, PathBuf};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -13,7 +15,7 @@ use redb::{Database, Durability};
 
 use super::expire::is_due;
 use super::index::Index;
-use super::same::{Identity, Shown};
+use super::same::{Identity, Shown, misses_nothing_in};
 use super::step::Step;
 use super::table::{Make, Opener, Tables, open};
 use super::view::{Effects, Shared};
@@ -66,7 +68,7 @@ pub(super) struct Writer {
 }
 
 /// Closed after a failure: when the next attempt is due, how long the pause after that, what was shown last, and since
-/// when there is a folder but no file in it.
+/// when there is no file.
 struct Closed {
     next: Instant,
     pause: Duration,
@@ -113,6 +115,9 @@ impl Writer {
     }
 
     fn turn(&self, mut open: Open, batch: Vec<Job>) -> Result<Open, Closed> {
+        if open.index.gone.is_missed(self.clock.now()) {
+            return Err(self.close(&open, &clock_was_ahead()));
+        }
         if batch.is_empty() && !is_due(&open.index, self.clock.now()) {
             return match open.identity.is_at(&self.path) {
                 Ok(()) => Ok(open),
@@ -176,13 +181,16 @@ impl Writer {
         let missing = if self.is_missing() { closed.missing.or_else(|| Some(Instant::now())) } else { None };
         let is_lost = missing.is_some_and(|since| since.elapsed() >= GONE);
         let make = if is_lost { Make::Anew(self.clock.now()) } else { Make::Nothing };
-        let again = open(&self.path, self.opener, make).and_then(|(database, identity)| {
-            if !is_lost {
-                closed.shown.goes_on_in(&database, self.clock.now())?;
-            }
-            let (index, view) = Index::load(&database)?;
-            Ok((Open::new(Arc::new(database), identity, index), view))
-        });
+        let again = self.make_folder(is_lost).and_then(|()| open(&self.path, self.opener, make)).and_then(
+            |(database, identity)| {
+                if !is_lost {
+                    closed.shown.goes_on_in(&database, self.clock.now())?;
+                }
+                misses_nothing_in(&database, self.clock.now())?;
+                let (index, view) = Index::load(&database)?;
+                Ok((Open::new(Arc::new(database), identity, index), view))
+            },
+        );
         match again {
             Ok((open, view)) => {
                 tracing::info!("the store's file is open again");
@@ -197,11 +205,24 @@ impl Writer {
         }
     }
 
-    /// Whether there is a folder, and no file in it. A folder that is away may come back with the file.
+    /// Whether there is no file, be it that its folder is gone as well.
     fn is_missing(&self) -> bool {
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        folder.is_none_or(Path::is_dir) && matches!(self.path.try_exists(), Ok(false))
+        matches!(self.path.try_exists(), Ok(false))
     }
+
+    /// Makes the file's folder anew (mode 0700) where it went with the file. Not the one that it is in: where that is gone
+    /// too, a disk may be away.
+    fn make_folder(&self, is_lost: bool) -> Result<(), StoreError> {
+        let folder = self.path.parent().filter(|folder| is_lost && !folder.as_os_str().is_empty() && !folder.exists());
+        let Some(folder) = folder else { return Ok(()) };
+        let made = DirBuilder::new().mode(0o700).create(folder);
+        made.map_err(|why| StoreError::Unavailable(format!("cannot make {} again: {why}", folder.display())))
+    }
+}
+
+/// Why a store is closed whose clock went back behind what was dropped by it.
+pub(super) fn clock_was_ahead() -> StoreError {
+    StoreError::Unavailable("the clock was ahead and is back: what was dropped by it is made good".into())
 }
 
 /// Closes the store to readers when its writer dies, for nothing would ever change in it again.

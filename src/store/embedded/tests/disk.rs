@@ -185,6 +185,20 @@ async fn a_file_that_is_moved_away_is_not_written_to_and_goes_on_where_it_was_le
 }
 
 #[tokio::test]
+async fn a_folder_that_stays_gone_is_made_again_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("store");
+    std::fs::create_dir(&folder).unwrap();
+    let store = EmbeddedStore::open(&folder.join("leases.redb"), Options::default()).unwrap();
+    let store: Arc<dyn LeaseStore> = Arc::new(store);
+    let epoch = store.head().await.unwrap().epoch;
+    std::fs::remove_dir_all(&folder).unwrap();
+    another_epoch(&store, epoch).await;
+    assert_eq!(std::fs::metadata(&folder).unwrap().permissions().mode() & 0o7777, 0o700);
+}
+
+#[tokio::test]
 async fn a_file_that_stays_gone_is_another_epoch_without_a_restart() {
     let fixture = InAFile::fresh().await;
     let (store, epoch) = ready(&fixture).await;

@@ -225,3 +225,64 @@ async fn the_file_stops_growing_and_the_memory_empties() {
     let stats = broker.store.stats(broker.clock.now()).await.unwrap();
     assert_eq!((stats.live_leases, stats.live_rules), (0, 0));
 }
+
+/// Waits until the store serves again.
+async fn served(store: &dyn LeaseStore) -> crate::store::Head {
+    loop {
+        match store.head().await {
+            Ok(head) => return head,
+            Err(why) => assert!(why.to_string().contains("clock"), "{why}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// What was dropped then counts again when the clock is back: nobody knows any more what had ended, or was used.
+#[tokio::test]
+async fn a_clock_that_was_ahead_and_is_back_begins_a_new_epoch_also_after_a_restart() {
+    for restarts in [false, true] {
+        let fixture = InAFile::fresh().await;
+        let mut broker = Broker::open(&fixture, START).await;
+        let used =
+            Spent::new(WORKLOAD, "used", UnixTime::from_secs(START + 900)).usable_from(UnixTime::from_secs(START));
+        broker.mint("t", 1800).await;
+        broker.end(completion("t", START + 600)).await;
+        broker.store.spend(used.clone()).await.unwrap();
+        broker.wait(2700);
+        broker.settle().await;
+        assert_eq!(broker.store.stats(broker.clock.now()).await.unwrap().live_rules, 0);
+        assert_eq!(served(&*broker.store).await.epoch, broker.epoch, "nothing is missed while it is ahead");
+        if restarts {
+            drop(broker);
+            broker = Broker::open(&fixture, START + 60).await;
+        } else {
+            broker.clock.set(UnixTime::from_secs(START + 60));
+            assert!(broker.store.head().await.is_err(), "nothing is told of the old epoch");
+            assert!(broker.store.log(Position::START, 9).await.is_err());
+        }
+        let head = served(&*broker.store).await;
+        assert_eq!((head.epoch == broker.epoch, head.position.get()), (restarts, 1));
+        let again = broker.store.spend(used).await;
+        assert!(matches!(again, Err(RecordError::Forgotten { .. })), "{again:?}");
+        // Until then a name that was closed may be so still: no assertion of before counts.
+        let young = |secs: u64| {
+            let from = UnixTime::from_secs(START + secs);
+            Spent::new(WORKLOAD, &format!("{secs}"), from.plus(Duration::from_secs(900))).usable_from(from)
+        };
+        assert!(matches!(broker.store.spend(young(899)).await, Err(RecordError::Forgotten { .. })));
+        broker.store.spend(young(961)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_a_little_costs_nothing() {
+    let fixture = InAFile::fresh().await;
+    let broker = Broker::open(&fixture, START).await;
+    broker.mint("t", 100).await;
+    broker.end(completion("t", START + 100)).await;
+    broker.wait(161);
+    broker.settle().await;
+    assert_eq!(broker.store.stats(broker.clock.now()).await.unwrap().live_rules, 0);
+    broker.clock.set(UnixTime::from_secs(START + 131));
+    assert_eq!(broker.store.head().await.unwrap().epoch, broker.epoch);
+}

@@ -3,7 +3,7 @@
 -- 7 digest of the rule, 9 replay digest, 10 seconds of the replay memory, 11 since when the assertion is usable, 12 and
 -- further as the target needs.
 if lost() then return answer('LOST') end
-local target, now, digest = ARGV[5], tonumber(ARGV[6]), ARGV[7]
+local target, now, digest = ARGV[5], earlier(ARGV[6]), ARGV[7]
 local KIND = {lease = 1, task = 2, livetask = 2, workload = 3, quarantine = 3, restore = 3, audience = 4, key = 5, all = 6}
 local kind = KIND[target]
 local rules, leases = {}, {}

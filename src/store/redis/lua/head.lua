@@ -12,6 +12,11 @@ local function answer(status, ...)
   return {status, epoch, gen, pos, tag, ...}
 end
 
+-- A broker's now, or this server's where that is earlier: what is past by a clock that is ahead is not past for that.
+local function earlier(now)
+  return math.min(tonumber(now), tonumber(redis.call('TIME')[1]))
+end
+
 -- The list that holds the rule of place `p`.
 local function segment(p)
   return 'jitney:{log}:s:' .. epoch .. ':' .. math.floor((p - 1) / SEGMENT)

@@ -1,7 +1,7 @@
 -- The log behind a place. ARGV: 5 that place, 6 how many at most, 7 now. Answers the entries, the revoked keys with
 -- their places (rules on keys never expire), and the place up to which this tells the log.
 if lost() then return answer('LOST') end
-local after, limit, now = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local after, limit, now = tonumber(ARGV[5]), tonumber(ARGV[6]), earlier(ARGV[7])
 local all = redis.call('HGETALL', KEYS[1])
 local base, keys = 0, {}
 for i = 1, #all, 2 do

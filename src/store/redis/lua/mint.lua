@@ -6,7 +6,7 @@
 -- remembered, 20 since when it is usable, 21 digest of the lease's rule.
 if lost() then return answer('LOST') end
 if epoch ~= ARGV[5] then return answer('EPOCH') end
-local now, exp = tonumber(ARGV[7]), tonumber(ARGV[8])
+local now, exp = earlier(ARGV[7]), tonumber(ARGV[8])
 local read = redis.call('MGET', unpack(KEYS, 6))
 
 -- A revoked key is unpublished in the step that revokes it, and never published again.
@@ -30,7 +30,7 @@ local no = replay and unspendable(replay, ARGV[6], ARGV[20])
 if no then return answer(no, memory) end
 if predecessor then
   local old = read[2] and lease(read[2])
-  if not old or old.epoch ~= epoch or old.exp <= now then return answer('PREDECESSOR', 0) end
+  if not old or old.epoch ~= epoch or old.exp <= tonumber(ARGV[7]) then return answer('PREDECESSOR', 0) end
   if old.ended then return answer('PREDECESSOR', 1) end
   if old.successor then return answer('PREDECESSOR', 2) end
 end
