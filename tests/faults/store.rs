@@ -1,8 +1,8 @@
-//! The embedded store's file is taken away under a running broker.
+//! The embedded store's file is taken away under a running broker; and what a broker does not trouble its store with.
 
 use std::fs;
 
-use crate::common::{API, Backing, Broker, Feed, Jwks, Token, eventually, within};
+use crate::common::{API, Ask, Assertion, Backing, Broker, Feed, Jwks, Redis, Token, eventually, now, within};
 
 fn minted_within_seconds(broker: &Broker) -> Token {
     within(std::time::Duration::from_secs(15), "it mints again", || {
@@ -52,4 +52,55 @@ fn a_store_that_is_removed_is_a_new_epoch_before_and_after_a_restart() {
     broker.start_again();
     assert!(broker.stands(&fresh), "what was acknowledged since is there");
     assert_eq!(broker.ask(&crate::common::Ask::of("demo").task("live")).outcome(), (400, "invalid_grant".into()));
+}
+
+#[test]
+fn a_folder_that_is_removed_with_the_store_is_made_again() {
+    let broker = Broker::start(&Backing::Embedded);
+    let old = broker.mint("demo", "live");
+    fs::remove_dir_all(broker.data().join("store")).unwrap();
+    let fresh = within(std::time::Duration::from_secs(20), "there is a new epoch", || {
+        let token = minted_within_seconds(&broker);
+        (token.kid() != old.kid()).then_some(token)
+    });
+    assert_eq!([&old, &fresh].map(|token| broker.stands(token)), [false, true]);
+}
+
+/// The new file knows nothing of the one before it; the ledger of the keys does.
+#[test]
+fn a_store_that_is_lost_while_the_broker_is_down_takes_no_assertion_of_before() {
+    let mut broker = Broker::start(&Backing::Embedded);
+    let at = now() - 20;
+    let made = |n: u64| Assertion::of("demo").claim("iat", at).claim("jti", format!("made-{n}")).text();
+    let used = made(1);
+    broker.granted(&Ask::of("demo").assertion(&used));
+    assert!(broker.stop().success());
+    broker.start_again();
+    assert_eq!(broker.ask(&Ask::of("demo").assertion(&used)).status, 401, "it was used");
+    broker.granted(&Ask::of("demo").assertion(made(2)));
+    assert!(broker.stop().success());
+    fs::remove_dir_all(broker.data().join("store")).unwrap();
+    broker.start_again();
+    for assertion in [used, made(3)] {
+        assert_eq!(broker.ask(&Ask::of("demo").assertion(assertion)).outcome(), (401, "invalid_client".into()));
+    }
+    minted_within_seconds(&broker);
+}
+
+#[test]
+fn a_made_up_token_is_refused_without_a_word_to_the_store() {
+    let backing = Backing::Redis(Redis::start());
+    let broker = Broker::start(&backing);
+    let token = broker.mint("demo", "t");
+    let cut = token.text.rfind('.').unwrap();
+    let forged = format!("{}.{}", &token.text[..cut], "A".repeat(86));
+    let Backing::Redis(redis) = &backing else { unreachable!() };
+    redis.pause();
+    let answers = [forged.as_str(), "a.b.c", token.text.as_str()].map(|token| broker.complete_by(token, "t").status);
+    redis.resume();
+    assert_eq!(answers, [401, 401, 503]);
+    within(std::time::Duration::from_secs(10), "the store answers again", || {
+        (broker.complete_by(&token.text, "t").status == 204).then_some(())
+    });
+    assert!(!broker.stands(&token));
 }
