@@ -80,9 +80,9 @@ impl No {
 impl No {
     /// An assertion that may have been used when the store still knew. In the second of the loss itself nobody can tell.
     fn forgotten(from: UnixTime, since: UnixTime) -> Self {
-        let lost = format!("the broker's store lost its memory of used assertions at {}", since.rfc3339());
+        let lost = format!("the broker's store knows which assertions were used since {} only", since.rfc3339());
         if from < since {
-            let why = format!("{lost}, and this one was issued before: make a fresh one, with iat");
+            let why = format!("{lost}, and this one was issued before: make a fresh one after that, with iat");
             return Self::new(Reason::InvalidClient, why);
         }
         let again = since.plus(Duration::from_secs(1)).rfc3339();

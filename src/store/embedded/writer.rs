@@ -138,7 +138,7 @@ impl Writer {
     }
 
     fn close(&self, open: &Open, why: &StoreError) -> Closed {
-        tracing::error!(error = %why, "the store's file could not be written; it is opened again");
+        tracing::error!(error = %why, "the store is closed, and its file opened again");
         self.shared.close(why.to_string());
         Closed { next: Instant::now() + FIRST_PAUSE, pause: FIRST_PAUSE, shown: open.shown, missing: None }
     }
