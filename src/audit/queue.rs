@@ -58,9 +58,29 @@ struct State {
     lost: Lost,
     flood: Flood,
     closed: bool,
+    /// Whether the writer waits, and whether somebody has taken it upon himself to wake it.
+    asleep: bool,
+    woken: bool,
+}
+
+/// Wakes the writer when it is dropped.
+#[must_use = "nobody else wakes the writer"]
+pub(super) struct Wake<'a>(&'a Condvar);
+
+impl Drop for Wake<'_> {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
 }
 
 impl State {
+    /// Whether the writer has to be woken, by whoever asks first.
+    const fn must_wake(&mut self) -> bool {
+        let must = self.asleep && !self.woken;
+        self.woken = true;
+        must
+    }
+
     fn make_room(&mut self, max_posted: usize) {
         while self.waiting.len() - self.asked > max_posted {
             let Some(oldest) = self.waiting.iter().position(|entry| entry.answer.is_none()) else { break };
@@ -76,7 +96,8 @@ impl State {
 
 impl Queue {
     pub(super) fn new(max_asked: usize, max_posted: usize, flood: Flood) -> Self {
-        let state = State { waiting: VecDeque::new(), asked: 0, lost: Lost::default(), flood, closed: false };
+        let (waiting, lost) = (VecDeque::new(), Lost::default());
+        let state = State { waiting, asked: 0, lost, flood, closed: false, asleep: false, woken: false };
         Self { state: Mutex::new(state), moved: Condvar::new(), max_asked, max_posted }
     }
 
@@ -85,8 +106,9 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a record that somebody waits for.
-    pub(super) fn ask(&self, entry: Entry) -> Result<(), AuditError> {
+    /// Adds a record that somebody waits for. Where the writer waits, it is the caller's to wake it, soon: what comes until
+    /// then is written in the same go.
+    pub(super) fn ask(&self, entry: Entry) -> Result<Option<Wake<'_>>, AuditError> {
         let mut state = self.lock();
         if state.closed {
             return Err(AuditError::Closed);
@@ -96,9 +118,7 @@ impl Queue {
         }
         state.asked += 1;
         state.waiting.push_back(entry);
-        drop(state);
-        self.moved.notify_one();
-        Ok(())
+        Ok(state.must_wake().then(|| Wake(&self.moved)))
     }
 
     /// Adds a record that nobody waits for.
@@ -106,8 +126,9 @@ impl Queue {
         let mut state = self.lock();
         state.waiting.push_back(entry);
         state.make_room(self.max_posted);
+        let wake = state.must_wake().then(|| Wake(&self.moved));
         drop(state);
-        self.moved.notify_one();
+        drop(wake);
     }
 
     /// Whether a refusal to an unknown caller may have its own line; if not, it is counted.
@@ -152,6 +173,7 @@ impl Queue {
             let due = retry.or(state.flood.due());
             if state.closed || has_work || due.is_some_and(|due| due <= now) {
                 let is_last = state.closed;
+                state.asleep = false;
                 state.asked = 0;
                 return Batch {
                     entries: std::mem::take(&mut state.waiting),
@@ -160,6 +182,8 @@ impl Queue {
                     is_last,
                 };
             }
+            // What it was woken for it has seen.
+            (state.asleep, state.woken) = (true, false);
             state = match due {
                 Some(due) => self.moved.wait_timeout(state, due - now).map_or_else(|e| e.into_inner().0, |got| got.0),
                 None => self.moved.wait(state).unwrap_or_else(PoisonError::into_inner),
@@ -208,6 +232,36 @@ mod tests {
         let batch = queue.take(false);
         assert_eq!(batch.entries.iter().map(|e| e.at_ms).collect::<Vec<_>>(), [2, 3, 4]);
         assert_eq!(batch.lost, Lost { count: 8, since_ms: 0 });
+    }
+
+    #[test]
+    fn whoever_asks_first_wakes_the_writer_and_nobody_else_does() {
+        let queue = queue(9, 9);
+        let ask = || {
+            let (answer, _) = oneshot::channel();
+            queue.ask(Entry { answer: Some(answer), ..entry(0) }).unwrap()
+        };
+        assert!(ask().is_none(), "the writer has not come to wait yet");
+        queue.take(false);
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| [queue.take(false), queue.take(false)].map(|batch| batch.entries.len()));
+            let until = |asleep| {
+                while queue.lock().asleep != asleep {
+                    std::thread::yield_now();
+                }
+            };
+            until(true);
+            let wake = ask();
+            assert!(wake.is_some() && ask().is_none());
+            queue.post(entry(0));
+            drop(wake);
+            // Asleep again, it needs to be woken again; a record that nobody waits for wakes it at once.
+            while queue.lock().waiting.len() > 0 || !queue.lock().asleep {
+                std::thread::yield_now();
+            }
+            queue.post(entry(0));
+            assert_eq!(writer.join().unwrap(), [3, 1]);
+        });
     }
 
     #[test]

@@ -54,8 +54,7 @@ impl<'a> Form<'a> {
         }
         let mut parameters: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::with_capacity(8);
         for (name, value) in form_urlencoded::parse(body) {
-            // What was no UTF-8 has become U+FFFD.
-            if [&name, &value].iter().any(|text| text.contains(|c: char| c.is_control() || c == '\u{fffd}')) {
+            if [&name, &value].iter().any(|text| is_spoilt(text)) {
                 return Err(wrong("a parameter holds a control character, or bytes that are no UTF-8"));
             }
             if value.is_empty() {
@@ -145,19 +144,15 @@ pub(super) fn check_query(query: Option<&str>) -> Result<(), Refusal> {
 
 /// Whether bytes are what a form encoder writes: no raw controls or bytes beyond ASCII, and no half percent-encoding.
 fn is_form_text(body: &[u8]) -> bool {
-    let mut rest = body;
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        match first {
-            b'%' => match tail {
-                [a, b, tail @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => rest = tail,
-                _ => return false,
-            },
-            0x20..=0x7e => {}
-            _ => return false,
-        }
-    }
-    true
+    let is_encoded = |part: &[u8]| matches!(part, [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
+    // Without a branch for each byte: an assertion has many.
+    body.iter().fold(true, |all, byte| all & matches!(byte, 0x20..=0x7e))
+        && body.split(|byte| *byte == b'%').skip(1).all(is_encoded)
+}
+
+/// Whether a text has control characters, or was no UTF-8: that has become U+FFFD. What stands as it came is neither.
+fn is_spoilt(text: &Cow<'_, str>) -> bool {
+    matches!(text, Cow::Owned(text) if text.contains(|c: char| c.is_control() || c == '\u{fffd}'))
 }
 
 fn short(name: &str) -> &str {
