@@ -2,8 +2,11 @@
 
 use crate::attest::{ClientAuth, Endpoint, Who};
 use crate::audit::{AuditRecord, Event, Outcome};
+use crate::jose::Compact;
 use crate::model::{DecisionId, LeaseId, Reason, RuleKind};
+use crate::policy::Workload;
 use crate::store::{End, EndTarget, Ended};
+use crate::verifier::Invalid;
 
 use super::refused::No;
 use super::trail::Trail;
@@ -61,7 +64,50 @@ impl Broker {
     /// The lease of a token that is the caller's own. Expired and revoked ones are found too: ending them is no error.
     async fn own_lease(&self, who: &Who, token: Option<&str>) -> Result<Option<LeaseId>, No> {
         let (Who::Workload(workload), Some(token)) = (who, token) else { return Ok(None) };
-        let Ok(token) = self.look(|checker| checker.open(token)).await? else { return Ok(None) };
-        Ok((token.claims().sub == workload.id).then_some(token.claims().jti))
+        match self.look(|checker| checker.open(token)).await? {
+            Ok(token) => Ok((token.claims().sub == workload.id).then_some(token.claims().jti)),
+            Err(Invalid::Key) => self.lease_named_in(token, workload).await,
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// The lease that a token names whose key is no longer known, if the store has it as this workload's. A key that was
+    /// revoked ends the tokens under it, but not the leases that renewed theirs. Nobody vouches for what such a token
+    /// says; so all it can end is what is the caller's to end.
+    async fn lease_named_in(&self, token: &str, workload: &Workload) -> Result<Option<LeaseId>, No> {
+        let Some(id) = lease_named(token) else { return Ok(None) };
+        let record = self.parts.store.lease(id).await.map_err(|error| No::unavailable(&error.into()))?;
+        Ok(record.filter(|record| record.lease.workload == workload.id).map(|_| id))
+    }
+}
+
+/// The `jti` of a token that nothing vouches for.
+fn lease_named(token: &str) -> Option<LeaseId> {
+    let claims = Compact::parse(token).ok()?.claims().ok()?;
+    LeaseId::parse(claims.get("jti")?.as_str()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
+
+    use super::*;
+
+    #[test]
+    fn a_lease_is_named_by_a_whole_jws_and_nothing_else() {
+        let id = "0190163d-8694-839b-aea5-966c26f8ad91";
+        let token = |payload: &str| format!("{}.{}.AAAA", B64.encode(r#"{"alg":"ES256"}"#), B64.encode(payload));
+        assert_eq!(lease_named(&token(&format!(r#"{{"jti":"{id}"}}"#))), LeaseId::parse(id));
+        for bad in [
+            id.to_owned(),
+            token("{}"),
+            token(&format!(r#"{{"jti":["{id}"]}}"#)),
+            token(&format!(r#"{{"jti":"{}"}}"#, id.to_uppercase())),
+            token(&format!(r#"{{"jti":"{id}","jti":"{id}"}}"#)),
+            token(&format!(r#"{{"jti":"{id}"}}"#)) + ".x",
+        ] {
+            assert_eq!(lease_named(&bad), None, "{bad}");
+        }
     }
 }

@@ -60,7 +60,6 @@ struct Run<'a> {
     acknowledged: HashMap<&'a End, Vec<(Micros, Micros)>>,
     tried: HashMap<&'a End, Vec<Micros>>,
     released: HashMap<&'a str, Vec<Micros>>,
-    keys_ended: HashMap<&'a str, Vec<Micros>>,
     lost: Vec<(Micros, Micros)>,
     away: Vec<(Micros, Micros)>,
     killed: Vec<Micros>,
@@ -79,7 +78,6 @@ impl<'a> Run<'a> {
             acknowledged: HashMap::new(),
             tried: HashMap::new(),
             released: HashMap::new(),
-            keys_ended: HashMap::new(),
             lost: Vec::new(),
             away: Vec::new(),
             killed: Vec::new(),
@@ -93,12 +91,6 @@ impl<'a> Run<'a> {
                     run.granted.insert(&token.jti, (event, token));
                     run.renews.extend(renews.as_deref().map(|renewed| (token.jti.as_str(), renewed)));
                 }
-                What::Ended { end: End::Key(kid), .. } | What::Tried { end: End::Key(kid) } => {
-                    run.keys_ended.entry(kid).or_default().push(event.start);
-                    if let What::Tried { end } = &event.what {
-                        run.tried.entry(end).or_default().push(event.end);
-                    }
-                }
                 What::Tried { end } => run.tried.entry(end).or_default().push(event.end),
                 What::Released { workload } => run.released.entry(workload).or_default().push(event.start),
                 What::StoreLost => run.lost.push((event.start, event.end)),
@@ -108,12 +100,8 @@ impl<'a> Run<'a> {
             }
         }
         for event in events {
-            match &event.what {
-                What::Ended { end, assertion: Some(_), .. } if run.is_unknown_by_then(end, event.end) => {
-                    run.tried.entry(end).or_default().push(event.end);
-                }
-                What::Ended { end, .. } => run.acknowledged.entry(end).or_default().push((event.start, event.end)),
-                _ => {}
+            if let What::Ended { end, .. } = &event.what {
+                run.acknowledged.entry(end).or_default().push((event.start, event.end));
             }
         }
         for line in &evidence.lines {
@@ -143,14 +131,6 @@ impl<'a> Run<'a> {
         ends.extend([End::Workload(workload.clone()), End::Quarantine(workload.clone())]);
         ends.extend([End::Audience(token.audience.clone()), End::Key(token.kid.clone()), End::All]);
         ends
-    }
-
-    /// Whether the token of a lease was under a key that was ended: to whom shows it then, it is an unknown token
-    /// (RFC 7009: 200, nothing done, and nothing told), though a lease that renewed it may live.
-    fn is_unknown_by_then(&self, end: &End, then: Micros) -> bool {
-        let End::Lease(jti) = end else { return false };
-        let Some((_, token)) = self.granted.get(jti.as_str()) else { return false };
-        self.keys_ended.get(token.kid.as_str()).is_some_and(|all| all.iter().any(|start| *start <= then))
     }
 
     fn acks(&self, end: &End) -> &[(Micros, Micros)] {
@@ -259,14 +239,7 @@ impl<'a> Run<'a> {
         let told = match (decision, end) {
             (Some(decision), _) => self.decisions.contains(decision),
             (None, End::Task { workload, task }) => self.ends_told.contains(&("task", workload, task)),
-            // A token under a key that was ended is over already: nothing is done, and nothing is told.
-            (None, End::Lease(jti)) => {
-                let token = self.granted.get(jti.as_str()).map(|(_, token)| token);
-                let kid = token.map(|token| End::Key(token.kid.clone()));
-                let is_over =
-                    kid.is_some_and(|key| self.acknowledged.contains_key(&key) || self.tried.contains_key(&key));
-                is_over || self.ends_told.contains(&("lease", "", jti)) || self.lost_between(0, event.end)
-            }
+            (None, End::Lease(jti)) => self.ends_told.contains(&("lease", "", jti)) || self.lost_between(0, event.end),
             _ => true,
         };
         let killed = |at: &Micros| *at + SECOND >= event.end && *at <= event.end + FOLLOWS;

@@ -1,11 +1,14 @@
 //! Renewal: a chain of leases, decided anew at each link, to its limit and no further.
 
-use crate::common::{Ask, Backing, Broker, Token, eventually, now, on_both_stores};
+use serde_json::json;
+
+use crate::common::{Ask, Assertion, Backing, Broker, Token, eventually, now, on_both_stores};
 
 on_both_stores!(
     a_lease_has_one_successor_and_both_stand,
     a_chain_ends_at_its_limit,
     revoking_a_lease_ends_its_successors_and_not_what_came_before,
+    a_token_under_a_revoked_key_still_names_the_chain_to_end,
     only_a_standing_lease_of_one_s_own_is_renewed,
     a_bearer_token_renews_nothing,
 );
@@ -57,6 +60,26 @@ fn revoking_a_lease_ends_its_successors_and_not_what_came_before(backing: &Backi
     broker.revoke("demo", &second.text).expect(200);
     assert_eq!([&first, &second, &third].map(|token| broker.stands(token)), [true, false, false]);
     assert_eq!(broker.renew("demo", &third.lease(), None).outcome(), (400, "invalid_grant".into()));
+}
+
+fn a_token_under_a_revoked_key_still_names_the_chain_to_end(backing: &Backing) {
+    let broker = Broker::start(backing);
+    let first = broker.mint("demo", "t");
+    broker.operator("/admin/v1/keys/rotate", json!({"now": true})).expect(200);
+    let second = Token::of(&broker.renew("demo", &first.lease(), None).expect(200));
+    assert_ne!(first.kid(), second.kid());
+    broker.operator_revokes(json!({"key": first.kid()}));
+    assert_eq!([&first, &second].map(|token| broker.stands(token)), [false, true]);
+    // Nobody vouches for what such a token says: it ends what is the caller's, and of another's nothing.
+    let forged = Assertion::of("demo").header("typ", "at+jwt").header("kid", "nobody-s").claim("jti", second.lease());
+    broker.revoke("other", &first.text).expect(200);
+    broker.revoke("other", &forged.text()).expect(200);
+    broker.revoke("demo", &format!("{}x", first.text)).expect(200);
+    assert!(broker.stands(&second));
+    broker.revoke("demo", &first.text).expect(200);
+    assert!(!broker.stands(&second));
+    assert_eq!(broker.renew("demo", &second.lease(), None).outcome(), (400, "invalid_grant".into()));
+    broker.audited(&[("event", "revoke"), ("lease", &first.lease()), ("workload", "demo")]);
 }
 
 fn only_a_standing_lease_of_one_s_own_is_renewed(backing: &Backing) {
