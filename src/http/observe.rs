@@ -1,5 +1,7 @@
 //! Around every request: its id, its span, how long it took. Nothing of what was sent but method and path is told.
 
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -31,12 +33,11 @@ const ENDPOINTS: &[(&str, Endpoint)] = &[
 ];
 
 pub(super) async fn observe(State(shared): State<Shared>, request: Request, next: Next) -> Response {
-    static NUMBER: AtomicU64 = AtomicU64::new(1);
     let begun = Instant::now();
-    let id = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let id = fresh_id();
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let endpoint = ENDPOINTS.iter().find(|(known, _)| *known == path).map_or(Endpoint::Other, |(_, name)| *name);
-    let span = tracing::debug_span!("request", id, method = %request.method(), endpoint = endpoint.as_str());
+    let span = tracing::debug_span!("request", %id, method = %request.method(), endpoint = endpoint.as_str());
     let mut response = next.run(request).instrument(span.clone()).await;
     let took = begun.elapsed();
     shared.broker.metrics().request(endpoint, took);
@@ -48,4 +49,32 @@ pub(super) async fn observe(State(shared): State<Shared>, request: Request, next
         response.headers_mut().insert("x-request-id", id);
     }
     response
+}
+
+/// The name of a request: its number through a hash under a key that this process drew at its start. No two are likely to
+/// be one, and none tells how many came before, so nobody reads from two of them how busy the broker is.
+fn fresh_id() -> String {
+    static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    format!("{:016x}", KEY.hash_one(NUMBER.fetch_add(1, Ordering::Relaxed)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_differ_and_do_not_count() {
+        let ids: Vec<String> = (0..1000).map(|_| fresh_id()).collect();
+        assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 1000);
+        assert!(ids.iter().all(|id| id.len() == 16));
+        // A counter would go up each time; of what is drawn by chance, about half do.
+        let rises = ids.windows(2).filter(|pair| pair[0] < pair[1]).count();
+        assert!((350..650).contains(&rises), "{rises}");
+        // A counter's neighbours differ in the last digits alone.
+        let alike = ids.windows(2).filter(|pair| pair[0][..4] == pair[1][..4]).count();
+        assert!(alike < 20, "{alike}");
+    }
 }
