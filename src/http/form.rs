@@ -71,7 +71,11 @@ impl<'a> Form<'a> {
             }
             parameters.push((name, value));
         }
-        Ok(Self(parameters))
+        let form = Self(parameters);
+        if form.has_client_auth() && form.get("client_secret").is_some() {
+            return Err(wrong("a client_secret and a client assertion: one way to authenticate may be used, not two"));
+        }
+        Ok(form)
     }
 
     /// The value of a parameter.

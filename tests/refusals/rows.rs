@@ -10,6 +10,7 @@ on_both_stores!(
     a_known_caller_is_told_what_was_refused_and_the_log_knows_why,
     an_unknown_caller_is_invalid_client,
     a_challenge_comes_only_where_authorization_was_used,
+    what_a_later_jitney_may_read_is_passed_over_and_the_answer_says_so,
     a_governance_gap_is_unauthorized_client,
     a_token_that_is_not_good_is_challenged,
     a_good_token_for_another_task_is_insufficient,
@@ -122,6 +123,12 @@ fn an_unknown_caller_is_invalid_client(backing: &Backing) {
     for (ask, error) in rows {
         refused(&broker, &broker.ask(&ask), 400, error);
     }
+    // RFC 6749 section 2.3: one way to authenticate, not two.
+    for path in ["/oauth2/token", "/oauth2/introspect", "/oauth2/revoke", &complete_path("t")] {
+        let ask = Ask::of("demo").with("token", "x").with("client_secret", "hush").at(path);
+        let description = refused(&broker, &broker.send(&ask), 400, "invalid_request");
+        assert!(description.contains("client_secret") && !description.contains("hush"), "{description}");
+    }
     for twice in ["grant_type", "task", "scope", "ttl", "client_assertion"] {
         let ask = Ask::of("demo").with("ttl", 5).assertion(fresh()).also(twice, "again");
         let description = refused(&broker, &broker.ask(&ask), 400, "invalid_request");
@@ -137,6 +144,19 @@ fn a_challenge_comes_only_where_authorization_was_used(backing: &Backing) {
         let answer = broker.send(&basic);
         refused(&broker, &answer, 401, "invalid_client");
         assert!(answer.header("www-authenticate").unwrap().starts_with("Basic "));
+    }
+}
+
+fn what_a_later_jitney_may_read_is_passed_over_and_the_answer_says_so(backing: &Backing) {
+    let broker = Broker::start(backing);
+    let details = r#"[{"type":"order","actions":["read"]}]"#;
+    let ask = Ask::of("demo").with("authorization_details", details).at("/oauth2/token").header("DPoP", "e30.e30.e30");
+    let answer = broker.send(&ask).expect(200).json();
+    assert_eq!(answer["token_type"], "Bearer");
+    assert!(answer["scope"].is_string() && answer.get("authorization_details").is_none(), "{answer}");
+    let metadata = broker.get("/.well-known/oauth-authorization-server").expect(200).json();
+    for later in ["authorization_details_types_supported", "dpop_signing_alg_values_supported"] {
+        assert!(metadata.get(later).is_none(), "{later}");
     }
 }
 
