@@ -197,6 +197,25 @@ fn a_token_that_cannot_be_had_again_is_told_once_and_asked_for_until_it_can() {
 }
 
 #[test]
+fn a_task_that_was_ended_is_told_and_not_asked_for_again() {
+    let broker = Broker::start(Manner { ttl: 2, grants: &[200, 410, 200], ..Manner::default() });
+    let mark = broker.dir().join("go-on");
+    let script = "while [ ! -e \"$1\" ]; do sleep 0.02; done; exit 5";
+    let mut child = jitney(&broker);
+    child.args(["sh", "-c", script, "sh", mark.to_str().unwrap()]).stderr(Stdio::piped());
+    let mut child = child.spawn().unwrap();
+    let mut said = String::new();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    stderr.read_line(&mut said).unwrap();
+    assert!(said.starts_with("warning: the task has ended") && said.contains("invalid_grant: said so"), "{said}");
+    assert!(child.try_wait().unwrap().is_none(), "the command is left alone");
+    std::fs::write(&mark, "").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(5));
+    assert_eq!(broker.heard(), [TOKEN, TOKEN, COMPLETE]);
+    nothing_is_left(&broker);
+}
+
+#[test]
 fn a_task_that_cannot_be_completed_is_told_and_changes_no_code() {
     let broker = Broker::start(Manner { completes: &[400], ..Manner::default() });
     let output = run(&broker, &["true"]);

@@ -133,8 +133,12 @@ async fn wait(child: &mut Child, signals: &mut Signals) -> std::io::Result<ExitS
 async fn keep_file(held: &mut HeldToken, mut written: Arc<Token>, folder: &TokenFolder) -> Infallible {
     loop {
         held.changed().await;
-        if let Some(why) = held.trouble() {
-            output::warning(format_args!("the token is not fresh, it is asked for again: {why}"));
+        match held.trouble() {
+            Some(why) if held.is_ended() => output::warning(format_args!(
+                "the task has ended, its token is over and is not asked for any more; the command still runs: {why}"
+            )),
+            Some(why) => output::warning(format_args!("the token is not fresh, it is asked for again: {why}")),
+            None => {}
         }
         let mut told = false;
         loop {

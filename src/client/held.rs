@@ -43,6 +43,7 @@ pub struct HeldToken {
 struct State {
     token: Arc<Token>,
     trouble: Option<Arc<str>>,
+    is_ended: bool,
 }
 
 impl HeldToken {
@@ -58,7 +59,7 @@ impl HeldToken {
         let task = token.task.clone();
         let ask = TokenAsk { task: Some(task.clone()), ..ask };
         let lives = token.expires_in;
-        let (sender, state) = watch::channel(State { token: Arc::new(token), trouble: None });
+        let (sender, state) = watch::channel(State { token: Arc::new(token), trouble: None, is_ended: false });
         let renewer = tokio::spawn(keep_fresh(client.clone(), ask, lives, sender));
         Ok(Self { client, task, state, renewer, is_over: false })
     }
@@ -77,6 +78,12 @@ impl HeldToken {
     /// Why the token could not be had again; none once it could.
     pub fn trouble(&self) -> Option<Arc<str>> {
         self.state.borrow().trouble.clone()
+    }
+
+    /// Whether the broker said that the task has ended: then its token is over, and is not asked for any more, for a name that
+    /// is free again some day is not the task that was meant.
+    pub fn is_ended(&self) -> bool {
+        self.state.borrow().is_ended
     }
 
     /// Waits until there is another token, or other trouble. What changed meanwhile counts, also while nobody waited.
@@ -118,7 +125,7 @@ impl Drop for HeldToken {
     }
 }
 
-/// Asks for the token again well before it ends, for ever.
+/// Asks for the token again well before it ends, until the broker says that the task has ended.
 async fn keep_fresh(client: Arc<TokenClient>, ask: TokenAsk, lives: Duration, state: watch::Sender<State>) {
     let mut told = None;
     let mut retry = FIRST_RETRY;
@@ -128,8 +135,14 @@ async fn keep_fresh(client: Arc<TokenClient>, ask: TokenAsk, lives: Duration, st
             Ok(token) => {
                 (told, retry) = (None, FIRST_RETRY);
                 let lives = token.expires_in;
-                state.send_replace(State { token: Arc::new(token), trouble: None });
+                state.send_replace(State { token: Arc::new(token), trouble: None, is_ended: false });
                 freshness(lives)
+            }
+            Err(error) if has_ended(&error) => {
+                let trouble = Some(error.to_string().into());
+                state.send_modify(|state| (state.trouble, state.is_ended) = (trouble, true));
+                // Whoever holds it still waits for changes: there are none any more.
+                return std::future::pending().await;
             }
             Err(error) => {
                 let why = why(&error);
@@ -144,6 +157,11 @@ async fn keep_fresh(client: Arc<TokenClient>, ask: TokenAsk, lives: Duration, st
         };
         sleep(pause).await;
     }
+}
+
+/// Whether the task itself is over (RFC 6749 §5.2: the grant is no longer valid), by whomever it was ended.
+fn has_ended(error: &ClientError) -> bool {
+    matches!(error, ClientError::Refused(refused) if refused.error == "invalid_grant")
 }
 
 /// What is wrong, without what differs each time.
@@ -239,6 +257,19 @@ mod tests {
         assert_eq!((held.token().text.expose().as_str(), held.trouble()), ("second", None));
         assert_eq!(broker.heard().len(), 4);
         held.complete().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_task_that_was_ended_is_not_asked_for_again() {
+        let says = vec![Say::refusal(400, "invalid_grant", "the task has ended"), Say::status(204)];
+        let (broker, mut held) = held(Say::short_token_for("first", "77.1"), says).await;
+        assert!(!held.is_ended());
+        held.changed().await;
+        assert!(held.is_ended() && held.trouble().unwrap().starts_with("invalid_grant: the task has ended"));
+        // Long enough for another try, which would come within 1.25 s.
+        assert!(tokio::time::timeout(Duration::from_secs(2), held.changed()).await.is_err());
+        held.complete().await.unwrap();
+        assert_eq!(paths(&broker), [TOKEN, TOKEN, COMPLETE]);
     }
 
     #[test]

@@ -11,7 +11,8 @@ use super::http::{self, Request};
 pub struct Manner {
     /// The life of its tokens, seconds.
     pub ttl: u64,
-    /// The statuses of its answers to requests for tokens, in order; the last one for all that follow.
+    /// The statuses of its answers to requests for tokens, in order; the last one for all that follow. 410 stands for the 400
+    /// of a task that has ended.
     pub grants: &'static [u16],
     /// The statuses of its answers to completions, in order; the last one for all that follow.
     pub completes: &'static [u16],
@@ -142,6 +143,7 @@ impl State {
             200 => {}
             503 => return (503, refusal("temporarily_unavailable", "said so")),
             status => return (status, refusal("invalid_scope", "said so")),
+            410 => return (400, refusal("invalid_grant", "said so")),
         }
         let (number, ttl) = (before + 1, self.manner.ttl);
         let token = json!({"access_token": format!("token-{number}"), "token_type": "Bearer", "expires_in": ttl,
