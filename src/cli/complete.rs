@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::args::CompleteArgs;
-use super::{Failure, input};
-use crate::client::{self, Identity, TokenClient};
+use super::{Failure, input, who};
+use crate::client::{self, TokenClient};
 use crate::model::TaskId;
 
 /// Where such a token comes from.
@@ -20,7 +20,7 @@ pub async fn run(args: CompleteArgs) -> Result<ExitCode, Failure> {
         Some(task) => task,
         None => task_in(args.token_file.as_deref())?,
     };
-    TokenClient::connect(Identity::from_env()?).await?.complete(&task).await?;
+    TokenClient::connect(who::here()?).await?.complete(&task).await?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -26,6 +26,7 @@ mod shell;
 mod status;
 mod token;
 mod verify;
+mod who;
 mod workload;
 
 use std::future::Future;

@@ -18,8 +18,8 @@ use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
 use super::args::RunArgs;
-use super::{Failure, output};
-use crate::client::{ClientError, HeldToken, Identity, Token, TokenClient};
+use super::{Failure, output, who};
+use crate::client::{ClientError, HeldToken, Token, TokenClient};
 use crate::model::TaskId;
 use environment::Hidden;
 use folder::TokenFolder;
@@ -38,7 +38,7 @@ pub async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let ask = super::token::ask(args.ask)?;
     let mut signals = Signals::listen()?;
     let client = tokio::select! {
-        connected = TokenClient::connect(Identity::from_env()?) => Arc::new(connected?),
+        connected = TokenClient::connect(who::here()?) => Arc::new(connected?),
         signal = signals.next() => return Ok(ExitCode::from(code_of_signal(signal.number()))),
     };
     let task = ask.task.clone();

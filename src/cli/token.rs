@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use super::args::{AskArgs, TokenArgs};
-use super::{Failure, output};
-use crate::client::{Identity, TokenAsk, TokenClient};
+use super::{Failure, output, who};
+use crate::client::{TokenAsk, TokenClient};
 
 /// Asks and prints.
 ///
@@ -12,7 +12,7 @@ use crate::client::{Identity, TokenAsk, TokenClient};
 /// [`Failure`] where there is no token.
 pub async fn run(args: TokenArgs) -> Result<ExitCode, Failure> {
     let ask = ask(args.ask)?;
-    let client = TokenClient::connect(Identity::from_env()?).await?;
+    let client = TokenClient::connect(who::here()?).await?;
     let token = client.token(&ask).await?;
     output::raw(token.text.expose().as_bytes())?;
     output::raw(b"\n")?;

@@ -263,6 +263,7 @@ impl Broker {
     pub fn cli_with(&self, workload: &str, words: &[&str], stdin: Stdio) -> Output {
         let key = self.root.path().join(format!("{workload}.pem"));
         std::fs::write(&key, key_of(workload).pem()).unwrap();
+        std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         clean(env!("CARGO_BIN_EXE_jitney"))
             .env("JITNEY_URL", self.url())
             .env("JITNEY_ISSUER", ISSUER)

@@ -57,7 +57,9 @@ impl Broker {
         let url = http::serve(move |request| shared.answer(known.wait(), request));
         own.set(url.clone()).unwrap();
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("key.pem"), rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+        let key = dir.path().join("key.pem");
+        std::fs::write(&key, rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+        std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         std::fs::create_dir(dir.path().join("tmp")).unwrap();
         Self { url, state, dir }
     }
@@ -141,9 +143,9 @@ impl State {
         match statuses.get(before).or(statuses.last()).copied().unwrap() {
             204 => return (204, String::new()),
             200 => {}
+            410 => return (400, refusal("invalid_grant", "said so")),
             503 => return (503, refusal("temporarily_unavailable", "said so")),
             status => return (status, refusal("invalid_scope", "said so")),
-            410 => return (400, refusal("invalid_grant", "said so")),
         }
         let (number, ttl) = (before + 1, self.manner.ttl);
         let token = json!({"access_token": format!("token-{number}"), "token_type": "Bearer", "expires_in": ttl,

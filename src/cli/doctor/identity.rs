@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::super::admin::relative;
+use super::super::shell::quoted;
+use super::super::who;
 use super::finding::Outcome;
 use super::scene::Scene;
 use crate::client::Identity;
@@ -85,15 +87,15 @@ pub(super) async fn key_file(scene: &mut Scene) -> Outcome {
     let Some(Source::Key(path)) = &scene.source else {
         return Outcome::pass("not needed: the platform keeps the token");
     };
-    match fs::metadata(path) {
-        Ok(found) if found.permissions().mode() & 0o077 == 0 => {
-            Outcome::pass(format!("mode {:04o}", found.permissions().mode() & 0o7777))
-        }
-        Ok(found) => Outcome::fail(
-            format!("mode {:04o}: others on this machine can read the key", found.permissions().mode() & 0o7777),
-            format!("chmod 600 {}", super::super::shell::quoted(&path.display().to_string())),
+    match (fs::metadata(path), who::shared_mode(path)) {
+        (Ok(_), Some(mode)) => Outcome::fail(
+            format!("mode {mode:04o}: others on this machine can read or replace the key"),
+            format!("chmod 600 {}", quoted(&path.display().to_string())),
         ),
-        Err(error) => Outcome::fail(format!("{}: {error}", path.display()), "correct JITNEY_KEY_FILE, or the file"),
+        (Ok(found), None) => Outcome::pass(format!("mode {:04o}", found.permissions().mode() & 0o7777)),
+        (Err(error), _) => {
+            Outcome::fail(format!("{}: {error}", path.display()), "correct JITNEY_KEY_FILE, or the file")
+        }
     }
 }
 

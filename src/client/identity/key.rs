@@ -1,6 +1,6 @@
 //! A key of the workload's own, by which it signs its assertions (`private_key_jwt`, RFC 7523 §2.2).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -19,6 +19,7 @@ const ASSERTION_LIFE: Duration = Duration::from_secs(60);
 /// The key, and whose it is.
 #[derive(Debug)]
 pub(super) struct Key {
+    path: PathBuf,
     key: AssertionKey,
     workload: WorkloadId,
 }
@@ -40,7 +41,12 @@ impl Key {
         let pem = read(path).map_err(wrong)?;
         let key = AssertionKey::from_pem(pem.expose())
             .map_err(|error| wrong(format!("holds no key that can be used: {error}")))?;
-        Ok(Self { key, workload })
+        Ok(Self { path: path.to_owned(), key, workload })
+    }
+
+    /// Where it lies.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// An assertion for one request to the broker of this name.

@@ -103,6 +103,14 @@ impl Identity {
     }
 
     /// What must not be handed on to another program, for it could ask as this workload: the platform's token, and what it
+    /// The file of the key that proves it; none where a platform does.
+    pub fn key_file(&self) -> Option<&Path> {
+        match &self.source {
+            Source::Key(key) => Some(key.path()),
+            _ => None,
+        }
+    }
+
     /// is asked for with. Asks nobody; a key is not among them.
     pub async fn secrets(&self) -> Vec<Secret<String>> {
         match &self.source {
