@@ -101,7 +101,7 @@ pub fn error(failure: &Failure) {
     let mut err = anstream::stderr().lock();
     // A token or key given in the wrong place, a password in a URL: what quotes it must not show it.
     let _ = writeln!(err, "{}: {}", paint(style::BAD, "error"), without_secrets(&failure.message));
-    let _ = writeln!(err, "  {} {}", paint(style::STRONG, "next:"), failure.next);
+    let _ = writeln!(err, "  {} {}", paint(style::STRONG, "next:"), without_secrets(&failure.next));
 }
 
 /// A text for standard error, as it is.
@@ -117,8 +117,10 @@ pub fn without_secrets(text: &str) -> String {
     while let Some(at) = rest.find("://") {
         let (before, behind) = rest.split_at(at + 3);
         shown.push_str(before);
-        let authority = behind.find(|c: char| c.is_whitespace() || "/?#'\"`".contains(c)).unwrap_or(behind.len());
-        rest = match behind[..authority].rfind('@') {
+        // A password may hold a `/`, `?` or `#` that was not encoded, or a quote. So all up to the last `@` of the word is
+        // hidden: what is shown less than could be harms nobody.
+        let word = behind.find(char::is_whitespace).unwrap_or(behind.len());
+        rest = match behind[..word].rfind('@') {
             Some(end) => {
                 shown.push_str("[redacted]");
                 &behind[end..]
@@ -139,6 +141,8 @@ pub fn plain(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -146,11 +150,24 @@ mod tests {
         for (text, shown) in [
             ("https://u:pw@x/a is no URL, http://y:1 is", "https://[redacted]@x/a is no URL, http://y:1 is"),
             ("redis://:p@ss@h:1", "redis://[redacted]@h:1"),
+            ("'redis://u:p/a?s#s@host/1' is", "'redis://[redacted]@host/1' is"),
+            ("'https://a' and 'redis://u:p'q@h'", "'https://a' and 'redis://[redacted]@h'"),
             ("a 'eyJhbGciOiJFUzI1NiJ9.e30.AAAA' b", "a [redacted] b"),
             ("you@example.com of https://x", "you@example.com of https://x"),
             ("x -----BEGIN PRIVATE KEY-----\nMIG", "x [redacted]"),
         ] {
             assert_eq!(without_secrets(text), shown);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_of_a_url_s_password_is_shown(
+            user in "[a-z]{0,5}", before in "[!-IK-~]{0,8}", behind in "[!-IK-~]{0,8}", host in "[a-z]{1,5}", tail in "[/?#a-z0-9]{0,5}"
+        ) {
+            let text = format!("error at redis://{user}:{before}HUSH{behind}@{host}{tail}: and rediss://h is well");
+            let shown = without_secrets(&text);
+            prop_assert!(!shown.contains("HUSH") && shown.ends_with(": and rediss://h is well"), "{}", shown);
         }
     }
 
