@@ -135,6 +135,17 @@ fn a_revocation_carries_its_selector_and_reason() {
 }
 
 #[test]
+fn a_task_with_nothing_left_to_revoke_says_until_when_its_name_is_closed() {
+    let outcome =
+        r#"{"selected":0,"rules":[],"leases":[],"closed_until":1790000000,"decision_id":"b.1","dry_run":false}"#;
+    let admin = Admin::start(vec![("POST /admin/v1/revocations", 200, outcome.into())]);
+    let (code, told, _) = said(&admin.jitney("lease revoke --task t --workload w --reason why"));
+    let (first, second) = told.split_once('\n').unwrap();
+    assert_eq!((code, first), (Some(0), "nothing was left to revoke (decision b.1)"));
+    assert!(second.starts_with("the task t, and all below it, takes no lease until 2026-09-21T14:13:20Z ("), "{told}");
+}
+
+#[test]
 fn a_task_of_several_workloads_revokes_nothing_and_names_them() {
     let refusal = r#"{"error":"ambiguous_task","error_description":"several workloads run one","workloads":["v","w"]}"#;
     let admin = Admin::start(vec![("POST /admin/v1/revocations", 409, refusal.into())]);

@@ -38,6 +38,8 @@ pub struct Revoked {
     pub rules: Vec<Rule>,
     /// The leases ended by name.
     pub leases: Vec<LeaseId>,
+    /// Until when the task's name takes no lease, where it was a task that was ended.
+    pub closed_until: Option<UnixTime>,
     /// The decision; none where nothing was done.
     pub decision_id: Option<DecisionId>,
 }
@@ -106,6 +108,10 @@ impl Broker {
             return Ok(Revoked { selected, ..Revoked::default() });
         }
         let decision = self.operator_decision()?;
+        let closed_until = match &target {
+            EndTarget::Task { closed_until, .. } => Some(*closed_until),
+            _ => None,
+        };
         let ended = self.parts.store.end(End { target, at: now, spent: None }).await?;
         self.follower.hear(&ended.rules);
         if let Selector::Key(kid) = &selector {
@@ -115,7 +121,7 @@ impl Broker {
         self.parts.metrics.end(selector.kind());
         let record = operator_record(Event::Revoke, &decision, reason, actor, &ended);
         self.parts.audit.post(name(record, &selector).count(selected));
-        Ok(Revoked { selected, rules: ended.rules, leases: ended.leases, decision_id: Some(decision) })
+        Ok(revoked(selected, ended, closed_until, decision))
     }
 
     /// Shuts a workload out, on all brokers, and ends its leases by one rule.
@@ -148,7 +154,7 @@ impl Broker {
         self.parts.metrics.end(RuleKind::Workload);
         let record = operator_record(Event::Quarantine, &decision, &reason, actor, &ended);
         self.parts.audit.post(record.workload(workload).count(selected));
-        Ok(Revoked { selected, rules: ended.rules, leases: ended.leases, decision_id: Some(decision) })
+        Ok(revoked(selected, ended, None, decision))
     }
 
     /// Lets a workload in again. What was ended stays ended. False where it was not shut out.
@@ -315,6 +321,10 @@ impl Broker {
     fn operator_decision(&self) -> Result<DecisionId, OperatorRefusal> {
         self.decision().map_err(|refused| OperatorRefusal::Internal(refused.refusal.description.into_owned()))
     }
+}
+
+fn revoked(selected: u64, ended: Ended, closed_until: Option<UnixTime>, decision: DecisionId) -> Revoked {
+    Revoked { selected, rules: ended.rules, leases: ended.leases, closed_until, decision_id: Some(decision) }
 }
 
 fn operator_record(event: Event, decision: &DecisionId, reason: &str, actor: &str, ended: &Ended) -> AuditRecord {

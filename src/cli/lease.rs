@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::admin::{self, explain, list, relative, text};
+use super::admin::{self, explain, list, moment, relative, text};
 use super::args::{Format, LeaseCommand, LeaseFilterArgs, RevokeArgs};
 use super::{Failure, output};
 use crate::client::admin::{AdminClient, LeaseQuery, Revoke};
@@ -96,16 +96,22 @@ async fn revoke(client: &AdminClient, args: RevokeArgs) -> Result<(), Failure> {
     if dry_run {
         return output::line(format_args!("{count} live {leases} selected; nothing was revoked"));
     }
-    if list(&outcome, "rules").is_empty() {
-        let decision = text(&outcome, "decision_id");
-        return output::line(format_args!("nothing was left to revoke (decision {decision})"));
+    let decision = text(&outcome, "decision_id");
+    match list(&outcome, "rules") {
+        [] => output::line(format_args!("nothing was left to revoke (decision {decision})"))?,
+        _ => output::line(format_args!(
+            "{} by {}: {count} live {leases} selected (decision {decision})",
+            output::paint(output::style::BAD, "revoked"),
+            positions(&outcome),
+        ))?,
     }
-    output::line(format_args!(
-        "{} by {}: {count} live {leases} selected (decision {})",
-        output::paint(output::style::BAD, "revoked"),
-        positions(&outcome),
-        text(&outcome, "decision_id"),
-    ))
+    match &what {
+        Revoke::Task(task, _) if !outcome["closed_until"].is_null() => {
+            let until = moment(&outcome, "closed_until");
+            output::line(format_args!("the task {task}, and all below it, takes no lease until {until}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Where the rules stand in the log.

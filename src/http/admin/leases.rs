@@ -102,7 +102,7 @@ pub(super) async fn revoke(State(broker): State<Arc<Broker>>, peer: Option<Exten
         Ok(revoked) => {
             let body = json!({
                 "selected": revoked.selected, "rules": revoked.rules, "leases": revoked.leases,
-                "decision_id": revoked.decision_id, "dry_run": asked.dry_run,
+                "closed_until": revoked.closed_until, "decision_id": revoked.decision_id, "dry_run": asked.dry_run,
             });
             answer::json(StatusCode::OK, &body)
         }
