@@ -201,6 +201,13 @@ fn without_a_broker_the_next_step_is_told() {
         error.starts_with("error: unix:/nonexistent/s: cannot be reached") && error.contains("--admin unix:PATH"),
         "{error}"
     );
+    if !std::path::Path::new("/run/jitney/admin.sock").exists() {
+        let (code, _, error) = said(&command().arg("status").current_dir(&dir).output().unwrap());
+        assert_eq!(code, Some(1));
+        let both =
+            "there is neither ./.jitney/admin.sock nor /run/jitney/admin.sock\n  next: name another with --admin";
+        assert!(error.contains(both), "{error}");
+    }
     let output = command().args(["status", "--admin", "https://broker"]).current_dir(&dir).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
 }

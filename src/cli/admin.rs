@@ -1,18 +1,26 @@
 //! What all operator commands share: finding the broker, and reading the documents it answers with.
 
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::Failure;
+use super::shell::quoted;
 use crate::client::ClientError;
 use crate::client::admin::{AdminAddress, AdminClient};
+use crate::fetch::FetchError;
 use crate::model::time::format_span;
 use crate::model::{Clock, UnixTime};
 
 /// Where `serve --dev` puts its socket, and where a broker run by the system does.
 const SOCKETS: [&str; 2] = ["./.jitney/admin.sock", "/run/jitney/admin.sock"];
+
+/// What helps where no broker answers.
+const NAME_ONE: &str = "name another with --admin unix:PATH or JITNEY_ADMIN, or start one: jitney serve --dev";
 
 /// The admin API that `--admin` names, else `JITNEY_ADMIN`, else one of the usual sockets.
 ///
@@ -27,19 +35,63 @@ pub fn connect(named: Option<&str>) -> Result<AdminClient, Failure> {
                 "write `unix:PATH`, in --admin or JITNEY_ADMIN",
             )
         })?,
-        None => AdminAddress::unix(if Path::new(SOCKETS[0]).exists() { SOCKETS[0] } else { SOCKETS[1] }),
+        // One that may not be looked at is one: what is said of it then tells whose it is.
+        None => match SOCKETS.iter().find(|path| Path::new(path).try_exists().unwrap_or(true)) {
+            Some(found) => AdminAddress::unix(*found),
+            None => {
+                let why = format!("no broker listens here: there is neither {} nor {}", SOCKETS[0], SOCKETS[1]);
+                return Err(Failure::new(why, NAME_ONE));
+            }
+        },
     };
     Ok(AdminClient::new(address))
 }
 
 /// Tells an operator's failure: where no broker answers, how to name another.
 pub fn explain(error: ClientError) -> Failure {
-    let unreachable = matches!(error, ClientError::NoAnswer(_));
+    let next = match &error {
+        ClientError::NoAnswer(FetchError::Unreachable { to, .. }) => {
+            Some(to.strip_prefix("unix:").and_then(of_another))
+        }
+        ClientError::NoAnswer(_) => Some(None),
+        _ => None,
+    };
     let failure = Failure::from(error);
-    if unreachable {
-        return failure.next("name another with --admin unix:PATH or JITNEY_ADMIN, or start one: jitney serve --dev");
+    match next {
+        Some(next) => failure.next(next.unwrap_or_else(|| NAME_ONE.into())),
+        None => failure,
     }
-    failure
+}
+
+/// What to do about a socket that is another user's.
+fn of_another(socket: &str) -> Option<String> {
+    let me = rustix::process::geteuid().as_raw();
+    let owner = owner(Path::new(socket)).filter(|owner| *owner != me)?;
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let user = name_of(owner, &users).unwrap_or_else(|| format!("#{owner}"));
+    let (user, admin) = (quoted(&user), quoted(&format!("unix:{socket}")));
+    Some(format!("it is another user's; ask as that one: sudo -u {user} jitney --admin {admin} …"))
+}
+
+/// Who owns a path, or the nearest folder above it that may be looked at; none where there is no such path.
+fn owner(path: &Path) -> Option<u32> {
+    for at in path.ancestors() {
+        match fs::metadata(at) {
+            Ok(found) => return Some(found.uid()),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(_) => return None,
+        }
+    }
+    None
+}
+
+/// A user's name in a file like `/etc/passwd`.
+fn name_of(uid: u32, users: &str) -> Option<String> {
+    let mut rows = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    rows.find_map(|row| match row.as_slice() {
+        [name, _, id, ..] if id.parse() == Ok(uid) => Some((*name).to_owned()),
+        _ => None,
+    })
 }
 
 /// A member of a document as text: `-` where it is absent, lists with commas.
@@ -116,6 +168,26 @@ mod tests {
             ("3".into(), "-".into(), "-".into())
         );
         assert_eq!(span(&document, "ttl"), "5m");
+    }
+
+    #[test]
+    fn a_socket_that_is_another_user_s_is_asked_as_that_user() {
+        let users = "root:x:0:0:root:/root:/bin/sh\n+nis\njitney:x:998:998::/var/lib/jitney:/usr/sbin/nologin\n";
+        assert_eq!(name_of(998, users).as_deref(), Some("jitney"));
+        assert_eq!(name_of(997, users), None);
+        assert_eq!(owner(Path::new("/nonexistent/s")), None, "nobody's");
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("s");
+        fs::write(&socket, "").unwrap();
+        let me = rustix::process::geteuid();
+        assert_eq!(owner(&socket), Some(me.as_raw()));
+        assert_eq!(of_another(socket.to_str().unwrap()), None, "one's own");
+        if me.is_root() {
+            // Root is denied nothing, but may give a file away.
+            std::os::unix::fs::chown(&socket, Some(54_321), None).unwrap();
+            let next = of_another(socket.to_str().unwrap()).unwrap();
+            assert!(next.contains("sudo -u '#54321' jitney --admin unix:/"), "{next}");
+        }
     }
 
     #[test]

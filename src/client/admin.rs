@@ -31,7 +31,7 @@ impl AdminAddress {
     pub fn parse(raw: &str) -> Result<Self, ClientError> {
         match raw.strip_prefix("unix:").filter(|path| !path.is_empty()) {
             Some(path) => Ok(Self::unix(path)),
-            None => Err(ClientError::Setting { name: "JITNEY_ADMIN", rule: "must be `unix:PATH`".into() }),
+            None => Err(ClientError::Setting { name: "JITNEY_ADMIN", rule: "must be `unix:PATH`".into(), mend: None }),
         }
     }
 

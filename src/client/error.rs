@@ -19,6 +19,8 @@ pub enum ClientError {
         name: &'static str,
         /// The rule it breaks, such as `is not set`.
         rule: String,
+        /// What to do, where that is another thing than to set it.
+        mend: Option<&'static str>,
     },
     /// A file named by a setting cannot be used.
     #[error("{path}, named by {name}, {why}", path = path.display())]
@@ -163,6 +165,7 @@ impl ClientError {
     /// What to do about it.
     pub fn next_step(&self) -> String {
         match self {
+            Self::Setting { mend: Some(mend), .. } => (*mend).into(),
             Self::Setting { name, .. } => format!(
                 "set {name}; `jitney serve --dev` writes all of a workload's settings to .jitney/workload.env, ready to source"
             ),
@@ -181,6 +184,11 @@ impl ClientError {
             }
             Self::NoAnswer(FetchError::PlainHttp { .. } | FetchError::Url { .. }) => {
                 "write an https URL in JITNEY_URL, without user, password or query".into()
+            }
+            Self::NoAnswer(FetchError::Untrusted { .. }) => {
+                "trust the authority that signed it: SSL_CERT_FILE=ca.pem, or the system's store; \
+                 `jitney doctor` looks closer"
+                    .into()
             }
             Self::NoAnswer(FetchError::NoRoots { .. }) => "install ca-certificates, or set SSL_CERT_FILE".into(),
             Self::NoAnswer(_) => "is it a jitney broker that listens there? Its own log says what it did".into(),

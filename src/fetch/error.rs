@@ -72,6 +72,12 @@ pub enum FetchError {
         /// What rustls said.
         why: String,
     },
+    /// The certificate is by an authority that this machine does not trust.
+    #[error("{to}: TLS failed: no authority that this machine trusts signed the certificate (UnknownIssuer)")]
+    Untrusted {
+        /// The address.
+        to: String,
+    },
     /// This machine knows no certificate authority to trust.
     #[error("{to}: no trusted certificate authorities here ({why}): install ca-certificates or set SSL_CERT_FILE")]
     NoRoots {
@@ -114,8 +120,12 @@ impl FetchError {
             if let Some(LeadsInside(kind)) = at.downcast_ref() {
                 return Self::Inside { to, kind };
             }
-            if let Some(tls) = at.downcast_ref::<rustls::Error>() {
-                return Self::Tls { to, why: tls.to_string() };
+            match at.downcast_ref::<rustls::Error>() {
+                Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) => {
+                    return Self::Untrusted { to };
+                }
+                Some(tls) => return Self::Tls { to, why: tls.to_string() },
+                None => {}
             }
             last = at.to_string();
             cause = at.source();

@@ -4,8 +4,8 @@ use std::fs;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 
-use super::patient::{ASK, CHECKS, Patient};
-use crate::common::{Backing, Setup};
+use super::patient::{ASK, CHECKS, Patient, text};
+use crate::common::{API, Backing, ISSUER, Setup, jitney};
 
 struct Authority {
     pem: String,
@@ -60,6 +60,26 @@ fn the_certificate_is_looked_at() {
 
     let stranger = at("127.0.0.1", port).set("SSL_CERT_FILE", &other_pem);
     stranger.finds(&ASK).only("tls", &["UnknownIssuer"], &["SSL_CERT_FILE", "tls_cert"]);
+    // Whoever does not ask the doctor is told the same, and it helps.
+    let token = |authority: &str| {
+        let (url, key) = (format!("https://127.0.0.1:{port}"), stranger.path("key.pem").display().to_string());
+        let settings = [
+            ("JITNEY_URL", &*url),
+            ("JITNEY_ISSUER", ISSUER),
+            ("JITNEY_WORKLOAD", "demo"),
+            ("JITNEY_KEY_FILE", &key),
+            ("SSL_CERT_FILE", authority),
+        ];
+        let words = ["token", "--task", "t", "--audience", API, "--scope", "orders:read"];
+        let output = jitney(dir.path(), &settings, &words);
+        (output.status.code(), text(&output.stderr))
+    };
+    let (code, told) = token(&other_pem);
+    assert!(
+        code == Some(1) && told.contains("next: trust the authority that signed it: SSL_CERT_FILE=ca.pem"),
+        "{told}"
+    );
+    assert_eq!(token(&own_pem), (Some(0), String::new()));
     let misnamed = at("localhost", port).set("SSL_CERT_FILE", &own_pem);
     misnamed.finds(&ASK).only("tls", &["localhost"], &["JITNEY_URL", "[server] tls_cert"]);
 

@@ -2,6 +2,10 @@
 
 use super::super::{ClientError, said};
 
+/// What helps where a host and a port were written, and nothing before them.
+const NO_SCHEME: &str =
+    "write the scheme before the host: http:// for a broker on this machine, https:// for any other";
+
 /// Where a broker is reached, and the name by which it must call itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerAddress {
@@ -16,9 +20,13 @@ impl BrokerAddress {
     /// [`ClientError::Setting`] where the URL is not set, or neither https nor of this machine.
     pub fn from_settings(get: impl Fn(&str) -> Option<String>) -> Result<Self, ClientError> {
         let get = |name: &str| get(name).filter(|value| !value.is_empty());
-        let wrong = |rule: &str| ClientError::Setting { name: "JITNEY_URL", rule: rule.to_owned() };
+        let setting = |rule: &str, mend| ClientError::Setting { name: "JITNEY_URL", rule: rule.to_owned(), mend };
+        let wrong = |rule| setting(rule, None);
         let raw = get("JITNEY_URL").ok_or_else(|| wrong("is not set"))?;
         let url = raw.strip_suffix('/').unwrap_or(&raw).to_owned();
+        if !url.contains("://") {
+            return Err(setting("is no URL: it has no scheme", Some(NO_SCHEME)));
+        }
         let parsed: http::Uri = url.parse().map_err(|_| wrong("is no URL"))?;
         let host = parsed.host().unwrap_or_default();
         match parsed.scheme_str() {
@@ -68,6 +76,15 @@ mod tests {
         for url in ["http://10.0.0.1", "http://localhost.example.com", "ftp://127.0.0.1", "127.0.0.1:8180", "https://"]
         {
             assert!(BrokerAddress::from_settings(settings(&[("JITNEY_URL", url)])).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_host_without_a_scheme_is_told_how_to_get_one() {
+        for url in ["127.0.0.1:8180", "localhost:8180", "broker.example.com", "broker.example.com/x", "[::1]:8180"] {
+            let error = BrokerAddress::from_settings(settings(&[("JITNEY_URL", url)])).unwrap_err();
+            assert_eq!(error.to_string(), "JITNEY_URL is no URL: it has no scheme", "{url}");
+            assert!(error.next_step().contains("http:// for a broker on this machine"), "{}", error.next_step());
         }
     }
 

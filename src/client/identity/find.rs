@@ -52,7 +52,7 @@ fn file(settings: &impl Settings, name: &'static str) -> Result<Option<String>, 
     let path = settings.get(name);
     if path.as_ref().is_some_and(|path| path.contains('\n') || *without_credentials(path) != **path) {
         let rule = "holds a key or a token itself: it must name the file that does".into();
-        return Err(ClientError::Setting { name, rule });
+        return Err(ClientError::Setting { name, rule, mend: None });
     }
     Ok(path)
 }
@@ -68,12 +68,15 @@ fn by_settings(settings: &impl Settings, workload: Option<&WorkloadId>) -> Resul
             let missing = || ClientError::Setting {
                 name: "JITNEY_WORKLOAD",
                 rule: "is not set: a key alone does not say whose it is".into(),
+                mend: None,
             };
             Source::Key(Box::new(Key::read(Path::new(&path), workload.ok_or_else(missing)?.clone())?))
         }
         (Some(_), Some(_)) => {
             let rule = "and JITNEY_ASSERTION_FILE are both set: one of them can be used".into();
-            return Err(ClientError::Setting { name: "JITNEY_KEY_FILE", rule });
+            let mend =
+                Some("unset one: JITNEY_ASSERTION_FILE where a key signs, JITNEY_KEY_FILE where a platform does");
+            return Err(ClientError::Setting { name: "JITNEY_KEY_FILE", rule, mend });
         }
     };
     Ok(Looked::Found(source))
@@ -158,6 +161,7 @@ mod tests {
         let id_token = ("JITNEY_ID_TOKEN", "x.y.z");
         let cases: &[(&[(&str, &str)], &str)] = &[
             (&[("JITNEY_KEY_FILE", "k"), ("JITNEY_ASSERTION_FILE", "a"), id_token], "both set"),
+            (&[("JITNEY_KEY_FILE", "k"), ("JITNEY_ASSERTION_FILE", "a"), id_token], "next: unset one"),
             (&[("JITNEY_KEY_FILE", "-----BEGIN PRIVATE KEY-----\nMIG"), id_token], "JITNEY_KEY_FILE holds a key"),
             (&[("JITNEY_ASSERTION_FILE", "eyJhbGciOiJFUzI1NiJ9.e30.AAAA"), id_token], "must name the file"),
             (&[("JITNEY_KEY_FILE", "k"), id_token], "JITNEY_WORKLOAD is not set"),

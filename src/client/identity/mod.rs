@@ -80,7 +80,8 @@ impl Identity {
 
     fn from_settings_below(root: &Path, get: impl Fn(&str) -> Option<String>) -> Result<Self, ClientError> {
         let broker = BrokerAddress::from_settings(&get)?;
-        let wrong = |error| ClientError::Setting { name: "JITNEY_WORKLOAD", rule: format!("names no {error}") };
+        let wrong =
+            |error| ClientError::Setting { name: "JITNEY_WORKLOAD", rule: format!("names no {error}"), mend: None };
         let workload =
             Settings::get(&get, "JITNEY_WORKLOAD").map(|id| WorkloadId::parse(&id)).transpose().map_err(wrong)?;
         let source = find::find(&get, root, broker.issuer(), workload.as_ref())?;
@@ -102,7 +103,6 @@ impl Identity {
         self.source.to_string()
     }
 
-    /// What must not be handed on to another program, for it could ask as this workload: the platform's token, and what it
     /// The file of the key that proves it; none where a platform does.
     pub fn key_file(&self) -> Option<&Path> {
         match &self.source {
@@ -111,6 +111,7 @@ impl Identity {
         }
     }
 
+    /// What must not be handed on to another program, for it could ask as this workload: the platform's token, and what it
     /// is asked for with. Asks nobody; a key is not among them.
     pub async fn secrets(&self) -> Vec<Secret<String>> {
         match &self.source {

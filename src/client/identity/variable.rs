@@ -20,7 +20,7 @@ pub(super) fn look(settings: &impl Settings, issuer: &str) -> Result<Looked, Cli
     };
     let token = token.trim();
     if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(ClientError::Setting { name: NAME, rule: "holds no token".into() });
+        return Err(ClientError::Setting { name: NAME, rule: "holds no token".into(), mend: None });
     }
     Ok(Looked::Found(Source::Variable(Secret::new(token.to_owned()))))
 }
