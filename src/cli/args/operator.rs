@@ -13,6 +13,9 @@ fn lease_id(raw: &str) -> Result<LeaseId, String> {
 }
 
 fn head(raw: &str) -> Result<String, String> {
+    if raw.len() == 64 && raw.bytes().all(|byte| byte == b'0') {
+        return Err("that is the head of a log without a line: it stands in every log, and proves nothing".into());
+    }
     let is_hash = raw.len() == 64 && raw.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     is_hash.then(|| raw.to_owned()).ok_or_else(|| "a head is 64 hex digits, as `jitney audit verify` prints it".into())
 }
