@@ -18,12 +18,13 @@ const EVENTS: usize = 100;
 const ENDS: usize = 10_000;
 
 pub(super) async fn show(client: &AdminClient, id: LeaseId, format: Format) -> Result<(), Failure> {
-    let lease = client.lease(id).await.map_err(explain)?;
+    let mut lease = client.lease(id).await.map_err(explain)?;
+    let events = events(client, id, &lease).await;
     if format == Format::Json {
+        lease["events"] = events.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok()).collect();
         return output::json(&lease);
     }
     output::fields(&story(&lease))?;
-    let events = events(client, id, &lease).await;
     if !events.is_empty() {
         output::line("")?;
     }
