@@ -21,12 +21,14 @@ fn check(dir: &Path) -> Result<(), Failure> {
     match PolicySet::load(dir) {
         Ok((set, warnings)) => {
             print(&warnings)?;
+            let mut count = warnings.len();
             if set.workloads().len() + set.audiences().len() + set.policy_count() == 0 {
                 output::warning(format_args!(
                     "{} holds no workload, no audience and no policy: a broker loads it and grants nothing. Is it the \
                      folder you mean?",
                     dir.display()
                 ));
+                count += 1;
             }
             output::line(format_args!(
                 "{} {}: {}, {}, {}, {}",
@@ -35,7 +37,7 @@ fn check(dir: &Path) -> Result<(), Failure> {
                 counted(set.workloads().len(), "workload"),
                 counted(set.audiences().len(), "audience"),
                 if set.policy_count() == 1 { "1 policy".into() } else { format!("{} policies", set.policy_count()) },
-                counted(warnings.len(), "warning"),
+                counted(count, "warning"),
             ))
         }
         Err(findings) => {
