@@ -50,7 +50,10 @@ impl Broker {
             },
         };
         let unavailable = |error: BrokerError| {
-            tracing::warn!(%error, "no snapshot can be made");
+            match error.is_of_the_store() {
+                true => tracing::debug!(%error, "no snapshot can be made"),
+                false => tracing::warn!(%error, "no snapshot can be made"),
+            }
             Refusal::new(Reason::StoreUnavailable, "the revocation log cannot be read: try again")
         };
         // The moment before the head is read: the view that comes of it is no younger.

@@ -3,6 +3,7 @@
 //! Owns the order decide → record → witness → sign, and what is said in the audit log about each step. Never speaks HTTP
 //! and never parses a command line.
 
+mod away;
 mod complete;
 mod feed;
 mod follow;
@@ -117,6 +118,14 @@ pub enum BrokerError {
     /// The keys could not be put in order.
     #[error(transparent)]
     Keys(#[from] crate::keys::KeyError),
+}
+
+impl BrokerError {
+    /// Whether the store failed, which the log has said already.
+    const fn is_of_the_store(&self) -> bool {
+        use crate::keys::KeyError;
+        matches!(self, Self::Store(_) | Self::Keys(KeyError::Store(_) | KeyError::Publish(RecordError::Store(_))))
+    }
 }
 
 impl Broker {

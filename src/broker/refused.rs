@@ -32,7 +32,7 @@ impl No {
     }
 
     pub(super) fn unavailable(error: &BrokerError) -> Self {
-        tracing::warn!(%error, "the store cannot be asked");
+        tracing::debug!(%error, "a request is refused, for the store cannot be asked");
         let mut no = Self::new(Reason::StoreUnavailable, "the lease store cannot be reached: try again");
         no.trail.detail = Some(error.to_string());
         no
@@ -70,7 +70,7 @@ impl No {
         };
         let mut no = Self::new(reason, description);
         if let RecordError::Store(error) = error {
-            tracing::warn!(%error, "the store cannot be asked");
+            tracing::debug!(%error, "a request is refused, for the store cannot be asked");
             no.trail.detail = Some(error.to_string());
         }
         no

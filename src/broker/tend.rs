@@ -33,8 +33,12 @@ impl Broker {
                     tick.tick().await;
                 },
             }
-            if let Err(error) = self.catch_up().await {
-                tracing::warn!(%error, "the revocation log cannot be followed");
+            match self.catch_up().await {
+                Ok(_) => {}
+                Err(error) if error.is_of_the_store() => {
+                    tracing::debug!(%error, "the revocation log cannot be followed");
+                }
+                Err(error) => tracing::warn!(%error, "the revocation log cannot be followed"),
             }
         }
     }
@@ -45,8 +49,12 @@ impl Broker {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
-            if let Err(error) = self.tend_keys().await {
-                tracing::warn!(%error, "the signing keys cannot be tended");
+            match self.tend_keys().await {
+                Ok(()) => {}
+                Err(error) if error.is_of_the_store() => {
+                    tracing::debug!(%error, "the signing keys cannot be tended");
+                }
+                Err(error) => tracing::warn!(%error, "the signing keys cannot be tended"),
             }
             if let Err(error) = self.hear_quarantines().await {
                 tracing::debug!(%error, "the quarantines cannot be read");

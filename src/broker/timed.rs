@@ -1,4 +1,5 @@
-//! A store whose every call is timed for the metrics, failed ones too. It adds nothing else and passes everything on.
+//! A store whose every call is timed for the metrics, failed ones too, and whose failures are written into the log, with
+//! measure. It adds nothing else and passes everything on.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,23 +13,27 @@ use crate::store::{
 };
 use crate::telemetry::{Metrics, StoreOp};
 
+use super::away::{Away, Outcome};
+
 /// A timed store.
 pub struct Timed {
     store: Arc<dyn LeaseStore>,
     metrics: Arc<Metrics>,
+    away: Away,
 }
 
 impl Timed {
     /// Times the calls to `store`.
     pub fn new(store: Arc<dyn LeaseStore>, metrics: Arc<Metrics>) -> Self {
-        Self { store, metrics }
+        Self { store, metrics, away: Away::default() }
     }
 
-    fn time<'a, T: 'a>(&'a self, operation: StoreOp, call: Pending<'a, T>) -> Pending<'a, T> {
+    fn time<'a, T: Outcome + 'a>(&'a self, operation: StoreOp, call: Pending<'a, T>) -> Pending<'a, T> {
         Box::pin(async move {
             let begun = Instant::now();
             let outcome = call.await;
             self.metrics.store(operation, begun.elapsed());
+            self.away.hear(outcome.failure());
             outcome
         })
     }

@@ -131,7 +131,12 @@ impl Metrics {
         let store = histograms(at, "store_seconds", "Calls to the store, by operation", "operation", StoreOp::WORDS);
         let audit_lines = single(at, "audit_lines", "Lines written to the audit log");
         let audit_failures = single(at, "audit_failures", "Writes to the audit log that failed");
-        let live_leases = single(at, "live_leases", "Leases that have not expired, ended ones too");
+        let live_leases = single(
+            at,
+            "live_leases",
+            "Leases that have not expired, those that were ended before too; read from the store every 2 seconds, and as old as \
+             its last answer while it is away",
+        );
         let live_rules = single(at, "live_rules", "Rules of the log that can still end a token");
         let log_position = single(at, "log_position", "The last position of the revocation log");
         let connections = single(at, "connections", "Open connections");
