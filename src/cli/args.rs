@@ -31,7 +31,7 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage; `run` ends with its comm
 
 /// Just-in-time, task-scoped credentials for workloads.
 #[derive(Debug, Parser)]
-#[command(name = "jitney", version, after_help = EXAMPLE, disable_help_subcommand = true, max_term_width = 100)]
+#[command(name = "jitney", version, after_help = EXAMPLE, max_term_width = 100)]
 pub struct Cli {
     /// Where an operator's commands find the broker [default: $JITNEY_ADMIN, else the usual sockets]
     #[arg(long, global = true, value_name = "unix:PATH", help_heading = "Operators")]
@@ -201,6 +201,15 @@ mod tests {
             if let Err(error) = Cli::try_parse_from(std::iter::once("jitney").chain(line.split(' '))) {
                 panic!("{line}: {error}");
             }
+        }
+    }
+
+    #[test]
+    fn help_is_a_command_too() {
+        for (line, example) in [("help token", "jitney token --task"), ("help lease revoke", "jitney lease revoke")] {
+            let asked = Cli::try_parse_from(std::iter::once("jitney").chain(line.split(' '))).expect_err(line);
+            assert_eq!((asked.kind(), asked.exit_code()), (clap::error::ErrorKind::DisplayHelp, 0), "{line}");
+            assert!(asked.to_string().contains(example), "{line}: {asked}");
         }
     }
 

@@ -6,10 +6,10 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::super::Failure;
 use super::super::shell::quoted;
+use super::super::{Failure, output};
 use crate::config::Config;
 use crate::jose::AssertionKey;
 use crate::jose::es256::SigningKey;
@@ -37,10 +37,15 @@ pub(super) fn folder(given: Option<&Path>) -> Result<PathBuf, Failure> {
 
 /// Writes what is missing: keys, then policies that name them. What is there stays.
 pub(super) fn prepare(dir: &Path, config: &Config) -> Result<(), Failure> {
-    let workload = key(&dir.join(WORKLOAD_KEY))?;
-    let audience = key(&dir.join(AUDIENCE_KEY))?;
+    let (workload, workload_is_new) = key(&dir.join(WORKLOAD_KEY))?;
+    let (audience, audience_is_new) = key(&dir.join(AUDIENCE_KEY))?;
     let policies = &config.policies.dir;
     if policies.exists() {
+        let made =
+            [(workload_is_new, WORKLOAD_KEY, &workload, "demo"), (audience_is_new, AUDIENCE_KEY, &audience, "api")];
+        for (_, name, jwks, known) in made.into_iter().filter(|(is_new, ..)| *is_new) {
+            make_known(&dir.join(name), jwks, &policies.join(format!("keys/{known}.jwks.json")));
+        }
         return Ok(());
     }
     // Written beside and renamed: a start that was cut off leaves no half a set behind.
@@ -57,25 +62,44 @@ pub(super) fn prepare(dir: &Path, config: &Config) -> Result<(), Failure> {
         .map_err(|error| Failure::new(format!("{} cannot be made: {error}", policies.display()), WRITABLE))
 }
 
-/// The public half, as a JWK set, of the private key in `path`, which is made (mode 0600) where it is missing.
-fn key(path: &Path) -> Result<serde_json::Value, Failure> {
+/// Makes a key known that was made in place of a lost one: its public half takes the lost one's place beside the policies,
+/// where nothing but that stands there. Says what was done, or what is left to do.
+fn make_known(key: &Path, jwks: &Value, known: &Path) {
+    let is_alone = |text: &str| {
+        serde_json::from_str::<Value>(text).is_ok_and(|set| set["keys"].as_array().is_some_and(|keys| keys.len() == 1))
+    };
+    let is_written =
+        fs::read_to_string(known).is_ok_and(|text| is_alone(&text)) && fs::write(known, format!("{jwks}\n")).is_ok();
+    let (key, known) = (key.display(), known.display());
+    match is_written {
+        true => output::warning(format_args!("{key} was missing and is made anew, its public half in {known}")),
+        false => output::warning(format_args!(
+            "{key} was missing and is made anew, and the policies do not know it: write its public half where its workload \
+             or audience names its keys: {jwks}"
+        )),
+    }
+}
+
+/// The public half, as a JWK set, of the private key in `path`, which is made (mode 0600) where it is missing; and whether
+/// it was.
+fn key(path: &Path) -> Result<(Value, bool), Failure> {
     let failed = |error: &dyn fmt::Display| {
         let next = "mend the file, or remove it together with the policies beside it: both are made anew";
         Failure::new(format!("the key {}: {error}", path.display()), next)
     };
-    let pem = match fs::read_to_string(path) {
-        Ok(text) => Secret::new(text),
+    let (pem, is_new) = match fs::read_to_string(path) {
+        Ok(text) => (Secret::new(text), false),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let (_, pem) = SigningKey::generate().map_err(|error| failed(&error))?;
             let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
             file.and_then(|mut file| file.write_all(pem.expose().as_bytes())).map_err(|error| failed(&error))?;
-            pem
+            (pem, true)
         }
         Err(error) => return Err(failed(&error)),
     };
     AssertionKey::from_pem(pem.expose()).map_err(|error| failed(&error))?;
     let key = SigningKey::from_pkcs8_pem(pem.expose()).map_err(|error| failed(&error))?;
-    Ok(json!({ "keys": [key.public().to_jwk()] }))
+    Ok((json!({ "keys": [key.public().to_jwk()] }), is_new))
 }
 
 /// What to paste into another terminal.
