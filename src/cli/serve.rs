@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{Failure, ServeArgs, no_event_loop, output, private};
-use crate::config::{Config, ConfigError, Place};
+use crate::config::{Config, ConfigError, Place, StoreUrl};
 use crate::telemetry;
 
 /// Runs the broker until it is told to stop.
@@ -53,10 +53,15 @@ fn set_up(args: &ServeArgs) -> Result<Setup, Failure> {
                 problem.place = Place::Option(option);
             }
         }
-        Failure::new(
-            error.to_string(),
-            "correct what is named, then start again; docs/configuration.md has every setting",
-        )
+        let is_in_file = error.problems.iter().any(|each| matches!(each.place, Place::File { .. } | Place::Whole(_)));
+        let whole = args.config.as_deref().filter(|file| is_in_file && file.is_relative()).and_then(|file| {
+            let whole = std::path::absolute(file).ok()?;
+            Some(format!("\n({} is {})", file.display(), whole.display()))
+        });
+        let is_typed = error.problems.iter().any(|problem| matches!(problem.place, Place::Option(_)));
+        let told = if is_typed { Failure::usage } else { Failure::new };
+        let why = error.to_string() + &whole.unwrap_or_default();
+        told(why, "correct what is named, then start again; docs/configuration.md has every setting")
     };
     if args.store.as_deref().is_some_and(holds_password) {
         return Err(Failure::usage(
@@ -65,12 +70,36 @@ fn set_up(args: &ServeArgs) -> Result<Setup, Failure> {
         ));
     }
     if !args.dev {
-        return Ok(Setup { config: Config::load(args.config.as_deref(), settings).map_err(wrong)?, dev: None });
+        let mut config = Config::load(args.config.as_deref(), settings).map_err(wrong)?;
+        make_whole(&mut config);
+        return Ok(Setup { config, dev: None });
     }
     let dir = dev::folder(args.data.as_deref())?;
     let config = Config::dev(&dir, settings).map_err(wrong)?;
     dev::prepare(&dir, &config)?;
     Ok(Setup { config, dev: Some(dir) })
+}
+
+/// Makes all paths whole, so that what is said of one later, by whomever, names a place that a person finds.
+fn make_whole(config: &mut Config) {
+    /// No system takes a longer path for a socket; a relative one may be short where the whole one is not.
+    const LONGEST_SOCKET: usize = 100;
+    let own = [&mut config.policies.dir, &mut config.audit.path, &mut config.keys.dir];
+    let store = match &mut config.store.url {
+        StoreUrl::Embedded(folder) => Some(folder),
+        StoreUrl::Redis(_) => None,
+    };
+    let certificates = [config.store.ca_file.as_mut(), config.federation.ca_file.as_mut(), store];
+    let tls = config.server.tls.as_mut().map(|files| [&mut files.cert, &mut files.key]);
+    for path in own.into_iter().chain(certificates.into_iter().flatten()).chain(tls.into_iter().flatten()) {
+        if let Ok(whole) = std::path::absolute(&*path) {
+            *path = whole;
+        }
+    }
+    match std::path::absolute(&config.admin.socket) {
+        Ok(whole) if whole.as_os_str().len() <= LONGEST_SOCKET => config.admin.socket = whole,
+        _ => {}
+    }
 }
 
 /// Whether a store's URL brings a password.

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::super::Failure;
+use super::super::output::without_secrets;
 use super::{Setup, announce, dev};
 use crate::audit::{AuditLog, AuditOptions, AuditRecord, Event, Outcome};
 use crate::broker::{Broker, BrokerOptions, Parts, Timed};
@@ -67,7 +68,7 @@ pub(super) async fn serve(setup: &Setup) -> Result<(), Failure> {
     tasks.essential("log", until(shutdown.clone(), broker.clone().follow()));
     tasks.essential("keys", until(shutdown.clone(), broker.clone().tend()));
     tasks.essential("federation", until(shutdown.clone(), broker.clone().federate()));
-    tasks.essential("policies", until(shutdown.clone(), policies.watch(crate::policy::LOOK_EVERY)));
+    tasks.essential("policies", until(shutdown.clone(), policies.clone().watch(crate::policy::LOOK_EVERY)));
     if let Some(tls) = tls.clone() {
         tasks.spare("certificate", tls.watch(shutdown.clone()));
     }
@@ -77,11 +78,19 @@ pub(super) async fn serve(setup: &Setup) -> Result<(), Failure> {
         "admin",
         unix::serve(socket, http::admin::admin(broker.clone()), config.limits.for_listener(), shutdown.clone()),
     );
-    tasks.essential("public", net::serve(listener, tls, http::public(broker), limits, shutdown));
+    tasks.essential("public", net::serve(listener, tls, http::public(broker.clone()), limits, shutdown));
     let pasted = match &setup.dev {
         Some(dir) => Some(dev::write_env(dir, config, &url)?),
         None => None,
     };
+    if setup.dev.is_none() {
+        let set = policies.current();
+        tracing::info!(
+            issuer = broker.options().issuer, listen = %url, admin = %config.admin.socket.display(),
+            store = %store_address(&config.store.url), workloads = set.workloads().len(),
+            audiences = set.audiences().len(), policies = set.policy_count(), "serving"
+        );
+    }
     announce(&url, pasted.as_ref())?;
     let outcome = tasks.run().await.map_err(|died| {
         Failure::new(died.to_string(), "start it again, as systemd does; the log above says why it died")
@@ -156,7 +165,7 @@ fn policies(setup: &Setup, clock: &Clock, metrics: &Arc<Metrics>) -> Result<(Arc
             true => format!("mend them; `jitney policy check {}` says the same", dir.display()),
             false => "name the folder in [policies] dir; to try jitney out: jitney serve --dev".into(),
         };
-        Failure::new(format!("the policies cannot be loaded\n{diagnostics}"), next)
+        Failure::new(format!("the policies cannot be loaded from {}\n{diagnostics}", dir.display()), next)
     })?;
     for warning in &warnings {
         tracing::warn!("{warning}");
@@ -166,8 +175,8 @@ fn policies(setup: &Setup, clock: &Clock, metrics: &Arc<Metrics>) -> Result<(Arc
 
 async fn store(config: &Config, clock: &Clock) -> Result<Arc<dyn LeaseStore>, Failure> {
     let failed = |error: crate::store::StoreError| {
-        let at = store_address(&config.store.url).map(|at| format!(" at {at}")).unwrap_or_default();
-        Failure::new(error.to_string(), format!("check [store] url, and that the store{at} is up and may be used"))
+        let at = store_address(&config.store.url);
+        Failure::new(error.to_string(), format!("check [store] url, and that the store at {at} is up and may be used"))
     };
     match &config.store.url {
         StoreUrl::Embedded(folder) => {
@@ -191,14 +200,12 @@ async fn store(config: &Config, clock: &Clock) -> Result<Arc<dyn LeaseStore>, Fa
     }
 }
 
-/// Where the store is, without the password that its URL may hold.
-fn store_address(url: &StoreUrl) -> Option<String> {
-    let url = match url {
-        StoreUrl::Embedded(folder) => return Some(folder.display().to_string()),
-        StoreUrl::Redis(url) => url.expose().parse::<::http::Uri>().ok()?,
-    };
-    let host = url.host()?;
-    Some(url.port_u16().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
+/// Where the store is, without the user and password that its URL may hold.
+fn store_address(url: &StoreUrl) -> String {
+    match url {
+        StoreUrl::Embedded(folder) => format!("embedded:{}", folder.display()),
+        StoreUrl::Redis(url) => without_secrets(url.expose()).replace("[redacted]@", ""),
+    }
 }
 
 /// What the store's settings do not promise is refused, unless it was accepted by name; with `--dev` it is a warning.
@@ -341,5 +348,26 @@ async fn reload_on_hangup(policies: Arc<Policies>, tls: Option<Tls>, shutdown: S
             tls.map(|tls| tls.look())
         })
         .await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Secret;
+
+    #[test]
+    fn where_the_store_is_is_told_without_its_password() {
+        for (url, told) in [
+            ("redis://127.0.0.1:6379", "redis://127.0.0.1:6379"),
+            ("rediss://u:hush@redis.example.com:6380/2", "rediss://redis.example.com:6380/2"),
+            ("redis://:a/b?c#d@e@h", "redis://h"),
+        ] {
+            assert_eq!(store_address(&StoreUrl::Redis(Secret::new(url.to_owned()))), told);
+        }
+        assert_eq!(
+            store_address(&StoreUrl::Embedded("/var/lib/jitney/store".into())),
+            "embedded:/var/lib/jitney/store"
+        );
     }
 }
