@@ -7,7 +7,7 @@ mod common;
 use std::fs;
 use std::process::Output;
 
-use common::{API, Backing, Broker, Redis, Setup, eventually, jitney};
+use common::{API, Ask, Backing, Broker, ISSUER, Redis, Setup, eventually, jitney, key_of};
 
 /// Exit code, standard output, standard error.
 fn said(output: &Output) -> (Option<i32>, String, String) {
@@ -77,12 +77,121 @@ fn an_operator_is_told_what_to_do() {
     let store = [("JITNEY_STORE_ACCEPT_UNSAFE", "apendonly")];
     fails(&jitney(dir.path(), &store, &["serve"]), 1, "did you mean `appendonly`?", "configuration.md");
     fails(&jitney(dir.path(), &[], &["serve"]), 1, "the policies cannot be loaded", "jitney serve --dev");
-    fails(
-        &jitney(dir.path(), &[], &["token", "--task", "t", "--audience", API, "--scope", "a"]),
-        2,
-        "JITNEY_URL is not set",
-        "JITNEY_URL",
+    for (words, wrong) in [
+        (&["serve", "--listen", "nonsense"][..], "--listen: "),
+        (&["serve", "--dev", "--listen", "127.0.0.1:99999"], "--listen: "),
+        (&["serve", "--dev", "--store", "mysql://h"], "--store: "),
+        (&["serve", "--dev", "--store", "redis://u:p/a?s#hush@h"], "never an argument"),
+    ] {
+        let output = jitney(dir.path(), &[], words);
+        fails(&output, 2, wrong, "");
+        assert!(!said(&output).2.contains("hush"), "{:?}", said(&output));
+    }
+    let token = |settings: &[(&str, &str)]| {
+        jitney(dir.path(), settings, &["token", "--task", "t", "--audience", API, "--scope", "a"])
+    };
+    fails(&token(&[]), 2, "JITNEY_URL is not set", "JITNEY_URL");
+    fails(&token(&[("JITNEY_URL", "127.0.0.1:8180")]), 2, "has no scheme", "http:// for a broker on this machine");
+    let both = [("JITNEY_URL", "https://b"), ("JITNEY_KEY_FILE", "k"), ("JITNEY_ASSERTION_FILE", "a")];
+    fails(&token(&both), 2, "both set", "unset one");
+}
+
+#[test]
+fn what_is_said_of_a_configuration_names_places_that_a_person_finds() {
+    let dir = tempfile::tempdir().unwrap();
+    let conf = dir.path().join("conf");
+    fs::create_dir(&conf).unwrap();
+    let serve = |text: &str| {
+        fs::write(conf.join("x.toml"), text).unwrap();
+        jitney(dir.path(), &[], &["serve", "--config", "conf/x.toml", "--listen", "127.0.0.1:0"])
+    };
+    let at = |name: &str| conf.join(name).display().to_string();
+    let output = serve("[policies]\ndri = \"p\"\n");
+    fails(&output, 1, "conf/x.toml:2:1: ", "configuration.md");
+    fails(&output, 1, &format!("(conf/x.toml is {})", at("x.toml")), "");
+    fails(&serve("[policies]\ndir = \"p\"\n"), 1, &format!("cannot be loaded from {}", at("p")), "[policies] dir");
+    let tls = "[server]\ntls_cert = \"c.pem\"\ntls_key = \"k.pem\"\n";
+    fails(&serve(tls), 1, &at("c.pem"), "tls_cert");
+}
+
+#[test]
+fn a_broker_says_at_its_start_what_it_serves() {
+    let text = "[admin]\nsocket = \"data/admin.sock\"\n[policies]\ndir = \"data/policies\"\n[keys]\ndir = \
+                \"data/keys\"\n[audit]\npath = \"data/audit.jsonl\"\n[store]\nurl = \"embedded:data/store\"\n";
+    let broker = Setup::default().config(text).start_on(None);
+    let said = broker.stderr();
+    let line = said.lines().find(|line| line.contains("serving")).unwrap_or_else(|| panic!("{said}"));
+    let data = broker.data();
+    for told in [
+        format!("issuer=\"{ISSUER}\""),
+        format!("listen={}", broker.url()),
+        format!("admin={}", data.join("admin.sock").display()),
+        format!("store=embedded:{}", data.join("store").display()),
+        "audiences=2".into(),
+    ] {
+        assert!(line.contains(&told), "no {told} in {line}");
+    }
+    assert!(line.contains("workloads=") && line.contains("policies="), "{line}");
+}
+
+#[test]
+fn a_key_of_dev_that_was_removed_is_made_anew_and_known() {
+    let mut broker = Setup::plain().start_on(None);
+    let key = broker.data().join("demo.pem");
+    let token = |broker: &Broker| {
+        let (url, key) = (broker.url(), key.display().to_string());
+        let settings = [("JITNEY_URL", &*url), ("JITNEY_WORKLOAD", "demo"), ("JITNEY_KEY_FILE", &key)];
+        let words = ["token", "--task", "t", "--audience", "https://api.example.com", "--scope", "orders:read"];
+        said(&jitney(&broker.data(), &settings, &words))
+    };
+    assert_eq!(token(&broker).0, Some(0));
+    assert!(broker.stop().success());
+    fs::remove_file(&key).unwrap();
+    broker.start_again();
+    assert!(
+        broker.stderr().contains("demo.pem was missing and is made anew, its public half in "),
+        "{}",
+        broker.stderr()
     );
+    let (code, _, stderr) = token(&broker);
+    assert_eq!(code, Some(0), "{stderr}");
+    // Where other keys stand beside it, nothing is written over.
+    assert!(broker.stop().success());
+    let known = broker.data().join("policies/keys/demo.jwks.json");
+    let mut set: serde_json::Value = serde_json::from_str(&fs::read_to_string(&known).unwrap()).unwrap();
+    let own = set["keys"][0].clone();
+    let other: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(broker.data().join("policies/keys/api.jwks.json")).unwrap()).unwrap();
+    set["keys"] = serde_json::json!([own, other["keys"][0]]);
+    fs::write(&known, set.to_string()).unwrap();
+    fs::remove_file(&key).unwrap();
+    broker.start_again();
+    assert!(broker.stderr().contains("the policies do not know it"), "{}", broker.stderr());
+    assert_eq!(fs::read_to_string(&known).unwrap(), set.to_string());
+}
+
+#[test]
+fn a_key_that_others_can_read_is_warned_of_and_used() {
+    let broker = Broker::start(&Backing::Embedded);
+    let key = broker.data().join("../open.pem");
+    fs::write(&key, key_of("demo").pem()).unwrap();
+    let with = |mode: u32, words: &[&str]| {
+        fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        let (url, key) = (broker.url(), key.to_str().unwrap());
+        let settings =
+            [("JITNEY_URL", &*url), ("JITNEY_ISSUER", ISSUER), ("JITNEY_WORKLOAD", "demo"), ("JITNEY_KEY_FILE", key)];
+        said(&jitney(&broker.data(), &settings, words))
+    };
+    let ask = ["--task", "t", "--audience", API, "--scope", "orders:read"];
+    let run = [&["run"][..], &ask, &["--", "true"]].concat();
+    for words in [&[&["token"][..], &ask].concat()[..], &run, &["complete", "--task", "u"]] {
+        let (code, _, warned) = with(0o640, words);
+        assert!(code == Some(0) && warned.starts_with("warning: others on this machine can read"), "{warned}");
+        assert!(warned.contains("(mode 0640): chmod 600 ") && warned.lines().count() == 1, "{warned}");
+        // The task is over by now where it was completed: another of the same kind.
+        let other: Vec<_> = words.iter().map(|word| if *word == "t" { "t2" } else { word }).collect();
+        assert_eq!(with(0o600, &other).2, "", "{words:?}");
+    }
 }
 
 #[test]
@@ -91,6 +200,7 @@ fn a_folder_without_policies_is_not_passed_over() {
     let (code, stdout, stderr) = said(&jitney(dir.path(), &[], &["policy", "check", "."]));
     assert_eq!(code, Some(0), "a broker loads it: {stdout}{stderr}");
     assert!(stderr.contains("warning: ") && stderr.contains("grants nothing"), "{stderr}");
+    assert!(stdout.contains("0 policies, 1 warning\n"), "{stdout}");
     let broker = Broker::start(&Backing::Embedded);
     let (code, _, stderr) = said(&broker.cli("demo", &["policy", "check", "data/policies"]));
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
@@ -127,6 +237,24 @@ fn a_log_that_was_cut_off_is_found_by_an_earlier_head() {
     assert!(code == Some(1) && told.contains("\"head missing\""), "{told}");
     let (code, _, wrong) = verify(&["--head", "abc"]);
     assert!(code == Some(2) && wrong.contains("64 hex digits"), "{wrong}");
+    let (code, _, wrong) = verify(&["--head", &"0".repeat(64)]);
+    assert!(code == Some(2) && wrong.contains("proves nothing"), "{wrong}");
+    let other = format!("{}1", "0".repeat(63));
+    fails(&broker.cli("demo", &["audit", "verify", "--head", &other]), 1, "head missing", "compare with a copy");
+}
+
+#[test]
+fn a_lease_is_shown_to_programs_with_the_events_that_people_see() {
+    let broker = Broker::start(&Backing::Embedded);
+    let token = broker.mint("demo", "t");
+    broker.complete("demo", "t").expect(204);
+    broker.audited(&[("event", "complete"), ("task", "t")]);
+    let (code, shown, _) = said(&broker.cli("demo", &["lease", "show", &token.lease(), "--output", "json"]));
+    assert_eq!(code, Some(0));
+    let lease: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!((lease["id"].as_str(), lease["state"].as_str()), (Some(&*token.lease()), Some("ended")));
+    let events: Vec<_> = lease["events"].as_array().unwrap().iter().map(|each| each["event"].clone()).collect();
+    assert_eq!(events, ["mint", "complete"], "{lease}");
 }
 
 #[test]
@@ -140,6 +268,13 @@ fn status_tells_what_is_known_while_the_store_is_away() {
     let before = store(&broker);
     assert!(before["available"] == true && before.get("away").is_none(), "{before}");
     redis.kill();
+    let begun = std::time::Instant::now();
+    for _ in 0..5 {
+        broker.ask(&Ask::of("demo")).expect(503);
+    }
+    let warnings = || broker.stderr().lines().filter(|line| line.contains("the store cannot be asked")).count();
+    let most = || 1 + usize::try_from(begun.elapsed().as_secs() / 30).unwrap();
+    assert!((1..=most()).contains(&warnings()), "{}", broker.stderr());
     let (code, told, warned) = said(&broker.cli("demo", &["status"]));
     assert_eq!(code, Some(0), "{warned}");
     assert!(told.contains("AWAY since ") && told.contains("as last read") && told.contains("policy set"), "{told}");
@@ -150,4 +285,6 @@ fn status_tells_what_is_known_while_the_store_is_away() {
     assert!(broker.cli("demo", &["audit", "verify"]).status.success(), "where the log is, is known without the store");
     redis.restart();
     eventually("the store is back", || (store(&broker)["available"] == true).then_some(()));
+    eventually("the log says so", || broker.stderr().contains("the store answers again").then_some(()));
+    assert!(warnings() <= most(), "{}", broker.stderr());
 }
