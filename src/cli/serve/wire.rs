@@ -141,6 +141,8 @@ type AuditLater = Arc<std::sync::OnceLock<Arc<AuditLog>>>;
 fn policies(setup: &Setup, clock: &Clock, metrics: &Arc<Metrics>) -> Result<(Arc<Policies>, AuditLater), Failure> {
     let later = AuditLater::default();
     let (audit, metrics) = (later.clone(), metrics.clone());
+    let dir = setup.config.policies.dir.clone();
+    let shown = dir.display().to_string();
     let on_reload = Box::new(move |reloaded: Reloaded<'_>| {
         let record = match &reloaded {
             Reloaded::Loaded(set, warnings) => {
@@ -150,7 +152,7 @@ fn policies(setup: &Setup, clock: &Clock, metrics: &Arc<Metrics>) -> Result<(Arc
             }
             Reloaded::Refused(diagnostics) => {
                 metrics.policy_reload(false);
-                tracing::error!("the changed policies are refused, the old ones stay:\n{diagnostics}");
+                tracing::error!("the changed policies in {shown} are refused, the old ones stay:\n{diagnostics}");
                 AuditRecord::new(Event::PolicyReload, Outcome::Failed)
             }
         };
@@ -158,7 +160,6 @@ fn policies(setup: &Setup, clock: &Clock, metrics: &Arc<Metrics>) -> Result<(Arc
             audit.post(record);
         }
     });
-    let dir = setup.config.policies.dir.clone();
     let opened = Policies::open(dir.clone(), clock.clone(), on_reload);
     let (policies, warnings) = opened.map_err(|diagnostics| {
         let next = match dir.exists() {
