@@ -256,7 +256,7 @@ mod tests {
             queue.post(entry(0));
             drop(wake);
             // Asleep again, it needs to be woken again; a record that nobody waits for wakes it at once.
-            while queue.lock().waiting.len() > 0 || !queue.lock().asleep {
+            while !queue.lock().waiting.is_empty() || !queue.lock().asleep {
                 std::thread::yield_now();
             }
             queue.post(entry(0));

@@ -54,7 +54,7 @@ impl<'a> Form<'a> {
         }
         let mut parameters: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::with_capacity(8);
         for (name, value) in form_urlencoded::parse(body) {
-            if [&name, &value].iter().any(|text| is_spoilt(text)) {
+            if is_spoilt(&name) || is_spoilt(&value) {
                 return Err(wrong("a parameter holds a control character, or bytes that are no UTF-8"));
             }
             if value.is_empty() {
@@ -155,6 +155,7 @@ fn is_form_text(body: &[u8]) -> bool {
 }
 
 /// Whether a text has control characters, or was no UTF-8: that has become U+FFFD. What stands as it came is neither.
+#[allow(clippy::ptr_arg, reason = "whether it stands as it came is asked")]
 fn is_spoilt(text: &Cow<'_, str>) -> bool {
     matches!(text, Cow::Owned(text) if text.contains(|c: char| c.is_control() || c == '\u{fffd}'))
 }
