@@ -97,10 +97,13 @@ fn main() {
     }
 }
 
+/// Name, what it is of a turn, and its goal.
+type Column = (&'static str, fn(&Turn) -> f64, f64);
+
 fn report(row: &Row, ours: &Figures, floors: &Figures) {
     let mut out = std::io::stdout();
     let _ = writeln!(out, "{}", row.name);
-    let columns: [(&str, fn(&Turn) -> f64, f64); 3] =
+    let columns: [Column; 3] =
         [("CPU a token", Turn::cpu_us, row.cpu), ("p50", Turn::p50_us, row.p50), ("p99", Turn::p99_us, row.p99)];
     for (name, of, goal) in columns {
         let Figure { ours, floor, ratio } = Figure::of(ours, floors, of);

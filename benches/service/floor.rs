@@ -6,7 +6,6 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
@@ -24,7 +23,7 @@ use ring::signature::{
 };
 use rustix::process::Pid;
 
-use super::common::{API, Redis, clean, key_of, key_of_kind};
+use super::common::{API, Redis, clean, key_of, key_of_kind, now};
 use super::measure::MEASURED_CORE;
 
 /// How the floor looks at an assertion.
@@ -107,7 +106,8 @@ pub fn serve(settings: &Settings) {
     runtime.block_on(async {
         let desk = Arc::new(Desk::new(settings).await);
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        writeln!(std::io::stdout(), "{}", listener.local_addr().unwrap()).unwrap();
+        let mut out = std::io::stdout();
+        writeln!(out, "{}", listener.local_addr().unwrap()).unwrap();
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             stream.set_nodelay(true).unwrap();
@@ -183,7 +183,7 @@ impl Desk {
     }
 
     fn signed(&self, jti: &str, scope: &str) -> Result<String, &'static str> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| "no clock")?.as_secs();
+        let now = now();
         let claims = format!(
             r#"{{"iss":"http://127.0.0.1","sub":"measured","client_id":"measured","aud":"{API}","iat":{now},"nbf":{now},"exp":{},"jti":"{jti}","scope":"{scope}","txn":"t"}}"#,
             now + 300,
