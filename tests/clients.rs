@@ -17,8 +17,6 @@ mod haproxy;
 mod mcp;
 #[path = "clients/page.rs"]
 mod page;
-#[path = "clients/program.rs"]
-mod program;
 #[path = "clients/verify.rs"]
 mod verify;
 #[path = "clients/world.rs"]

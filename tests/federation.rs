@@ -6,6 +6,10 @@ mod common;
 
 #[path = "federation/ambient.rs"]
 mod ambient;
+#[path = "federation/claims.rs"]
+mod claims;
+#[path = "federation/foreign.rs"]
+mod foreign;
 #[path = "federation/issuers.rs"]
 mod issuers;
 #[path = "federation/matrix.rs"]

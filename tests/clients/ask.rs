@@ -4,9 +4,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::json;
 
-use super::program::Program;
 use super::world::{World, lend};
-use crate::common::{API, Backing, Jwks, Token, on_both_stores};
+use crate::common::{API, Backing, Jwks, Program, Token, on_both_stores};
 
 on_both_stores!(openid_client, oauth4webapi, authlib, requests_oauth2client);
 

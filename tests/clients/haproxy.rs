@@ -6,10 +6,11 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use super::forged::{SignedBy, forged};
-use super::program::sources;
 use super::verify::snapshot;
 use super::world::World;
-use crate::common::{API, Answer, Ask, Backing, Http, Request, SECOND, clean, eventually, now, on_both_stores};
+use crate::common::{
+    API, Answer, Ask, Backing, Http, Request, SECOND, clean, eventually, now, on_both_stores, sources,
+};
 
 on_both_stores!(lets_a_good_token_through_and_no_other);
 

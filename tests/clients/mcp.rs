@@ -2,9 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::program::Program;
 use super::world::{World, audience};
-use crate::common::{API, Answer, Ask, Backing, Http, Request, Token, key_of, on_both_stores};
+use crate::common::{API, Answer, Ask, Backing, Http, Program, Request, Token, key_of, on_both_stores};
 
 on_both_stores!(a_tool_is_called_by_a_token_that_nobody_asked_for_by_hand, a_client_without_the_scope_is_kept_out);
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::program::sources;
+use crate::common::sources;
 
 fn page() -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/clients.md")).unwrap()

@@ -3,9 +3,8 @@
 use serde_json::{Value, json};
 
 use super::forged::{SignedBy, forged};
-use super::program::Program;
 use super::world::{World, lend};
-use crate::common::{Ask, Backing, Feed, Jwks, SECOND, Token, eventually, now, on_both_stores};
+use crate::common::{Ask, Backing, Feed, Jwks, Program, SECOND, Token, eventually, now, on_both_stores};
 
 on_both_stores!(jose, jsonwebtoken, pyjwt, joserfc);
 

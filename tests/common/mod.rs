@@ -15,6 +15,7 @@ mod http;
 mod issuer;
 mod keys;
 mod offline;
+mod program;
 mod redis;
 
 use std::time::{Duration, Instant};
@@ -30,6 +31,7 @@ pub use http::{Answer, Http, Request};
 pub use issuer::{DISCOVERY, Platform, Reply, platform_token};
 pub use keys::{Key, key_of};
 pub use offline::{Feed, Jwks, Rule, Token, digest};
+pub use program::{Program, Shelf, sources};
 pub use redis::{Redis, SAFE};
 
 /// The issuer of all brokers here, unless a test says otherwise: it outlives restarts and is shared by brokers of a store.

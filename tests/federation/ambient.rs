@@ -16,10 +16,10 @@ on_both_stores!(
     where_two_workloads_fit_the_name_decides,
 );
 
-const ASK: [&str; 4] = ["--audience", API, "--scope", "orders:read"];
+pub const ASK: [&str; 4] = ["--audience", API, "--scope", "orders:read"];
 
 /// The binary with these words in such surroundings.
-fn shell(broker: &Broker, surroundings: &[(&str, &str)], words: &[&str]) -> Output {
+pub fn shell(broker: &Broker, surroundings: &[(&str, &str)], words: &[&str]) -> Output {
     let url = broker.url();
     let settings = [&[("JITNEY_URL", url.as_str()), ("JITNEY_ISSUER", ISSUER)][..], surroundings].concat();
     jitney(&broker.data(), &settings, words)
@@ -27,7 +27,7 @@ fn shell(broker: &Broker, surroundings: &[(&str, &str)], words: &[&str]) -> Outp
 
 /// What it printed, where it went well.
 #[track_caller]
-fn printed(output: &Output) -> String {
+pub fn printed(output: &Output) -> String {
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

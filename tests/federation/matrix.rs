@@ -2,26 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::claims::github;
 use super::common::{Backing, Key, Platform, Setup, now, platform_token, workload_path};
 use super::{by, platform_workload, trusting};
 
 const GITHUB: &str = "https://token.actions.githubusercontent.com";
-
-/// A run as GitHub's documentation shows one.
-fn github(over: Value) -> Value {
-    let mut claims = json!({
-        "sub": "repo:octo-org/octo-repo:environment:production", "environment": "production", "ref": "refs/heads/main",
-        "sha": "example-sha", "repository": "octo-org/octo-repo", "repository_owner": "octo-org", "actor_id": "12",
-        "repository_visibility": "private", "repository_id": "74", "repository_owner_id": "65", "run_id": "example-run-id",
-        "run_number": "10", "run_attempt": "2", "runner_environment": "github-hosted", "actor": "octocat",
-        "workflow": "example-workflow", "head_ref": "", "base_ref": "", "event_name": "workflow_dispatch",
-        "ref_type": "branch", "job_workflow_ref": "octo-org/octo-automation/.github/workflows/oidc.yml@refs/heads/main",
-    });
-    for (name, value) in over.as_object().unwrap() {
-        claims[name] = value.clone();
-    }
-    claims
-}
 
 #[test]
 fn what_proves_nobody_has_one_answer_and_its_reason_is_in_the_audit_log() {
@@ -38,14 +23,14 @@ fn what_proves_nobody_has_one_answer_and_its_reason_is_in_the_audit_log() {
         .policy(&workload_path("deploy"), deploy)
         .policy("keys/github.jwks.json", keys)
         .start(&Backing::Embedded);
-    let github_token = |over: Value| platform_token(GITHUB, github(over)).header("kid", "g1").signed(&key);
+    let github_token = |over: Value| platform_token(GITHUB, github(&over)).header("kid", "g1").signed(&key);
     let good = broker.granted(&by(&github_token(json!({}))));
     assert_eq!((good.claim("sub"), good.claim("txn")), ("deploy".into(), "example-run-id.2".into()));
     let fork = json!({
         "repository_id": "991", "repository": "mallory/octo-repo", "sub": "repo:mallory/octo-repo:pull_request",
         "event_name": "pull_request", "ref": "refs/pull/7/merge", "environment": null,
     });
-    let by_other = |kid: &str, key: &Key| platform_token(GITHUB, github(json!({}))).header("kid", kid).signed(key);
+    let by_other = |kid: &str, key: &Key| platform_token(GITHUB, github(&json!({}))).header("kid", kid).signed(key);
     let rows = [
         ("the same name, another repository", github_token(json!({"repository_id": "75"})), "claims"),
         ("a renamed organisation's old name, taken", github_token(json!({"repository_id": "7400"})), "claims"),
@@ -56,21 +41,21 @@ fn what_proves_nobody_has_one_answer_and_its_reason_is_in_the_audit_log() {
         ("an id that is no text", github_token(json!({"repository_id": {"id": "74"}})), "claims"),
         (
             "another issuer",
-            platform_token("https://evil.example.com", github(json!({}))).signed(&stranger),
+            platform_token("https://evil.example.com", github(&json!({}))).signed(&stranger),
             "unknown_issuer",
         ),
         (
             "an enterprise's issuer",
-            platform_token(&format!("{GITHUB}/acme"), github(json!({}))).signed(&key),
+            platform_token(&format!("{GITHUB}/acme"), github(&json!({}))).signed(&key),
             "unknown_issuer",
         ),
         ("a wrong key", by_other("g2", &stranger), "bad_signature"),
         ("an unknown kid", by_other("g9", &stranger), "unknown_key"),
-        ("another issuer's key", own.token(&key, "g1", github(json!({}))), "unknown_key"),
-        ("another issuer's key under its kid", own.token(&stranger, "p1", github(json!({}))), "bad_signature"),
+        ("another issuer's key", own.token(&key, "g1", github(&json!({}))), "unknown_key"),
+        ("another issuer's key under its kid", own.token(&stranger, "p1", github(&json!({}))), "bad_signature"),
         (
             "an algorithm of another key",
-            platform_token(GITHUB, github(json!({}))).header("kid", "g2").signed(&key),
+            platform_token(GITHUB, github(&json!({}))).header("kid", "g2").signed(&key),
             "unknown_key",
         ),
     ];
@@ -111,11 +96,11 @@ fn what_is_wrong_in_a_token_itself_is_named() {
         (json!({"pad": "x".repeat(20_000)}), "longer"),
     ];
     for (over, named) in rows {
-        let answer = broker.ask(&by(&platform.token(&key, "p1", github(over.clone()))).task("t"));
+        let answer = broker.ask(&by(&platform.token(&key, "p1", github(&over))).task("t"));
         assert_eq!(answer.outcome(), (401, "invalid_client".into()), "{named}");
         assert!(answer.field("error_description").contains(named), "{named}: {}", answer.text());
     }
-    broker.granted(&by(&platform.token(&key, "p1", github(json!({"aud": ["https://broker.example.com"]})))).task("t"));
+    broker.granted(&by(&platform.token(&key, "p1", github(&json!({"aud": ["https://broker.example.com"]})))).task("t"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A program beside this file as a process: settings by its environment, lines in, a JSON object a line out.
+//! A program that uses libraries of others as a process: settings by its environment, lines in, a JSON object a line out.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::common::{clean, wait_for_exit};
+use super::{clean, wait_for_exit};
 
 /// How long a program may take to say its next line: a busy machine loads a big library slowly.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,13 +25,18 @@ pub struct Program {
 impl Program {
     /// Starts a program of `tests/clients`.
     pub fn start(name: &str, settings: &[(&str, &str)]) -> Self {
-        let home = installed();
+        Self::start_of(&Shelf::CLIENTS, name, settings)
+    }
+
+    /// Starts a program of this shelf.
+    pub fn start_of(shelf: &Shelf, name: &str, settings: &[(&str, &str)]) -> Self {
+        let home = shelf.installed();
         // Node looks for packages in the folders above a program: so that is where it is put.
         let dir = tempfile::tempdir_in(&home).unwrap();
-        let program = sources().join(name);
+        let program = shelf.sources().join(name);
         let mut command = if name.ends_with(".mjs") {
             std::fs::copy(&program, dir.path().join(name)).unwrap();
-            let mut command = clean(home.join("node").to_str().unwrap());
+            let mut command = clean(root().join(NODE).to_str().unwrap());
             command.arg(dir.path().join(name));
             command
         } else {
@@ -100,22 +105,49 @@ impl Drop for Program {
     }
 }
 
-/// The folder of the programs' sources.
-pub fn sources() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
+/// Programs, and the libraries that `tests/run` has installed for them.
+pub struct Shelf {
+    /// The programs' folder.
+    from: &'static str,
+    /// The libraries' folder.
+    to: &'static str,
 }
 
-/// Where `tests/run` has put the libraries: the very ones that are pinned now.
-fn installed() -> PathBuf {
-    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients");
-    let same = Command::new("sha256sum")
-        .args(["--check", "--status", "--strict"])
-        .args([home.join("venv/made-from"), home.join("node_modules/made-from")])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status();
-    assert!(
-        same.is_ok_and(|status| status.success()),
-        "the client libraries are not in target/clients, or not the pinned ones: `bash tests/run` installs them"
-    );
-    home
+/// The one Node of all tests comes with the Python packages of `tests/clients`.
+const NODE: &str = "target/clients/node";
+
+impl Shelf {
+    /// Clients of the broker.
+    pub const CLIENTS: Self = Self { from: "tests/clients", to: "target/clients" };
+    /// Issuers of platforms' tokens.
+    pub const ISSUERS: Self = Self { from: "tests/federation/issuers", to: "target/issuers" };
+
+    fn sources(&self) -> PathBuf {
+        root().join(self.from)
+    }
+
+    /// Where `tests/run` has put the libraries: the very ones that are pinned now.
+    fn installed(&self) -> PathBuf {
+        let home = root().join(self.to);
+        let same = Command::new("sha256sum")
+            .args(["--check", "--status", "--strict"])
+            .args([home.join("venv/made-from"), home.join("node_modules/made-from")])
+            .current_dir(root())
+            .status();
+        assert!(
+            same.is_ok_and(|status| status.success()),
+            "the libraries are not in {}, or not the pinned ones: `bash tests/run` installs them",
+            self.to
+        );
+        home
+    }
+}
+
+/// The folder of the sources of the clients' programs.
+pub fn sources() -> PathBuf {
+    Shelf::CLIENTS.sources()
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
