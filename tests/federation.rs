@@ -18,6 +18,8 @@ mod matrix;
 mod runs;
 #[path = "federation/single_use.rs"]
 mod single_use;
+#[path = "federation/tenants.rs"]
+mod tenants;
 
 use common::{Ask, Platform, Setup, workload_path};
 

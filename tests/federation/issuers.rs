@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::common::{Backing, DISCOVERY, Key, Platform, Reply, Request, eventually, workload_path};
+use super::common::{Backing, DISCOVERY, Key, Platform, Reply, Request, eventually, platform_token, workload_path};
 use super::{by, platform_workload, trusting};
 
 const JOB: &str = "claims = { sub = \"a-job\" }\ntask = \"auto\"";
@@ -64,6 +64,52 @@ fn an_issuer_that_fails_costs_its_own_tokens_alone_and_counts_again_when_it_is_b
             assert!(metrics.contains("jitney_issuer_fetches_total") && !metrics.contains(&none), "{name}: {outcome}");
         }
     }
+}
+
+#[test]
+fn keys_that_come_wrong_are_none() {
+    let long = format!("{{\"keys\":[],\"pad\":\"{}\"}}", "x".repeat(300 << 10));
+    let ok = |body: &str| Reply::Raw(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+    let rows = [
+        ("/keys", "302", Reply::Raw("HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n".into())),
+        ("/keys", "no usable keys", ok("rubbish")),
+        ("/keys", "longer than", ok(&long)),
+        (DISCOVERY, "longer than", ok(&long)),
+    ];
+    for (path, why, reply) in rows {
+        let (platform, key) = (Platform::http(), Key::ec());
+        platform.publish(&[(&key, "p1")]);
+        platform.answer(path, reply);
+        let broker = trusting(&platform, JOB).start(&Backing::Embedded);
+        let answer = broker.ask(&by(&platform.token(&key, "p1", json!({}))));
+        assert_eq!(answer.outcome(), (503, "temporarily_unavailable".into()), "{why}: {}", answer.text());
+        let line = broker.decision(&answer.field("decision_id"));
+        assert!(line["detail"].as_str().unwrap().contains(why), "{why}: {line}");
+    }
+}
+
+#[test]
+fn nobody_there_is_no_keys_and_an_issuer_that_goes_away_keeps_those_it_had() {
+    // A port on which nobody listens any more.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (platform, key) = (Platform::http(), Key::ec());
+    platform.publish(&[(&key, "p1")]);
+    let down = format!("http://{gone}");
+    let broker = trusting(&platform, JOB)
+        .set("JITNEY_FEDERATION_ALLOW_PRIVATE", &format!("{},{down}", platform.url()))
+        .policy(&workload_path("other-job"), platform_workload(&down, JOB))
+        .start(&Backing::Embedded);
+    let answer = broker.ask(&by(&platform_token(&down, json!({})).header("kid", "p1").signed(&key)));
+    assert_eq!(answer.outcome(), (503, "temporarily_unavailable".into()), "{}", answer.text());
+    assert!(answer.header("retry-after").is_some() && !answer.text().contains(&down));
+    // The other one was asked once; what it has told holds while it is away.
+    broker.granted(&by(&platform.token(&key, "p1", json!({}))));
+    let unavailable = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
+    platform.answer(DISCOVERY, Reply::Raw(unavailable.into()));
+    platform.answer("/keys", Reply::Raw(unavailable.into()));
+    broker.granted(&by(&platform.token(&key, "p1", json!({"jti": "while it is away"}))));
+    let unknown = broker.ask(&by(&platform.token(&Key::ec(), "p2", json!({}))));
+    assert_eq!(unknown.outcome(), (401, "invalid_client".into()), "{}", unknown.text());
 }
 
 #[test]

@@ -104,6 +104,33 @@ fn what_is_wrong_in_a_token_itself_is_named() {
 }
 
 #[test]
+fn an_algorithm_that_is_none_or_not_the_key_s_signs_nothing() {
+    let (platform, rsa, ec) = (Platform::http(), Key::rsa(), Key::ec());
+    platform.publish(&[(&rsa, "r"), (&ec, "e")]);
+    let broker = trusting(&platform, "claims = { repository_id = \"74\" }").start(&Backing::Embedded);
+    let token = |kid: &str, alg: &str, sign: &dyn Fn(&[u8]) -> Vec<u8>| {
+        let token = platform_token(platform.url(), github(&json!({}))).header("kid", kid);
+        broker.ask(&by(&token.signed_by(alg, |_, message| sign(message))).task("t"))
+    };
+    let by_secret = |message: &[u8]| {
+        let secret = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &rsa.public());
+        ring::hmac::sign(&secret, message).as_ref().to_vec()
+    };
+    token("r", "RS256", &|message| rsa.sign("RS256", message)).expect(200);
+    let rows = [
+        ("none", token("r", "none", &|_| Vec::new())),
+        ("the public key as a secret", token("r", "HS256", &by_secret)),
+        ("longer than what is taken", token("r", "RS512", &|message| rsa.sign("RS256", message))),
+        ("an RSA key's signature as one of a curve", token("r", "ES256", &|message| rsa.sign("RS256", message))),
+        ("a curve's signature as one of RSA", token("e", "RS256", &|message| ec.sign("ES256", message))),
+        ("PKCS #1 as PSS", token("r", "PS256", &|message| rsa.sign("RS256", message))),
+    ];
+    for (name, answer) in rows {
+        assert_eq!(answer.outcome(), (401, "invalid_client".into()), "{name}: {}", answer.text());
+    }
+}
+
+#[test]
 fn an_issuer_that_signs_for_everybody_loads_only_when_pinned_and_the_error_is_the_mend() {
     let start = |claims: &str| {
         let setup = Setup::default().policy(&workload_path("deploy"), platform_workload(GITHUB, claims));
