@@ -13,5 +13,7 @@ mod doctor;
 mod init;
 #[path = "first_contact/patient.rs"]
 mod patient;
+#[path = "first_contact/platform.rs"]
+mod platform;
 #[path = "first_contact/tls.rs"]
 mod tls;

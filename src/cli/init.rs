@@ -95,8 +95,9 @@ fn next(args: &InitArgs, draft: &Draft<'_>) -> Next {
             ]),
         ));
     } else {
-        let run = format!("jitney run --task {} {asked} -- ./your-command", draft.proof.task);
-        let lines = draft.proof.setting(draft.broker.url()).into_iter().chain([run]);
+        // The platform attests the task.
+        let run = format!("jitney run {asked} -- ./your-command");
+        let lines = draft.proof.setting(draft.broker.url()).into_iter().chain([run]).chain(draft.proof.steps());
         next.push((draft.proof.place.to_owned(), lines.collect()));
     }
     next

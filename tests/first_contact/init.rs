@@ -246,7 +246,7 @@ fn a_platform_s_identity_loads_without_a_finding_or_is_not_written() {
             assert!(workload.contains(part), "{workload}");
         }
         assert!(!dir.path().join("shop/.jitney/first-job.pem").exists());
-        assert!(text(&output.stdout).contains("jitney run --task "), "{output:?}");
+        assert!(text(&output.stdout).contains("\n  jitney run --audience "), "{output:?}");
     }
 }
 

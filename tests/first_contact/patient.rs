@@ -75,6 +75,11 @@ impl Patient {
         path
     }
 
+    /// The settings.
+    pub fn settings(&self) -> &[(String, String)] {
+        &self.settings
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -144,6 +149,11 @@ impl Findings {
     #[track_caller]
     pub fn detail(&self, name: &str) -> &str {
         self.of(name)["detail"].as_str().unwrap()
+    }
+
+    #[track_caller]
+    pub fn mend(&self, name: &str) -> &str {
+        self.of(name)["mend"].as_str().unwrap()
     }
 
     /// Exactly this one failed, with these words in what was seen and in the mend; what needs it was not looked at.

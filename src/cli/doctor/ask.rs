@@ -123,10 +123,23 @@ fn judge(scene: &Scene, stage: Stage, pass: &str) -> Outcome {
     }
 }
 
-/// Asks for a token and completes its task; or, where no audience is named, completes a task that never was.
+/// Asks for a token and completes its task; or, where no audience is named, completes a task that never was. Where the
+/// platform names the task, a child of that one is asked for, and nothing done to the run's own.
 async fn ask(scene: &Scene) -> Result<Answered, String> {
+    let answered = ask_below(scene, scene.below.as_ref()).await?;
+    let run = match &answered.verdict {
+        Verdict::Refused(_, refused) if scene.below.is_none() => mend::attested(&refused.description),
+        _ => None,
+    };
+    match run.and_then(|run| TaskId::parse(run).ok()) {
+        Some(run) => ask_below(scene, Some(&run)).await,
+        None => Ok(answered),
+    }
+}
+
+async fn ask_below(scene: &Scene, parent: Option<&TaskId>) -> Result<Answered, String> {
     let name = format!("doctor-{}", fresh::name());
-    let name = scene.below.as_ref().map_or_else(|| name.clone(), |task| format!("{task}/{name}"));
+    let name = parent.map_or_else(|| name.clone(), |task| format!("{task}/{name}"));
     let task = TaskId::parse(&name).map_err(|error| format!("{name} names no {error}"))?;
     let verdict = match &scene.ask {
         Some((audience, scopes)) => {

@@ -1,29 +1,26 @@
 //! Who this workload is, and what its proof says. A key and a token are read, never shown.
 
-use std::fmt;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
-
-use super::super::admin::relative;
 use super::super::shell::quoted;
 use super::super::who;
 use super::finding::Outcome;
+use super::platform::Said;
 use super::scene::Scene;
 use crate::client::Identity;
+use crate::jose::AssertionKey;
 use crate::jose::es256::SigningKey;
-use crate::jose::{AssertionKey, Compact};
-use crate::model::{Clock, Secret, UnixTime};
+use crate::model::{Clock, Secret};
 
 /// Where the proof comes from.
 #[derive(Debug, Clone)]
 pub(super) enum Source {
     /// A private key in a file.
     Key(PathBuf),
-    /// A token that a platform gives.
-    Platform,
+    /// A token that a platform gives; what it says, once it was read.
+    Platform(Option<Said>),
 }
 
 /// Whether there is an identity, as the client finds it, and what it says.
@@ -36,7 +33,7 @@ pub(super) async fn identity(scene: &mut Scene) -> Outcome {
         scene.source = Some(Source::Key(path.clone().into()));
         return of_key(scene, Path::new(&path));
     }
-    scene.source = Some(Source::Platform);
+    scene.source = Some(Source::Platform(None));
     match found.platform_token().await {
         Some(Ok(token)) => of_token(scene, &found.proof(), &token),
         Some(Err(error)) => Outcome::fail(error.to_string(), error.next_step()),
@@ -60,7 +57,7 @@ fn of_key(scene: &Scene, path: &Path) -> Outcome {
     }
 }
 
-fn of_token(scene: &Scene, proof: &str, token: &Secret<String>) -> Outcome {
+fn of_token(scene: &mut Scene, proof: &str, token: &Secret<String>) -> Outcome {
     let said = match Said::read(token.expose()) {
         Ok(said) => said,
         Err(why) => {
@@ -68,6 +65,7 @@ fn of_token(scene: &Scene, proof: &str, token: &Secret<String>) -> Outcome {
             return Outcome::fail(format!("{proof} holds no token: {why}"), mend);
         }
     };
+    scene.source = Some(Source::Platform(Some(said.clone())));
     let now = Clock::system().now();
     if said.exp.is_some_and(|exp| exp <= now) {
         let mend =
@@ -96,49 +94,5 @@ pub(super) async fn key_file(scene: &mut Scene) -> Outcome {
         (Err(error), _) => {
             Outcome::fail(format!("{}: {error}", path.display()), "correct JITNEY_KEY_FILE, or the file")
         }
-    }
-}
-
-/// What a token says of itself, unproven.
-struct Said {
-    iss: String,
-    sub: String,
-    aud: String,
-    exp: Option<UnixTime>,
-}
-
-impl Said {
-    fn read(token: &str) -> Result<Self, String> {
-        let claims = Compact::parse(token).and_then(|compact| compact.claims()).map_err(|error| error.to_string())?;
-        Ok(Self {
-            iss: text(&claims, "iss"),
-            sub: text(&claims, "sub"),
-            aud: text(&claims, "aud"),
-            exp: claims.get("exp").and_then(Value::as_u64).map(UnixTime::from_secs),
-        })
-    }
-}
-
-impl fmt::Display for Said {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "iss {}, sub {}, aud {}, ", self.iss, self.sub, self.aud)?;
-        match self.exp {
-            Some(exp) => write!(f, "exp {} ({})", exp.rfc3339(), relative(exp, Clock::system().now())),
-            None => f.write_str("without exp"),
-        }
-    }
-}
-
-/// A claim as text; of a list of one, that one.
-fn text(claims: &Map<String, Value>, name: &str) -> String {
-    match claims.get(name) {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(items)) => items
-            .iter()
-            .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
-            .collect::<Vec<_>>()
-            .join(" "),
-        Some(other) => other.to_string(),
-        None => "-".into(),
     }
 }

@@ -3,6 +3,7 @@
 use super::super::cedar;
 use super::ask::Stage;
 use super::identity::Source;
+use super::platform;
 use super::scene::Scene;
 use crate::client::Refused;
 use crate::model::WorkloadId;
@@ -35,10 +36,23 @@ fn authentication(scene: &Scene, refused: &Refused) -> String {
         return "run jitney doctor again; does something else send this very assertion?".into();
     }
     // What is wrong in the assertion itself is named by the broker; who is trusted is not.
-    if !refused.description.contains("not signed by a key") {
+    let said = refused.description.as_str();
+    if let (Some(Source::Platform(Some(token))), true) = (&scene.source, said.contains("aud must")) {
+        return format!(
+            "{}; or, where that cannot be, name it in policies/workloads/{id}.toml: audience = \"{}\"",
+            platform::audience(scene, token),
+            token.aud
+        );
+    }
+    if !said.contains("not signed by a key") && !said.contains("proves no client") {
         return format!("mend what the broker names; {}", audit(refused));
     }
     match &scene.source {
+        Some(Source::Platform(Some(token))) => format!(
+            "compare the [[identity]] in policies/workloads/{id}.toml; for this very token it would be: {}; why exactly, {}",
+            token.identity(),
+            audit(refused)
+        ),
         Some(Source::Key(path)) => format!(
             "on the broker: jitney workload show {id}; there must be policies/workloads/{id}.toml, and in the file of its \
              jwks_file the public half of {}; why exactly, {}",
@@ -87,6 +101,11 @@ fn policy(scene: &Scene, refused: &Refused) -> String {
         return format!("the platform names the task: jitney doctor --task {task}, with the other options as they are");
     }
     match refused.error.as_str() {
+        "invalid_grant" if scene.below.is_none() => format!(
+            "an earlier `jitney run` or `jitney complete` ended the run's task: have each step name a child of it, --task \
+             RUN/STEP, and nothing end the run's own before its last step; {}",
+            audit(refused)
+        ),
         "invalid_grant" => "the task given by --task has ended: name one that runs".into(),
         "invalid_request" => format!("mend what the broker names; {}", audit(refused)),
         _ if said.contains("is forbidden by policy") => {
@@ -116,7 +135,7 @@ fn permit(scene: &Scene, id: &str, said: &str) -> String {
 }
 
 /// The task that the platform attests, where the refusal names it.
-fn attested(said: &str) -> Option<&str> {
+pub(super) fn attested(said: &str) -> Option<&str> {
     said.strip_prefix("the platform attests the task ")?.split_once(", not ").map(|(task, _)| task)
 }
 

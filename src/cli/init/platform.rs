@@ -12,8 +12,8 @@ pub(super) struct Proof {
     pub identity: String,
     /// The platform's issuer, where there is one.
     pub issuer: Option<String>,
-    /// The task, as a job or pod would name its own.
-    pub task: &'static str,
+    /// The attested task, as a step of a job would name it.
+    task: &'static str,
     /// Where the workload's command belongs.
     pub place: &'static str,
 }
@@ -37,9 +37,9 @@ impl Proof {
         refuse_strays(args)?;
         let (words, task, place) = match args.platform {
             Platform::Key => return Ok(Self::key(&args.workload)),
-            Platform::Github => (github(args)?, "\"$GITHUB_RUN_ID.$GITHUB_RUN_ATTEMPT\"", GITHUB),
-            Platform::Gitlab => (gitlab(args)?, "\"$CI_PIPELINE_ID.$CI_JOB_ID\"", GITLAB),
-            Platform::Kubernetes => (kubernetes(args)?, "\"$POD_UID\"", KUBERNETES),
+            Platform::Github => (github(args)?, "$GITHUB_RUN_ID.$GITHUB_RUN_ATTEMPT", GITHUB),
+            Platform::Gitlab => (gitlab(args)?, "$CI_PIPELINE_ID.$CI_JOB_ID", GITLAB),
+            Platform::Kubernetes => (kubernetes(args)?, "", KUBERNETES),
         };
         if !words.issuer.starts_with("https://") || words.issuer.chars().any(|c| c.is_control() || c == ' ') {
             return Err(Failure::usage(
@@ -71,12 +71,22 @@ impl Proof {
                 &["id_tokens: { JITNEY_ID_TOKEN: { aud: \"BROKER\" } }", "variables: { JITNEY_URL: \"BROKER\" }"]
             }
             Platform::Kubernetes => &[
-                "env: [{ name: JITNEY_URL, value: \"BROKER\" }, { name: POD_UID, valueFrom: { fieldRef: { fieldPath: metadata.uid } } }]",
+                "env: [{ name: JITNEY_URL, value: \"BROKER\" }]",
                 "volumeMounts: [{ name: jitney, mountPath: /var/run/secrets/tokens, readOnly: true }]",
                 "volumes: [{ name: jitney, projected: { sources: [{ serviceAccountToken: { audience: \"BROKER\", path: jitney } }] } }]",
             ],
         };
         lines.iter().map(|line| line.replace("BROKER", broker)).collect()
+    }
+
+    /// What to know where more than one command asks.
+    pub(super) fn steps(&self) -> Option<String> {
+        (!self.task.is_empty()).then(|| {
+            format!(
+                "# such a run ends its task; where several steps ask, each names a child of it: --task \"{}/STEP\"",
+                self.task
+            )
+        })
     }
 }
 

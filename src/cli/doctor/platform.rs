@@ -1,0 +1,145 @@
+//! What a platform's token says of itself, unproven, and the lines that mend what does not fit: in the job or pod, where its
+//! audience is wrong; in the workload's file, where the broker does not know it. Reads no setting but where it runs.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use super::super::admin::relative;
+use super::scene::Scene;
+use crate::client::BrokerAddress;
+use crate::jose::Compact;
+use crate::model::{Clock, UnixTime};
+
+/// What it says.
+#[derive(Debug, Clone)]
+pub(super) struct Said {
+    iss: String,
+    sub: String,
+    pub aud: String,
+    pub exp: Option<UnixTime>,
+    /// By which its workload's file would know it.
+    pins: Vec<(&'static str, String)>,
+    is_pod: bool,
+}
+
+/// Claims that pin a tenant, platform by platform: the first that there is decides, and those behind it narrow.
+const PINS: [(&str, &[&str]); 2] = [
+    ("repository_id", &["environment", "ref", "event_name"]),
+    ("project_id", &["environment", "ref", "ref_protected"]),
+];
+
+impl Said {
+    pub(super) fn read(token: &str) -> Result<Self, String> {
+        let claims = Compact::parse(token).and_then(|compact| compact.claims()).map_err(|error| error.to_string())?;
+        Ok(Self {
+            iss: text(&claims, "iss"),
+            sub: text(&claims, "sub"),
+            aud: text(&claims, "aud"),
+            exp: claims.get("exp").and_then(Value::as_u64).map(UnixTime::from_secs),
+            pins: pins(&claims),
+            is_pod: claims.contains_key("kubernetes.io"),
+        })
+    }
+
+    /// What its workload's file must say for the broker to know it.
+    pub(super) fn identity(&self) -> String {
+        let sub = [("sub", self.sub.clone())];
+        let pins = if self.pins.is_empty() { &sub[..] } else { &self.pins };
+        // The event is for those who want it.
+        let pins = pins.iter().filter(|(name, _)| *name != "event_name").take(2);
+        let claims: Vec<String> = pins.map(|(name, value)| format!("{name} = {}", quoted(value))).collect();
+        format!("type = \"oidc\", issuer = {}, claims = {{ {} }}", quoted(&self.iss), claims.join(", "))
+    }
+}
+
+/// Where the platform is told another audience.
+pub(super) fn audience(scene: &Scene, said: &Said) -> String {
+    let issuer = scene.broker.as_ref().map(BrokerAddress::issuer).unwrap_or_default();
+    if scene.setting("JITNEY_ASSERTION_FILE").is_none() && scene.setting("JITNEY_ID_TOKEN").is_some() {
+        return format!("in the job: id_tokens: {{ JITNEY_ID_TOKEN: {{ aud: {issuer} }} }}");
+    }
+    if said.is_pod {
+        return format!(
+            "in the pod: serviceAccountToken: {{ audience: {issuer}, path: jitney }}, in a projected volume"
+        );
+    }
+    format!("have the platform make a token whose aud is {issuer}")
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "iss {}, sub {}, aud {}, ", self.iss, self.sub, self.aud)?;
+        match self.exp {
+            Some(exp) => write!(f, "exp {} ({})", exp.rfc3339(), relative(exp, Clock::system().now()))?,
+            None => f.write_str("without exp")?,
+        }
+        self.pins.iter().try_for_each(|(name, value)| write!(f, ", {name} {value}"))
+    }
+}
+
+fn pins(claims: &Map<String, Value>) -> Vec<(&'static str, String)> {
+    let Some((first, rest)) = PINS.iter().find(|(first, _)| claims.contains_key(*first)) else { return Vec::new() };
+    let names = std::iter::once(first).chain(*rest);
+    let told = names.map(|name| (*name, text(claims, name))).filter(|(_, value)| !matches!(value.as_str(), "" | "-"));
+    told.collect()
+}
+
+/// A string of TOML: JSON's is one.
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// A claim as text; of a list of one, that one.
+fn text(claims: &Map<String, Value>, name: &str) -> String {
+    match claims.get(name) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(items)) => items
+            .iter()
+            .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
+            .collect::<Vec<_>>()
+            .join(" "),
+        Some(other) => other.to_string(),
+        None => "-".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
+    use serde_json::json;
+
+    use super::*;
+
+    fn told(claims: Value) -> (String, String) {
+        let token = format!("{}.{}.AAAA", B64.encode(r#"{"alg":"RS256"}"#), B64.encode(claims.to_string()));
+        let said = Said::read(&token).unwrap();
+        (said.to_string(), said.identity())
+    }
+
+    #[test]
+    fn a_token_is_told_by_what_its_platform_pins() {
+        let run = json!({"iss": "https://g", "sub": "repo:o/r", "aud": "https://b", "repository_id": "74", "ref": "refs/heads/a",
+                         "environment": "", "event_name": "push"});
+        let (shown, identity) = told(run);
+        assert_eq!(
+            shown,
+            "iss https://g, sub repo:o/r, aud https://b, without exp, repository_id 74, ref refs/heads/a, event_name push"
+        );
+        assert_eq!(
+            identity,
+            r#"type = "oidc", issuer = "https://g", claims = { repository_id = "74", ref = "refs/heads/a" }"#
+        );
+        let (_, identity) =
+            told(json!({"iss": "https://l", "project_id": 20, "environment": "production", "ref": "main"}));
+        assert_eq!(
+            identity,
+            r#"type = "oidc", issuer = "https://l", claims = { project_id = "20", environment = "production" }"#
+        );
+        let (shown, identity) =
+            told(json!({"iss": "https://c", "sub": "system:serviceaccount:a:b", "aud": ["https://b"]}));
+        assert!(shown.contains("aud https://b"), "{shown}");
+        assert_eq!(identity, r#"type = "oidc", issuer = "https://c", claims = { sub = "system:serviceaccount:a:b" }"#);
+    }
+}
