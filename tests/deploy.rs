@@ -1,17 +1,22 @@
-//! The files of `deploy/` against the program: what they name exists, and what they set can be set.
+//! The files of `deploy/` against the program: what they name exists, what they set can be set, and what they run runs.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+mod common;
+
+#[path = "deploy/cluster.rs"]
+mod cluster;
+#[path = "deploy/files.rs"]
+mod files;
+#[path = "deploy/jobs.rs"]
+mod jobs;
+#[path = "deploy/monitoring.rs"]
+mod monitoring;
+
+use std::path::PathBuf;
+
+use files::{read, root};
 use jitney::config::Config;
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn read(name: &str) -> String {
-    fs::read_to_string(root().join("deploy").join(name)).unwrap_or_else(|error| panic!("deploy/{name}: {error}"))
-}
 
 #[test]
 fn the_example_configuration_is_accepted() {

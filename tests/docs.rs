@@ -1,8 +1,14 @@
 //! Runs what the pages show: every ```sh block of README.md and docs/, in order, against a broker where the page asks for one.
 //!
 //! A page speaks to this test in HTML comments. For the page: `<!-- test: dev-broker -->` starts `jitney serve --dev` in its
-//! scratch folder. For the next block: `<!-- expect-exit: N -->`, `<!-- expect: TEXT -->` (anywhere in what it prints),
-//! `<!-- retry -->` (until it succeeds), `<!-- file: PATH -->` (the block is that file). Other languages are not run.
+//! scratch folder, and `github`, `gitlab` or `kubernetes` in its place also the surroundings of such a job or pod. For the next
+//! block: `<!-- expect-exit: N -->`, `<!-- expect: TEXT -->` (anywhere in what it prints), `<!-- retry -->` (until it
+//! succeeds), `<!-- file: PATH -->` (the block is that file). Other languages are not run.
+
+mod common;
+
+#[path = "docs/platform.rs"]
+mod platform;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -31,6 +37,7 @@ struct Block {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Page {
     needs_broker: bool,
+    platform: Option<String>,
     blocks: Vec<Block>,
 }
 
@@ -68,6 +75,10 @@ fn read(text: &str) -> Result<Page, String> {
 fn direct(page: &mut Page, next: &mut Block, name: &str, value: &str) -> Result<(), String> {
     match name {
         "test" if value == "dev-broker" => page.needs_broker = true,
+        "test" if matches!(value, "github" | "gitlab" | "kubernetes") => {
+            page.needs_broker = true;
+            page.platform = Some(value.to_owned());
+        }
         "expect-exit" => next.exit = value.parse().map_err(|_| format!("`{value}` is no exit code"))?,
         "expect" => next.expect.push(value.to_owned()),
         "retry" => next.retry = true,
@@ -88,6 +99,7 @@ impl Page {
             let place = format!("{name}:{}", block.line);
             let _ = writeln!(script, "echo '--- {place}'");
             if let Some(file) = &block.file {
+                let text = if self.platform.is_some() { platform::tried(&text) } else { text };
                 let _ = write!(
                     script,
                     "mkdir -p \"$(dirname '{file}')\"\ncat > '{file}' <<'END-OF-BLOCK'\n{text}END-OF-BLOCK\n"
@@ -186,7 +198,10 @@ fn run(name: &str) {
     let _broker = page.needs_broker.then(|| DevBroker::start(dir.path()));
     let script = dir.path().join("page.sh");
     fs::write(&script, page.script(name)).expect("script");
-    let output = clean("bash", dir.path()).arg(&script).output().expect("bash");
+    let surroundings = page.platform.as_ref().map(|name| platform::Surroundings::of(name, dir.path()));
+    let mut command = clean("bash", dir.path());
+    command.envs(surroundings.iter().flat_map(|each| each.settings.iter().cloned()));
+    let output = command.arg(&script).output().expect("bash");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let log = fs::read_to_string(dir.path().join("broker.log")).unwrap_or_default();
     assert!(output.status.success(), "{name}: {}\n{out}\n{err}\nbroker:\n{log}", output.status);
@@ -221,6 +236,26 @@ fn every_block_has_a_language() {
         for (at, line) in text.lines().enumerate().filter(|(_, line)| line.trim_start().starts_with("```")) {
             inside = !inside;
             assert!(!inside || line.trim() != "```", "{page}:{}: a block without a language", at + 1);
+        }
+    }
+}
+
+/// What the pages show of a platform's own files is what stands in those of `deploy/`, which tests run.
+#[test]
+fn what_is_shown_of_a_platform_s_files_stands_in_them() {
+    let plain = |text: &str| text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>().join("\n");
+    for (page, file) in
+        [("github", "github/workflow.yml"), ("gitlab", "gitlab/gitlab-ci.yml"), ("kubernetes", "kubernetes/job.yaml")]
+    {
+        let text = fs::read_to_string(root().join(format!("docs/{page}.md"))).expect("page");
+        let whole = plain(&fs::read_to_string(root().join("deploy").join(file)).expect("file"));
+        let blocks: Vec<_> = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        assert!(!blocks.is_empty(), "{page}");
+        for block in blocks {
+            assert!(
+                whole.contains(plain(block).trim_end()),
+                "docs/{page}.md shows what is not in deploy/{file}:\n{block}"
+            );
         }
     }
 }
