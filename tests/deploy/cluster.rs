@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::files::{document, list, named, read, strings, text, yaml};
+use super::files::{document, list, named, python, read, strings, text, yaml};
 use crate::common::{Redis, eventually};
 
 fn broker() -> Vec<Value> {
@@ -21,6 +21,14 @@ fn pods() -> Vec<(&'static str, Value)> {
     let deployment = document(&broker(), "Deployment", "jitney")["spec"]["template"]["spec"].clone();
     let job = document(&yaml("kubernetes/job.yaml"), "Job", "report")["spec"]["template"]["spec"].clone();
     vec![("broker", deployment), ("report", job)]
+}
+
+/// By the cluster's own schemas, as they come with `kubernetes-validate`; those of the Prometheus Operator are not among them.
+#[test]
+fn a_cluster_would_take_the_files() {
+    for file in ["kubernetes/broker.yaml", "kubernetes/job.yaml"] {
+        python("kubernetes-validate", &["--strict"], file);
+    }
 }
 
 #[test]

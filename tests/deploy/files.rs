@@ -18,14 +18,26 @@ pub fn read(name: &str) -> String {
     fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("deploy/{name}: {error}"))
 }
 
-/// The documents of a file of YAML, by PyYAML, which `tests/run` installs.
+/// The documents of a file of YAML, by PyYAML.
 pub fn yaml(name: &str) -> Vec<Value> {
     const PROGRAM: &str = "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(open(sys.argv[1])))))";
-    let python = root().join("target/deploy/venv/bin/python");
-    let output = Command::new(&python).args(["-c", PROGRAM]).arg(path(name)).output();
-    let output = output.unwrap_or_else(|error| panic!("{}: {error}: `bash tests/run` installs it", python.display()));
-    assert!(output.status.success(), "deploy/{name}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    serde_json::from_slice(&python("python", &["-c", PROGRAM], name)).unwrap()
+}
+
+/// Runs a program that `tests/run` has installed, of the version that is pinned now, on a file of `deploy/`.
+pub fn python(program: &str, words: &[&str], name: &str) -> Vec<u8> {
+    let venv = root().join("target/deploy/venv");
+    let mut same = Command::new("sha256sum");
+    same.args(["--check", "--status", "--strict"]).arg(venv.join("made-from")).current_dir(root());
+    assert!(
+        same.status().is_ok_and(|status| status.success()),
+        "{} is not there, or not as it is pinned: `bash tests/run` installs it",
+        venv.display()
+    );
+    let output = Command::new(venv.join("bin").join(program)).args(words).arg(path(name)).output().unwrap();
+    let said = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned()).concat();
+    assert!(output.status.success(), "deploy/{name}: {said}");
+    output.stdout
 }
 
 /// The one document of this kind and name.

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-use super::files::{document, list, named, path, text, yaml};
+use super::files::{document, list, named, path, python, text, yaml};
 use crate::common::{Backing, Broker, Key, Platform, Reply, Setup, Token, workload_path};
 
 /// The broker's name in every one of these files.
@@ -355,6 +355,15 @@ fn the_pod_runs() {
 
 fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// By the schemas that editors and linters use.
+#[test]
+fn github_and_gitlab_would_take_the_files() {
+    let schema = |schema: &'static str| ["--builtin-schema", schema];
+    python("check-jsonschema", &schema("vendor.github-workflows"), "github/workflow.yml");
+    let gitlab = [&schema("vendor.gitlab-ci")[..], &["--data-transform", "gitlab-ci"]].concat();
+    python("check-jsonschema", &gitlab, "gitlab/gitlab-ci.yml");
 }
 
 #[test]
