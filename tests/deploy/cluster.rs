@@ -141,6 +141,17 @@ fn every_path_of_the_configuration_is_mounted_and_those_that_are_written_may_be(
         let written = ["admin.socket", "keys.dir", "audit.path"].contains(&key.as_str());
         assert_eq!(mount["readOnly"] != true, written, "{key}");
     }
+    // What the image sets holds over the file: so it says the same.
+    let dockerfile = read("Dockerfile");
+    let set = dockerfile.split_whitespace().filter_map(|word| word.strip_prefix("JITNEY_")?.split_once('='));
+    let mut same = 0;
+    for (name, value) in set.filter(|(name, _)| *name != "ADMIN") {
+        let (section, key) = name.split_once('_').unwrap();
+        let told = &config[&section.to_lowercase()][&key.to_lowercase()];
+        assert_eq!(told.as_str(), Some(value), "JITNEY_{name}");
+        same += 1;
+    }
+    assert_eq!(same, 4);
     // Where the image says that an operator's commands look for the broker.
     assert!(read("Dockerfile").contains(&format!("JITNEY_ADMIN=unix:{}", config["admin"]["socket"].as_str().unwrap())));
 }
