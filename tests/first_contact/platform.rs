@@ -109,16 +109,24 @@ fn in_a_pod_that_works_the_token_is_told_and_the_pod_s_task_goes_on() {
 fn a_wrong_audience_is_told_with_the_line_of_the_pod_or_the_job() {
     let scene = Scene::of(IN_A_POD);
     let pod = scene.pod(json!({"aud": ["https://kubernetes.default.svc"]}));
-    pod.finds(&ASK).only(
+    let findings = pod.finds(&ASK);
+    findings.only(
         "authentication",
         &["aud must be this broker's issuer"],
         &["serviceAccountToken: { audience: https://broker.example.com, path: jitney }"],
     );
+    // To take tokens for the cluster's own API is no mend.
+    assert!(!findings.mend("authentication").contains("kubernetes.default.svc"), "{findings:#?}");
     let token =
         scene.platform.token(&scene.key, "p1", json!({"aud": "https://gitlab.example.com", "project_id": "20"}));
     let job = scene.patient().set("GITLAB_CI", "true").set("JITNEY_ID_TOKEN", &token);
     let mend = ["id_tokens: { JITNEY_ID_TOKEN: { aud: https://broker.example.com } }"];
     job.finds(&ASK).only("authentication", &["aud must be this broker's issuer"], &mend);
+    let svid = scene.patient();
+    let file = svid.write("svid", &scene.platform.token(&scene.key, "p1", json!({"aud": "spiffe://example.org"})));
+    let svid = svid.set("JITNEY_ASSERTION_FILE", file.to_str().unwrap());
+    let mend = ["whose aud is https://broker.example.com", "audience = \"spiffe://example.org\""];
+    svid.finds(&ASK).only("authentication", &["aud must be this broker's issuer"], &mend);
 }
 
 #[test]

@@ -38,11 +38,7 @@ fn authentication(scene: &Scene, refused: &Refused) -> String {
     // What is wrong in the assertion itself is named by the broker; who is trusted is not.
     let said = refused.description.as_str();
     if let (Some(Source::Platform(Some(token))), true) = (&scene.source, said.contains("aud must")) {
-        return format!(
-            "{}; or, where that cannot be, name it in policies/workloads/{id}.toml: audience = \"{}\"",
-            platform::audience(scene, token),
-            token.aud
-        );
+        return platform::audience(scene, token, &id);
     }
     if !said.contains("not signed by a key") && !said.contains("proves no client") {
         return format!("mend what the broker names; {}", audit(refused));

@@ -53,8 +53,9 @@ impl Said {
     }
 }
 
-/// Where the platform is told another audience.
-pub(super) fn audience(scene: &Scene, said: &Said) -> String {
+/// Where the platform is told another audience. That the workload's file names the token's own is the way only where no
+/// platform is known that takes one: a token for the cluster's API, say, is not to be shown to a broker at all.
+pub(super) fn audience(scene: &Scene, said: &Said, id: &str) -> String {
     let issuer = scene.broker.as_ref().map(BrokerAddress::issuer).unwrap_or_default();
     if scene.setting("JITNEY_ASSERTION_FILE").is_none() && scene.setting("JITNEY_ID_TOKEN").is_some() {
         return format!("in the job: id_tokens: {{ JITNEY_ID_TOKEN: {{ aud: {issuer} }} }}");
@@ -64,7 +65,11 @@ pub(super) fn audience(scene: &Scene, said: &Said) -> String {
             "in the pod: serviceAccountToken: {{ audience: {issuer}, path: jitney }}, in a projected volume"
         );
     }
-    format!("have the platform make a token whose aud is {issuer}")
+    format!(
+        "have the platform make a token whose aud is {issuer}; where it cannot, and its tokens go nowhere else: audience = {} in \
+         policies/workloads/{id}.toml",
+        quoted(&said.aud)
+    )
 }
 
 impl fmt::Display for Said {
