@@ -158,6 +158,9 @@ pub struct StoreView {
     /// What is known of it where it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub away: Option<StoreAway>,
+    /// What it said to the last write, where it answers and yet takes none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refuses_writes: Option<String>,
     /// Figures.
     #[serde(flatten)]
     pub stats: Option<StoreStats>,
@@ -346,7 +349,13 @@ impl Broker {
         let store = &self.parts.store;
         let read = async { Ok::<_, StoreError>((store.stats(now).await?, store.safety().await?)) };
         match read.await {
-            Ok((stats, safety)) => StoreView { available: true, away: None, stats: Some(stats), safety },
+            Ok((stats, safety)) => StoreView {
+                available: true,
+                away: None,
+                refuses_writes: store.writable().err().map(|error| error.to_string()),
+                stats: Some(stats),
+                safety,
+            },
             Err(error) => {
                 let view = self.follower.view();
                 let away = StoreAway {
@@ -355,7 +364,7 @@ impl Broker {
                     position: view.position(),
                     epoch: view.epoch(),
                 };
-                StoreView { available: false, away: Some(away), stats: None, safety: Vec::new() }
+                StoreView { available: false, away: Some(away), refuses_writes: None, stats: None, safety: Vec::new() }
             }
         }
     }

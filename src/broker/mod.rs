@@ -15,6 +15,7 @@ mod pace;
 mod refused;
 mod renew;
 mod revoke;
+mod settings;
 mod shut;
 mod tend;
 mod timed;
@@ -48,6 +49,7 @@ pub use timed::Timed;
 use follow::Follower;
 use pace::Pace;
 use refused::No;
+use settings::Settings;
 use shut::Shut;
 
 /// What a broker is told once, at its start.
@@ -94,6 +96,7 @@ pub struct Broker {
     follower: Follower,
     checker: Checker,
     empty_ends: Pace,
+    settings: Settings,
     shut: Shut,
     /// Held while the broker goes over into another epoch.
     turning: tokio::sync::Mutex<()>,
@@ -155,6 +158,7 @@ impl Broker {
             follower,
             checker,
             empty_ends: Pace::new(1000, 50),
+            settings: Settings::default(),
             shut: Shut::default(),
             turning: tokio::sync::Mutex::default(),
             snapshots: feed::Snapshots::default(),
@@ -170,6 +174,7 @@ impl Broker {
         }
         broker.refresh_keys().await?;
         broker.hear_quarantines().await?;
+        broker.look_at_settings().await;
         broker.parts.audit.post(AuditRecord::new(Event::Start, Outcome::Done));
         Ok(broker)
     }

@@ -8,7 +8,10 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::audit::{AuditRecord, Event, Outcome};
 
-use super::Broker;
+use super::{Broker, settings};
+
+/// So many turns of tending go by between two looks at the store's settings: half a minute.
+const SETTINGS_EVERY: u32 = 15;
 
 /// What must be there before a broker may mint; what `/readyz` says is missing.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -47,7 +50,7 @@ impl Broker {
     pub async fn tend(self: Arc<Self>) {
         let mut tick = interval(Duration::from_secs(2));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
+        for turn in (0..SETTINGS_EVERY).cycle() {
             tick.tick().await;
             match self.tend_keys().await {
                 Ok(()) => {}
@@ -61,6 +64,9 @@ impl Broker {
             }
             self.follower.expire();
             self.measure().await;
+            if turn == 0 {
+                self.look_at_settings().await;
+            }
         }
     }
 
@@ -93,10 +99,22 @@ impl Broker {
         }
     }
 
+    /// Looks whether the store still has the settings that it was started on: anybody may change them while it runs.
+    pub(super) async fn look_at_settings(&self) {
+        match self.parts.store.safety().await {
+            Ok(rows) => {
+                self.parts.metrics.set_unsafe_settings(rows.iter().filter(|row| !row.safe).count() as u64);
+                self.settings.learn(rows).iter().for_each(settings::tell);
+            }
+            Err(error) => tracing::debug!(%error, "the store's settings cannot be read"),
+        }
+    }
+
     /// What is missing before this broker may mint.
     pub async fn readiness(&self) -> Readiness {
         let mut missing = Vec::new();
-        if let Err(error) = self.parts.store.head().await {
+        // A Redis that is full, or a replica by now, still answers with its head.
+        if let Err(error) = self.parts.store.head().await.and_then(|_| self.parts.store.writable()) {
             missing.push(format!("store: {error}"));
         }
         if let Err(error) = self.parts.audit.healthy() {

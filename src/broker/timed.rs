@@ -96,6 +96,9 @@ impl LeaseStore for Timed {
     fn safety(&self) -> Pending<'_, Result<Vec<Safety>, StoreError>> {
         self.time(StoreOp::Safety, self.store.safety())
     }
+    fn writable(&self) -> Result<(), StoreError> {
+        self.store.writable()
+    }
     fn stats(&self, now: UnixTime) -> Pending<'_, Result<StoreStats, StoreError>> {
         self.time(StoreOp::Stats, self.store.stats(now))
     }

@@ -28,6 +28,12 @@ pub async fn run(args: OutputArgs, at: Option<&str>) -> Result<ExitCode, Failure
             output::plain(&text(away, "why")),
         ));
     }
+    if !status["store"]["refuses_writes"].is_null() {
+        output::warning(format_args!(
+            "the store answers, but takes no writes: no token is granted and no end acknowledged until it does: {}",
+            output::plain(&text(&status["store"], "refuses_writes")),
+        ));
+    }
     for setting in list(&status["store"], "safety").iter().filter(|setting| setting["safe"] == false) {
         output::warning(format_args!(
             "the store's {} is {}: {}",

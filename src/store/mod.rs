@@ -106,6 +106,13 @@ pub trait LeaseStore: Send + Sync + 'static {
     /// What the store's settings promise and what they do not, as read from it.
     fn safety(&self) -> Pending<'_, Result<Vec<Safety>, StoreError>>;
 
+    /// Whether it takes writes, as far as is known at this moment: nothing is asked for it. One that answers every
+    /// question may still be full, or have become a replica.
+    ///
+    /// # Errors
+    /// What it said to the last write, where that was refused.
+    fn writable(&self) -> Result<(), StoreError>;
+
     /// Figures for status and metrics.
     fn stats(&self, now: UnixTime) -> Pending<'_, Result<StoreStats, StoreError>>;
 }

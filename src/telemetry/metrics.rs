@@ -103,6 +103,7 @@ pub struct Metrics {
     live_leases: Gauge,
     live_rules: Gauge,
     log_position: Gauge,
+    unsafe_settings: Gauge,
     connections: Gauge,
 }
 
@@ -139,6 +140,8 @@ impl Metrics {
         );
         let live_rules = single(at, "live_rules", "Rules of the log that can still end a token");
         let log_position = single(at, "log_position", "The last position of the revocation log");
+        let about = "Settings of the store that do not keep what is acknowledged, accepted ones too";
+        let unsafe_settings = single(at, "store_unsafe_settings", about);
         let connections = single(at, "connections", "Open connections");
         at.register("build", "What is running", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         Self {
@@ -155,6 +158,7 @@ impl Metrics {
             live_leases,
             live_rules,
             log_position,
+            unsafe_settings,
             connections,
             registry,
         }
@@ -231,6 +235,11 @@ impl Metrics {
     /// The head of the log.
     pub fn set_log_position(&self, position: Position) {
         set(&self.log_position, position.get());
+    }
+
+    /// Settings of the store that are not safe now.
+    pub fn set_unsafe_settings(&self, settings: u64) {
+        set(&self.unsafe_settings, settings);
     }
 
     /// Connections open now.
@@ -332,6 +341,7 @@ mod tests {
         metrics.set_live_leases(7);
         metrics.set_live_rules(8);
         metrics.set_log_position(Position::new(9));
+        metrics.set_unsafe_settings(1);
         metrics.set_connections(2);
         let text = metrics.encode();
         for line in [
@@ -353,6 +363,7 @@ mod tests {
             "jitney_live_leases 7",
             "jitney_live_rules 8",
             "jitney_log_position 9",
+            "jitney_store_unsafe_settings 1",
             "jitney_connections 2",
             concat!("jitney_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
         ] {

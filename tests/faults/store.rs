@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::common::{API, Ask, Assertion, Backing, Broker, Feed, Jwks, Redis, Token, eventually, now, within};
+use std::time::Duration;
+
+use crate::common::{API, Ask, Assertion, Backing, Broker, Feed, Jwks, Redis, Request, Token, eventually, now, within};
 
 fn minted_within_seconds(broker: &Broker) -> Token {
     within(std::time::Duration::from_secs(15), "it mints again", || {
@@ -85,6 +87,64 @@ fn a_store_that_is_lost_while_the_broker_is_down_takes_no_assertion_of_before() 
         assert_eq!(broker.ask(&Ask::of("demo").assertion(assertion)).outcome(), (401, "invalid_client".into()));
     }
     minted_within_seconds(&broker);
+}
+
+fn redis_of(backing: &Backing) -> &Redis {
+    let Backing::Redis(redis) = backing else { unreachable!() };
+    redis
+}
+
+fn settings_of(broker: &Broker) -> u64 {
+    let metrics = broker.admin(&Request::get("/metrics")).text();
+    let value = metrics.lines().find_map(|line| line.strip_prefix("jitney_store_unsafe_settings "));
+    value.expect("the gauge is there").parse().unwrap()
+}
+
+/// It answers all that it is asked, and takes no write: no balancer should send anybody here.
+#[test]
+fn a_broker_whose_redis_takes_no_writes_is_not_ready_until_it_does() {
+    let backing = Backing::Redis(Redis::start());
+    let broker = Broker::start(&backing);
+    broker.mint("demo", "before");
+    broker.get("/readyz").expect(200);
+    for (code, refuse, take) in [
+        ("OOM", "CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"),
+        ("NOREPLICAS", "CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0"),
+    ] {
+        assert_eq!(redis_of(&backing).say(refuse), "+OK");
+        // Without a mint that would tell it.
+        let unready =
+            eventually("it is not ready", || Some(broker.get("/readyz")).filter(|answer| answer.status == 503));
+        assert!(unready.text().contains(code), "{}", unready.text());
+        assert_eq!(broker.ask(&Ask::of("demo")).outcome(), (503, "temporarily_unavailable".into()));
+        let store = broker.operator_sees("/admin/v1/status")["store"].clone();
+        assert!(store["available"] == true && store["refuses_writes"].as_str().unwrap().contains(code), "{store}");
+        let told = broker.cli("demo", &["status"]);
+        assert!(told.status.success());
+        assert!(String::from_utf8_lossy(&told.stderr).contains("takes no writes"), "{told:?}");
+
+        assert_eq!(redis_of(&backing).say(take), "+OK");
+        eventually("it is ready again", || (broker.get("/readyz").status == 200).then_some(()));
+        broker.mint("demo", "after");
+        assert!(broker.operator_sees("/admin/v1/status")["store"].get("refuses_writes").is_none());
+    }
+}
+
+#[test]
+fn a_redis_that_is_made_unsafe_under_a_running_broker_is_told_of_once() {
+    let backing = Backing::Redis(Redis::start());
+    let broker = Broker::start(&backing);
+    // It is looked at twice a minute.
+    let look = Duration::from_secs(90);
+    let warnings = || broker.stderr().matches("the store was made unsafe while it runs").count();
+    assert_eq!((settings_of(&broker), warnings()), (0, 0));
+    assert_eq!(redis_of(&backing).say("CONFIG SET maxmemory-policy allkeys-lru"), "+OK");
+    within(look, "it is counted", || (settings_of(&broker) == 1).then_some(()));
+    within(look, "it is told", || (warnings() == 1).then_some(()));
+    assert!(broker.stderr().contains("maxmemory-policy noeviction"), "with the mend: {}", broker.stderr());
+    assert_eq!(redis_of(&backing).say("CONFIG SET maxmemory-policy noeviction"), "+OK");
+    within(look, "it is safe again", || (settings_of(&broker) == 0).then_some(()));
+    assert_eq!(warnings(), 1);
 }
 
 #[test]

@@ -204,6 +204,9 @@ impl LeaseStore for FakeStore {
     fn safety(&self) -> Pending<'_, Result<Vec<Safety>, StoreError>> {
         unreachable!("the keyring asks for nothing but keys")
     }
+    fn writable(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
     fn stats(&self, _: UnixTime) -> Pending<'_, Result<StoreStats, StoreError>> {
         unreachable!("the keyring asks for nothing but keys")
     }

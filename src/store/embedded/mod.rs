@@ -256,6 +256,11 @@ impl LeaseStore for EmbeddedStore {
         Box::pin(async move { Ok(vec![sync]) })
     }
 
+    fn writable(&self) -> Result<(), StoreError> {
+        // A file that takes no writes closes the store.
+        self.shared.see(|_, _| ())
+    }
+
     fn stats(&self, now: UnixTime) -> Pending<'_, Result<StoreStats, StoreError>> {
         Box::pin(async move {
             self.shared.see(|view, _| StoreStats {

@@ -10,19 +10,22 @@ use tokio::time::Instant;
 use super::connect::connect;
 use super::line::Line;
 use super::shared::Shared;
+use crate::store::StoreError;
 
 /// The head is read at least so often, hint or not.
 const TURN: Duration = Duration::from_millis(200);
 /// A flood of hints costs one reading in this time.
 const PAUSE: Duration = Duration::from_millis(2);
-/// Idle connections are tried so often, so that a dead one is found before a mint finds it.
+/// Idle connections are tried so often, so that a dead one, or a Redis that takes no writes, is found before a mint finds it.
 const PING: Duration = Duration::from_secs(5);
+/// One that takes no writes is tried so often, so that a broker is ready again soon after.
+const AGAIN: Duration = Duration::from_secs(1);
 /// A Redis that comes and goes is told of so often at most.
 const TELL: Duration = Duration::from_secs(10);
 
 /// Runs until it is dropped.
 pub(super) async fn keep(shared: Arc<Shared>) {
-    let (mut tried, mut told, mut was_up) = (Instant::now(), None::<Instant>, true);
+    let (mut tried, mut told, mut was_up, mut was_writable) = (None::<Instant>, None::<Instant>, true, true);
     loop {
         let _ = tokio::time::timeout(TURN, shared.wake.notified()).await;
         tokio::time::sleep(PAUSE).await;
@@ -40,11 +43,25 @@ pub(super) async fn keep(shared: Arc<Shared>) {
             (was_up, told) = (up, Some(Instant::now()));
         }
         read_head(&shared).await;
-        if tried.elapsed() >= PING {
-            tried = Instant::now();
-            tokio::join!(ping(&shared.main), ping(&shared.ends));
+        let every = if shared.writable().is_ok() { PING } else { AGAIN };
+        if tried.is_none_or(|tried| tried.elapsed() >= every) {
+            tried = Some(Instant::now());
+            tokio::join!(shared.probe(), ping(&shared.ends));
         }
+        was_writable = tell(was_writable, shared.writable());
     }
+}
+
+/// Says once that Redis takes no writes any more, and once that it does again; whether it takes them.
+fn tell(was_writable: bool, writable: Result<(), StoreError>) -> bool {
+    match &writable {
+        Err(error) if was_writable => {
+            tracing::warn!(%error, "Redis refuses writes: nothing is issued until it takes them again");
+        }
+        Ok(()) if !was_writable => tracing::info!("Redis takes writes again"),
+        _ => {}
+    }
+    writable.is_ok()
 }
 
 /// Connects a line where it is down; whether it is up then.

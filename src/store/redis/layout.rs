@@ -13,6 +13,8 @@ pub(super) const HEAD: &str = "jitney:{log}:head";
 pub(super) const KIDS: &str = "jitney:{keys}:all";
 /// All quarantines by workload, as they lie in its corner; or, of one that was released, in which generation.
 pub(super) const QUARANTINES: &str = "jitney:{log}:quarantines";
+/// Written now and then for nothing but to see that Redis takes writes.
+pub(super) const PROBE: &str = "jitney:{log}:probe";
 /// The channel that says that the log moved.
 pub(super) const MOVED: &str = "jitney:moved";
 

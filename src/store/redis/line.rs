@@ -82,6 +82,11 @@ impl Line {
     }
 }
 
+/// Whether Redis refuses every write, while reads go on: it is full, a replica, cannot save, or lacks the replicas it wants.
+pub(super) fn refuses_writes(error: &RedisError) -> bool {
+    matches!(error.code(), Some("OOM" | "READONLY" | "MISCONF" | "NOREPLICAS"))
+}
+
 /// The store's error for Redis' one. Redis' text tells no secret: it never repeats credentials.
 pub(super) fn classify(error: &RedisError) -> StoreError {
     match error.kind() {

@@ -174,6 +174,10 @@ impl LeaseStore for RedisStore {
         Box::pin(in_time(safety::read(&self.shared)))
     }
 
+    fn writable(&self) -> Result<(), StoreError> {
+        self.shared.writable()
+    }
+
     fn stats(&self, now: UnixTime) -> Pending<'_, Result<StoreStats, StoreError>> {
         Box::pin(in_time(list::stats(&self.shared, now)))
     }

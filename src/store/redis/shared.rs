@@ -7,14 +7,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use redis::aio::MultiplexedConnection;
 use redis::{Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::{Notify, watch};
 
-use super::line::{Line, classify, unavailable};
+use super::line::{Line, Live, classify, refuses_writes, unavailable};
 use super::script::{Answer, CHECK, Call, EPOCH, Seen};
-use super::{RedisOptions, connect};
+use super::{RedisOptions, connect, layout};
 use crate::model::{Clock, Epoch, UnixTime};
 use crate::store::StoreError;
 
@@ -42,6 +43,8 @@ pub(super) struct Shared {
     /// Keys that were written and acknowledged, with the time after which they may be gone.
     witnesses: Mutex<VecDeque<(Vec<u8>, UnixTime)>>,
     connections: AtomicU64,
+    /// What Redis said to the last write that it refused, until it takes one again.
+    refusal: ArcSwapOption<StoreError>,
 }
 
 impl Shared {
@@ -61,6 +64,7 @@ impl Shared {
             seen: Mutex::new(Seen::NOTHING),
             witnesses: Mutex::new(VecDeque::with_capacity(WITNESSES + 1)),
             connections: AtomicU64::new(0),
+            refusal: ArcSwapOption::empty(),
         })
     }
 
@@ -113,7 +117,7 @@ impl Shared {
         let call = keys_then(&self.seen());
         let mut connection = live.connection.clone();
         let work = async {
-            let answer = run(&mut connection, &call).await.map_err(|error| line.failed(live.number, &error))?;
+            let answer = run(&mut connection, &call).await.map_err(|error| self.failed(line, &live, &error))?;
             let answer = Answer::read(call.script, answer)?;
             if line.replicas > 0 {
                 replicated(&mut connection, line, live.number).await?;
@@ -136,7 +140,7 @@ impl Shared {
     pub(super) async fn command(&self, command: &Cmd) -> Result<Value, StoreError> {
         let (live, _permit) = self.main.get()?;
         let mut connection = live.connection.clone();
-        send(&mut connection, command).await.map_err(|error| self.main.failed(live.number, &error))
+        send(&mut connection, command).await.map_err(|error| self.failed(&self.main, &live, &error))
     }
 
     /// Sends plain commands on the main line, at once.
@@ -151,14 +155,45 @@ impl Shared {
         let (live, _permit) = self.main.get()?;
         let mut connection = live.connection.clone();
         let values = connection.send_packed_commands(commands, 0, count).await;
-        let values = values.map_err(|error| self.main.failed(live.number, &error))?;
+        let values = values.map_err(|error| self.failed(&self.main, &live, &error))?;
         match values.iter().find_map(|value| match value {
             Value::ServerError(error) => Some(RedisError::from(error.clone())),
             _ => None,
         }) {
-            Some(error) => Err(self.main.failed(live.number, &error)),
+            Some(error) => Err(self.failed(&self.main, &live, &error)),
             None => Ok(values),
         }
+    }
+
+    /// Whether Redis took the last write that it was sent, as far as that is known.
+    ///
+    /// # Errors
+    /// What it said to it.
+    pub(super) fn writable(&self) -> Result<(), StoreError> {
+        self.refusal.load().as_deref().map_or(Ok(()), |refusal| Err(refusal.clone()))
+    }
+
+    /// Writes what means nothing, to learn whether Redis takes writes: a mint would learn it too late.
+    pub(super) async fn probe(&self) {
+        let Ok((live, _permit)) = self.main.get() else { return };
+        let mut set = redis::cmd("SET");
+        set.arg(layout::PROBE).arg("").arg("EX").arg(60);
+        match send(&mut live.connection.clone(), &set).await {
+            Err(error) if error.code().is_none() || refuses_writes(&error) => {
+                self.failed(&self.main, &live, &error);
+            }
+            // What it refuses for another reason says nothing of the writes that count.
+            _ => self.refusal.store(None),
+        }
+    }
+
+    /// Turns a failure into the store's error, and takes note where it is that of every write.
+    fn failed(&self, line: &Line, live: &Live, error: &RedisError) -> StoreError {
+        let failure = line.failed(live.number, error);
+        if refuses_writes(error) {
+            self.refusal.store(Some(Arc::new(failure.clone())));
+        }
+        failure
     }
 
     /// Distrusts all connections: each is made anew and looked at before it is used.

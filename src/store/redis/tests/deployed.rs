@@ -244,3 +244,22 @@ fn no_cryptography_but_ring_is_compiled_in() {
         assert!(!lock.contains(&format!("name = \"{other}\"")), "{other}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shipped_user_may_try_whether_redis_takes_writes() {
+    let server = deployed();
+    let store = as_jitney(&server).await;
+    let url = format!("redis://jitney:change-this-password@127.0.0.1:{}", server.port);
+    let mut connection =
+        redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.expect("connection");
+    let begun = Instant::now();
+    loop {
+        let left: i64 = redis::cmd("TTL").arg("jitney:{log}:probe").query_async(&mut connection).await.unwrap();
+        if (1..=60).contains(&left) {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{left}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(store.writable().is_ok());
+}

@@ -109,6 +109,7 @@ async fn a_full_redis_mints_nothing_and_uses_nothing_up() {
     let ask = Ask::task("t", epoch).spending(assertion("one"));
     let error = fails_in_time(&store, ask.clone()).await;
     assert!(error.to_string().contains("OOM"), "{error}");
+    assert!(store.writable().unwrap_err().to_string().contains("OOM"), "known at once");
     assert_eq!(server.list(&["KEYS", "jitney:{*}:l:*"]).await.len(), 0);
     server.say(&["CONFIG", "SET", "maxmemory", "0"]).await;
     ask.record(&store).await.expect("the assertion is unused");
@@ -123,6 +124,49 @@ async fn a_primary_that_became_a_replica_takes_no_mint_until_it_is_one_again() {
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     server.say(&["REPLICAOF", "NO", "ONE"]).await;
     recovers(&store, &Ask::task("t", epoch)).await;
+}
+
+/// Waits until the store says that it takes writes, or that it does not.
+async fn says(store: &Arc<dyn LeaseStore>, writable: bool) -> String {
+    let begun = Instant::now();
+    while store.writable().is_ok() != writable {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{writable}: {:?}", store.writable());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    store.writable().err().map_or_else(String::new, |error| error.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_takes_no_writes_is_known_from_the_first_refusal_to_the_first_that_it_takes() {
+    let server = Server::safe().await;
+    let (store, epoch) = ready(&server).await;
+    assert!(store.writable().is_ok());
+    let nobody = free_port().to_string();
+    // A folder in the place of the snapshot: it cannot be saved.
+    std::fs::create_dir(server.dir.path().join("dump.rdb")).unwrap();
+    for (code, refuse, take) in [
+        ("OOM", &["CONFIG", "SET", "maxmemory", "1"][..], &["CONFIG", "SET", "maxmemory", "0"][..]),
+        (
+            "NOREPLICAS",
+            &["CONFIG", "SET", "min-replicas-to-write", "1"],
+            &["CONFIG", "SET", "min-replicas-to-write", "0"],
+        ),
+        ("READONLY", &["REPLICAOF", "127.0.0.1", &nobody], &["REPLICAOF", "NO", "ONE"]),
+        ("MISCONF", &["CONFIG", "SET", "save", "3600 100000"], &["CONFIG", "SET", "save", ""]),
+    ] {
+        server.say(refuse).await;
+        if code == "MISCONF" {
+            server.say(&["BGSAVE"]).await;
+        }
+        // By a mint, or by the look that the keeper takes: whichever comes first.
+        let told = says(&store, false).await;
+        assert!(told.to_uppercase().contains(code), "{code}: {told}");
+        fails_in_time(&store, Ask::task("t", epoch)).await;
+        server.say(take).await;
+        says(&store, true).await;
+        recovers(&store, &Ask::task("t", epoch)).await;
+        assert!(store.writable().is_ok(), "{code}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
