@@ -190,12 +190,24 @@ pub struct PoliciesView {
     pub digest: String,
     /// Loaded at.
     pub loaded_at: UnixTime,
+    /// What is wrong with the folder, where it was refused since: the set in use is the one before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<PoliciesRefused>,
     /// How many workloads.
     pub workloads: usize,
     /// How many audiences.
     pub audiences: usize,
     /// How many policies.
     pub policies: usize,
+}
+
+/// A changed policy set that is not in use.
+#[derive(Debug, Clone, Serialize)]
+pub struct PoliciesRefused {
+    /// Since when no change to the folder has come into use.
+    pub since: UnixTime,
+    /// The first thing that is wrong in it, and where.
+    pub finding: String,
 }
 
 /// The audit log at a glance.
@@ -333,6 +345,11 @@ impl Broker {
                 dir: self.parts.policies.dir().map_or_else(String::new, |dir| dir.display().to_string()),
                 digest: set.digest().to_owned(),
                 loaded_at: self.parts.policies.loaded_at(),
+                refused: self
+                    .parts
+                    .policies
+                    .refused()
+                    .map(|refused| PoliciesRefused { since: refused.since, finding: refused.finding.clone() }),
                 workloads: set.workloads().count(),
                 audiences: set.audiences().count(),
                 policies: set.policy_count(),

@@ -34,6 +34,14 @@ pub async fn run(args: OutputArgs, at: Option<&str>) -> Result<ExitCode, Failure
             output::plain(&text(&status["store"], "refuses_writes")),
         ));
     }
+    let refused = &status["policies"]["refused"];
+    if !refused.is_null() {
+        output::warning(format_args!(
+            "the changed policies are refused since {}, the set of before stays in use: {}",
+            moment(refused, "since"),
+            output::plain(&text(refused, "finding")),
+        ));
+    }
     for setting in list(&status["store"], "safety").iter().filter(|setting| setting["safe"] == false) {
         output::warning(format_args!(
             "the store's {} is {}: {}",

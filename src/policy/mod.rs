@@ -18,6 +18,7 @@ pub mod grant;
 mod inventory;
 mod issuers;
 mod limits;
+mod listing;
 #[cfg(test)]
 mod load_tests;
 mod names;
@@ -46,6 +47,6 @@ pub(crate) use grant::grant_for_tests;
 pub use grant::{Grant, SingleUse};
 pub use inventory::PossibleGrant;
 pub use issuers::{Client, Issuer, IssuerKeys, Member};
-pub use reload::{LOOK_EVERY, OnReload, Policies, Reloaded};
+pub use reload::{LOOK_EVERY, OnReload, Policies, RefusedSet, Reloaded};
 pub use schema::{SCHEMA, SCHEMA_FILE};
 pub use set::{Loaded, PolicySet};

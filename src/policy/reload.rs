@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
-use super::diagnostic::{Diagnostic, Diagnostics};
+use super::diagnostic::{Diagnostic, Diagnostics, Severity};
 use super::set::PolicySet;
 use super::sources::{Stamps, changed};
 use crate::model::{Clock, UnixTime};
@@ -27,6 +27,15 @@ pub enum Reloaded<'a> {
     Refused(&'a Diagnostics),
 }
 
+/// A directory whose set did not load, while the one before is in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedSet {
+    /// Since when: the first refusal after the last set that loaded.
+    pub since: UnixTime,
+    /// The first error of the last refusal: its place, and what is wrong there.
+    pub finding: String,
+}
+
 /// Told of every reload, on the thread that did it; it must not reload in turn.
 pub type OnReload = Box<dyn Fn(Reloaded<'_>) + Send + Sync>;
 
@@ -34,6 +43,7 @@ pub type OnReload = Box<dyn Fn(Reloaded<'_>) + Send + Sync>;
 pub struct Policies {
     current: ArcSwap<PolicySet>,
     loaded_at: AtomicU64,
+    refused: ArcSwapOption<RefusedSet>,
     clock: Clock,
     /// `None` for a set that was made in memory.
     source: Option<Source>,
@@ -66,7 +76,14 @@ impl Policies {
 
     fn with(set: PolicySet, clock: Clock, source: Option<Source>, on_reload: OnReload) -> Self {
         let loaded_at = AtomicU64::new(clock.now().secs());
-        Self { current: ArcSwap::from_pointee(set), loaded_at, clock, source, on_reload }
+        Self {
+            current: ArcSwap::from_pointee(set),
+            loaded_at,
+            refused: ArcSwapOption::empty(),
+            clock,
+            source,
+            on_reload,
+        }
     }
 
     /// The set in use. Take it once for one request, so that one set decides it whole.
@@ -82,6 +99,11 @@ impl Policies {
     /// When the set in use was loaded.
     pub fn loaded_at(&self) -> UnixTime {
         UnixTime::from_secs(self.loaded_at.load(Ordering::Relaxed))
+    }
+
+    /// What is wrong with the directory, where its set was refused and the one in use is older.
+    pub fn refused(&self) -> Option<Arc<RefusedSet>> {
+        self.refused.load_full()
     }
 
     /// Loads the directory again, whether or not it changed. Reads files: for a blocking thread.
@@ -127,15 +149,27 @@ impl Policies {
                 let set = Arc::new(set);
                 self.current.store(set.clone());
                 self.loaded_at.store(now.secs(), Ordering::Relaxed);
+                self.refused.store(None);
                 (self.on_reload)(Reloaded::Loaded(&set, &warnings));
                 Ok(set)
             }
             Err(findings) => {
+                let since = self.refused.load().as_ref().map_or(now, |before| before.since);
+                self.refused.store(Some(Arc::new(RefusedSet { since, finding: first_error(&findings) })));
                 (self.on_reload)(Reloaded::Refused(&findings));
                 Err(findings)
             }
         }
     }
+}
+
+/// One line for the first error: a warning in front of it is not why the set was refused.
+fn first_error(Diagnostics(findings): &Diagnostics) -> String {
+    let first = findings.iter().find(|finding| finding.severity == Severity::Error).or_else(|| findings.first());
+    first.map_or_else(String::new, |finding| match finding.file.as_str() {
+        "" => finding.message.clone(),
+        file => format!("{file}:{}:{}: {}", finding.line, finding.column, finding.message),
+    })
 }
 
 impl std::fmt::Debug for Policies {
@@ -198,10 +232,16 @@ mod tests {
         assert!(Arc::ptr_eq(&before, &policies.current()));
         policies.look();
         assert!(told.try_recv().is_err());
+        let refused = policies.refused().unwrap();
+        assert_eq!(refused.since, NOW);
+        assert!(refused.finding.contains(".cedar:1:"), "{}", refused.finding);
+        policies.clock.set(NOW.plus(Duration::from_secs(60)));
         assert!(policies.reload().is_err());
+        assert_eq!(policies.refused().unwrap().since, NOW, "since the first of them");
         write(dir.path(), ALL);
         policies.look();
         assert!(policies.current().workload("gamma").is_some());
+        assert_eq!(policies.refused(), None);
     }
 
     #[test]

@@ -71,7 +71,11 @@ impl PolicySet {
     /// Loads, and says what was looked at, in either case.
     pub(super) fn load_stamped(dir: &Path, now: UnixTime) -> (Loaded, Stamps) {
         let (mut sources, findings) = Sources::directory(dir);
-        let loaded = Self::build_with_room(&mut sources, findings, now);
+        let mut loaded = Self::build_with_room(&mut sources, findings, now);
+        match &mut loaded {
+            Ok((_, warnings)) => warnings.extend(sources.strays(false)),
+            Err(Diagnostics(findings)) => findings.extend(sources.strays(true)),
+        }
         (loaded, sources.into_stamps())
     }
 

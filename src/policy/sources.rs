@@ -2,7 +2,7 @@
 //!
 //! Owns reading, bounds on size, the stamps that tell a change, and the digest. Never looks inside a file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -12,13 +12,10 @@ use std::sync::Arc;
 use ring::digest::{Context, SHA256};
 
 use super::diagnostic::{Diagnostic, SourceFile};
+use super::listing::{Listing, Stray};
 
 /// No file of a set is larger.
 const MAX_FILE: u64 = 64 * 1024 * 1024;
-
-/// Where a set's files lie, and what kind they are.
-const FOLDERS: &[(&str, &str)] =
-    &[("", ".cedar"), ("", ".cedarschema"), ("workloads/", ".toml"), ("audiences/", ".toml")];
 
 /// The files read so far, by path relative to the set's directory, with `/`.
 pub(super) struct Sources {
@@ -27,8 +24,14 @@ pub(super) struct Sources {
     stamps: Stamps,
 }
 
-/// What a file looked like just before it was read; `None` where there was none to read.
-pub(super) type Stamps = BTreeMap<String, Option<Stamp>>;
+/// What was looked at, as it was then.
+#[derive(Debug, Default)]
+pub(super) struct Stamps {
+    /// What a file looked like just before it was read; `None` where there was none to read.
+    files: BTreeMap<String, Option<Stamp>>,
+    /// What lay beside the set's files. Nothing reads it, so only whether it is there counts.
+    strays: BTreeSet<Stray>,
+}
 
 /// Length, modification, change and inode: a rewritten file differs in one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +46,13 @@ impl Sources {
     /// Reads the set's own files under `dir`; those they name are read by [`Sources::fetch`].
     /// What could not be read is a finding; what could is there all the same.
     pub(super) fn directory(dir: &Path) -> (Self, Vec<Diagnostic>) {
-        let mut sources = Self { root: Some(dir.to_owned()), files: BTreeMap::new(), stamps: Stamps::new() };
+        let mut sources = Self { root: Some(dir.to_owned()), files: BTreeMap::new(), stamps: Stamps::default() };
         let mut findings = Vec::new();
-        match list(dir) {
-            Ok(names) => {
-                for name in names {
+        match Listing::of(dir) {
+            Ok(listing) => {
+                findings.extend(listing.strays.iter().filter_map(|stray| stray.error(dir)));
+                sources.stamps.strays = listing.strays;
+                for name in listing.own {
                     if let Err(error) = sources.fetch(&name) {
                         findings.push(unreadable(&dir.join(&name), &error));
                     }
@@ -68,7 +73,7 @@ impl Sources {
                 (path, file)
             })
             .collect();
-        Self { root: None, files, stamps: Stamps::new() }
+        Self { root: None, files, stamps: Stamps::default() }
     }
 
     /// The file at `path`, read at most once.
@@ -81,7 +86,7 @@ impl Sources {
         };
         let full = root.join(path);
         // The stamp is taken first: a change while reading is then seen at the next look.
-        self.stamps.insert(path.to_owned(), stamp(&full).ok());
+        self.stamps.files.insert(path.to_owned(), stamp(&full).ok());
         let file = SourceFile { path: full.to_string_lossy().as_ref().into(), text: read(&full)?.into() };
         self.files.insert(path.to_owned(), file.clone());
         Ok(file)
@@ -111,6 +116,15 @@ impl Sources {
         hash.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// A warning for each file that nothing reads, and that somebody may think is read. Asked once all is read; where
+    /// that was `cut_short`, what might still have been named by another file is not told of.
+    pub(super) fn strays(&self, cut_short: bool) -> Vec<Diagnostic> {
+        let Some(root) = &self.root else { return Vec::new() };
+        let strays = self.stamps.strays.iter();
+        let unread = strays.filter(|stray| stray.name().is_none_or(|name| !self.stamps.files.contains_key(name)));
+        unread.filter(|stray| !cut_short || stray.is_policy_like()).filter_map(|stray| stray.warning(root)).collect()
+    }
+
     /// What was looked at, as it was then.
     pub(super) fn into_stamps(self) -> Stamps {
         self.stamps
@@ -120,9 +134,10 @@ impl Sources {
 /// Whether a look at the directory now shows anything else than `then`.
 pub(super) fn changed(dir: &Path, then: &Stamps) -> bool {
     // A directory that cannot be listed is a change: the reload then says what is wrong with it.
-    let Ok(names) = list(dir) else { return true };
-    names.iter().any(|name| !then.contains_key(name))
-        || then.iter().any(|(path, then)| stamp(&dir.join(path)).ok() != *then)
+    let Ok(now) = Listing::of(dir) else { return true };
+    now.strays != then.strays
+        || now.own.iter().any(|name| !then.files.contains_key(name))
+        || then.files.iter().any(|(path, then)| stamp(&dir.join(path)).ok() != *then)
 }
 
 /// `path` as written in a file of `folder`, relative to the set's directory; an absolute one stays.
@@ -139,24 +154,6 @@ pub(super) fn resolve(folder: &str, path: &str) -> String {
         }
     }
     parts.join("/")
-}
-
-/// The set's own files in `dir`. Hidden ones are passed over: editors and ConfigMap mounts keep theirs there.
-fn list(dir: &Path) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for (folder, ending) in FOLDERS {
-        let entries = match fs::read_dir(dir.join(folder)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !folder.is_empty() => continue,
-            entries => entries?,
-        };
-        for entry in entries {
-            let Ok(name) = entry?.file_name().into_string() else { continue };
-            if name.ends_with(ending) && !name.starts_with('.') {
-                names.push(format!("{folder}{name}"));
-            }
-        }
-    }
-    Ok(names)
 }
 
 fn stamp(path: &Path) -> io::Result<Stamp> {
@@ -217,13 +214,23 @@ mod tests {
     fn only_the_set_s_own_files_are_read_and_a_change_of_any_is_seen() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("workloads")).unwrap();
-        for name in ["a.cedar", ".b.cedar", "README.md", "workloads/w.toml", "workloads/w.toml~"] {
+        for name in ["a.cedar", ".b.cedar", "README.md", "workloads/w.toml", "workloads/w.toml~", "workloads/x.TOML"] {
             fs::write(dir.path().join(name), "x").unwrap();
         }
         let (sources, findings) = Sources::directory(dir.path());
         assert!(findings.is_empty());
         assert_eq!(sources.files.keys().collect::<Vec<_>>(), ["a.cedar", "workloads/w.toml"]);
         let stamps = sources.into_stamps();
+        assert!(!changed(dir.path(), &stamps));
+        fs::remove_file(dir.path().join("workloads/x.TOML")).unwrap();
+        assert!(changed(dir.path(), &stamps), "a stray that is mended");
+        let (sources, _) = Sources::directory(dir.path());
+        let stamps = sources.into_stamps();
+        fs::create_dir(dir.path().join("sub")).unwrap();
+        assert!(!changed(dir.path(), &stamps));
+        fs::write(dir.path().join("sub/x.cedar"), "").unwrap();
+        assert!(changed(dir.path(), &stamps), "a new stray");
+        fs::remove_dir_all(dir.path().join("sub")).unwrap();
         assert!(!changed(dir.path(), &stamps));
         fs::write(dir.path().join("workloads/w.toml"), "xy").unwrap();
         assert!(changed(dir.path(), &stamps));
@@ -235,6 +242,19 @@ mod tests {
         assert!(!changed(dir.path(), &stamps));
         fs::remove_file(dir.path().join("a.cedar")).unwrap();
         assert!(changed(dir.path(), &stamps));
+    }
+
+    #[test]
+    fn a_pipe_is_a_finding_and_nobody_waits_for_its_writer() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("a.cedar");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        let folder = dir.path().to_owned();
+        std::thread::spawn(move || tell.send(Sources::directory(&folder).1));
+        let findings = told.recv_timeout(std::time::Duration::from_secs(20)).expect("it is not waited for");
+        assert!(findings[0].message.contains("not a regular file"), "{}", findings[0].message);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -20,7 +20,7 @@ use crate::http;
 use crate::keys::{Keyring, KeyringOptions, Storage};
 use crate::model::Clock;
 use crate::net::{self, Shutdown, Supervisor, Tls, unix};
-use crate::policy::{Policies, Reloaded};
+use crate::policy::{Diagnostic, Policies, Reloaded};
 use crate::store::LeaseStore;
 use crate::store::embedded::{EmbeddedStore, Options as EmbeddedOptions};
 use crate::store::redis::{RedisOptions, RedisStore};
@@ -135,6 +135,20 @@ fn tls(config: &Config) -> Result<Option<Tls>, Failure> {
     Tls::load(&files.cert, &files.key).map(Some).map_err(|error| Failure::new(error.to_string(), next))
 }
 
+/// The warnings of the set in use: a reload tells of those that are new.
+#[derive(Default)]
+struct Warned(Mutex<Vec<String>>);
+
+impl Warned {
+    fn tell(&self, warnings: &[Diagnostic]) {
+        let now: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        let before = std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), now.clone());
+        for warning in now.iter().filter(|warning| !before.contains(warning)) {
+            tracing::warn!("{warning}");
+        }
+    }
+}
+
 type AuditLater = Arc<std::sync::OnceLock<Arc<AuditLog>>>;
 
 /// Loads the policies. Their reloads are counted and written down once the audit log is open.
@@ -143,10 +157,13 @@ fn policies(setup: &Setup, clock: &Clock, metrics: &Arc<Metrics>) -> Result<(Arc
     let (audit, metrics) = (later.clone(), metrics.clone());
     let dir = setup.config.policies.dir.clone();
     let shown = dir.display().to_string();
+    let warned = Arc::new(Warned::default());
+    let at_start = warned.clone();
     let on_reload = Box::new(move |reloaded: Reloaded<'_>| {
         let record = match &reloaded {
             Reloaded::Loaded(set, warnings) => {
                 metrics.policy_reload(true);
+                warned.tell(warnings);
                 tracing::info!(digest = set.digest(), warnings = warnings.len(), "the policies were reloaded");
                 AuditRecord::new(Event::PolicyReload, Outcome::Done).detail(set.digest())
             }
@@ -168,9 +185,7 @@ fn policies(setup: &Setup, clock: &Clock, metrics: &Arc<Metrics>) -> Result<(Arc
         };
         Failure::new(format!("the policies cannot be loaded from {}\n{diagnostics}", dir.display()), next)
     })?;
-    for warning in &warnings {
-        tracing::warn!("{warning}");
-    }
+    at_start.tell(&warnings);
     Ok((Arc::new(policies), later))
 }
 
