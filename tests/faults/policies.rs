@@ -12,6 +12,13 @@ use crate::common::{Ask, Backing, Broker, eventually, jitney, key_of, now, on_bo
 
 on_both_stores!(a_change_counts_by_itself_and_at_a_signal, a_broken_set_leaves_the_old_one_in_use);
 
+/// Whole from the first moment: the broker may look between the making of a file and its filling.
+fn put(broker: &Broker, path: &str, text: &str) {
+    let aside = broker.policy(".aside");
+    fs::write(&aside, text).unwrap();
+    fs::rename(aside, broker.policy(path)).unwrap();
+}
+
 /// What is wrong with the folder, as status has it.
 fn refused_set(broker: &Broker) -> Option<Value> {
     broker.operator_sees("/admin/v1/status")["policies"].get("refused").cloned()
@@ -60,9 +67,9 @@ fn a_change_counts_by_itself_and_at_a_signal(backing: &Backing) {
 fn a_broken_set_leaves_the_old_one_in_use(backing: &Backing) {
     let broker = Broker::start(backing);
     let before = digest(&broker);
+    put(&broker, "broken.cedar", "@id(\"x\")\npermit (principal,\n");
     // All or nothing: the good half of a change does not count either.
     add_newcomer(&broker);
-    fs::write(broker.policy("broken.cedar"), "@id(\"x\")\npermit (principal,\n").unwrap();
     let refused = broker.operator("/admin/v1/policies/reload", json!({}));
     assert_eq!(refused.outcome(), (422, "invalid_policies".into()));
     assert!(refused.field("error_description").contains("broken.cedar:"), "{}", refused.text());
@@ -137,7 +144,7 @@ fn policies_beyond_the_depth_are_refused_and_the_old_ones_stay() {
         (nested(200_000), "more than 32 brackets"),
         (policy(&format!("false{}", " || false".repeat(100_000))), "more than 1000 operators"),
     ] {
-        fs::write(broker.policy("deep.cedar"), beyond).unwrap();
+        put(&broker, "deep.cedar", &beyond);
         let (code, said) = check(&broker.policy(""));
         assert!(code == Some(1) && said.contains("cedar-depth") && said.contains(why), "{said:.900}");
         let told = eventually("the set is refused by itself", || {
@@ -147,7 +154,7 @@ fn policies_beyond_the_depth_are_refused_and_the_old_ones_stay() {
         assert_eq!(digest(&broker), before);
         broker.mint("demo", "t");
     }
-    fs::write(broker.policy("deep.cedar"), nested(31)).unwrap();
+    put(&broker, "deep.cedar", &nested(31));
     assert_eq!(check(&broker.policy("")).0, Some(0));
     eventually("what is within the bounds counts", || (digest(&broker) != before).then_some(()));
     assert_eq!(refused_set(&broker), None);
