@@ -147,9 +147,10 @@ impl Policies {
         match loaded {
             Ok((set, warnings)) => {
                 let set = Arc::new(set);
+                // First, so that whoever sees the new set does not see the refusal of before it.
+                self.refused.store(None);
                 self.current.store(set.clone());
                 self.loaded_at.store(now.secs(), Ordering::Relaxed);
-                self.refused.store(None);
                 (self.on_reload)(Reloaded::Loaded(&set, &warnings));
                 Ok(set)
             }
