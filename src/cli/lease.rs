@@ -106,6 +106,9 @@ async fn revoke(client: &AdminClient, args: RevokeArgs) -> Result<(), Failure> {
         ))?,
     }
     match &what {
+        Revoke::Lease(_) if count > 0 => {
+            output::line("its holder may ask again: to stop that, revoke the task, or quarantine the workload")
+        }
         Revoke::Task(task, _) if !outcome["closed_until"].is_null() => {
             let until = moment(&outcome, "closed_until");
             output::line(format_args!("the task {task}, and all below it, takes no lease until {until}"))

@@ -211,6 +211,9 @@ impl Refused {
     fn next_step(&self) -> String {
         let refused = self;
         match refused.error.as_str() {
+            "invalid_request" if refused.description.contains("parameter task is missing") => {
+                "add --task NAME; or have the broker name it: task = \"auto\" in the identity of the workload's file".into()
+            }
             "invalid_request" => "change what is named, within the bound that is named, and ask again".into(),
             "invalid_client" => "compare what this workload shows (JITNEY_WORKLOAD and JITNEY_KEY_FILE, or its platform's \
                                  token) with its file in the broker's policies, and this machine's clock with the broker's"

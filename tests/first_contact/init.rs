@@ -194,6 +194,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_written() {
         (&["--repository-id", "1"], "--repository-id means nothing"),
         (&["--platform", "github", "--environment", "prod"], "needs --repository-id"),
         (&["--platform", "github", "--repository-id", "1"], "needs --environment or --ref"),
+        (&["--platform", "github", "--repository-id", "1", "--ref", "main"], "--ref refs/heads/main"),
         (&["--platform", "gitlab"], "needs --project-id"),
         (&["--platform", "kubernetes", "--issuer", "https://c.example.com"], "needs --service-account"),
         (&["--platform", "kubernetes", "--service-account", "a/b"], "needs --issuer"),
@@ -214,7 +215,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_written() {
 /// An identity of a platform is written by a build whose broker takes one, and by no other: nothing is left there.
 #[test]
 fn a_platform_s_identity_loads_without_a_finding_or_is_not_written() {
-    let cases: [(&[&str], &[&str]); 3] = [
+    let cases: [(&[&str], &[&str]); 4] = [
         (
             &["--platform", "github", "--repository-id", "123456", "--environment", "production"],
             &["repository_id = \"123456\"", "environment = \"production\"", "task = \"{run_id}.{run_attempt}\""],
@@ -222,6 +223,10 @@ fn a_platform_s_identity_loads_without_a_finding_or_is_not_written() {
         (
             &["--platform", "gitlab", "--project-id", "42"],
             &["project_id = \"42\"", "ref_protected = \"true\"", "issuer = \"https://gitlab.com\""],
+        ),
+        (
+            &["--platform", "gitlab", "--project-id", "42", "--ref", "main"],
+            &["ref = \"main\"", "ref_type = \"branch\"", "ref_protected = \"true\""],
         ),
         (
             &["--platform", "kubernetes", "--service-account", "shop/web", "--issuer", "https://cluster.example.com"],

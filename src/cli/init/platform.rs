@@ -127,7 +127,15 @@ fn github(args: &InitArgs) -> Result<Words, Failure> {
     let mut claims =
         vec![Claim("repository_id", id.to_string(), "the repository, by the id that GitHub never gives twice")];
     claims.extend(args.environment.clone().map(|name| Claim("environment", name, "only jobs of this environment")));
-    claims.extend(args.git_ref.clone().map(|name| Claim("ref", name, "only runs of this branch or tag")));
+    if let Some(name) = &args.git_ref {
+        if !name.starts_with("refs/") {
+            return Err(Failure::usage(
+                format!("--ref {name} names no ref of GitHub's: no run would ever have it"),
+                format!("--ref refs/heads/{name} for the branch, --ref refs/tags/{name} for the tag"),
+            ));
+        }
+        claims.push(Claim("ref", name.clone(), "only runs of this branch or tag"));
+    }
     if claims.len() == 1 {
         return Err(missing("github", "--environment or --ref", "else every branch of the repository could ask"));
     }
@@ -147,8 +155,11 @@ fn gitlab(args: &InitArgs) -> Result<Words, Failure> {
         .ok_or_else(|| missing("gitlab", "--project-id", "the project's page shows it; paths are renamed, ids not"))?;
     let mut claims = vec![Claim("project_id", id.to_string(), "the project, by the id that GitLab never gives twice")];
     claims.extend(args.environment.clone().map(|name| Claim("environment", name, "only jobs of this environment")));
-    claims.extend(args.git_ref.clone().map(|name| Claim("ref", name, "only jobs of this branch or tag")));
-    if claims.len() == 1 {
+    if let Some(name) = &args.git_ref {
+        claims.push(Claim("ref", name.clone(), "only jobs of this branch"));
+        claims.push(Claim("ref_type", "branch".into(), "for a tag may have the same name: \"tag\" for that one"));
+    }
+    if args.environment.is_none() {
         claims.push(Claim("ref_protected", "true".into(), "only jobs of protected branches and tags"));
     }
     Ok(Words {
