@@ -38,6 +38,8 @@ fn a_workload_is_told_what_to_do() {
     fails(&ask(&["--scope", "orders:eat"]), 1, "orders:eat", "ask for less");
     let other = ["token", "--task", "t", "--audience", "https://nobody.example.com", "--scope", "a"];
     fails(&broker.cli("demo", &other), 1, "unknown audience: https://nobody.example.com", "jitney audience list");
+    let unnamed = ["token", "--audience", API, "--scope", "orders:read"];
+    fails(&broker.cli("demo", &unnamed), 1, "the parameter task is missing", "add --task NAME");
     for (workload, next) in [("expired", "jitney workload show"), ("nobody", "compare what this workload shows")] {
         let words = ["token", "--task", "t", "--audience", API, "--scope", "orders:read"];
         fails(&broker.cli(workload, &words), 1, "", next);
