@@ -103,8 +103,7 @@ impl Follower {
             entries.extend(rules.entries.drain(..).filter(|entry| entry.rule.position > after));
             *rules = Rules { epoch: Some(epoch), upto: rules.upto.max(after), entries };
             let heard: Vec<Rule> = rules.entries.iter().map(|entry| entry.rule).collect();
-            self.view.apply(&heard, after, self.clock.now());
-            self.view.is_whole();
+            self.view.restore(&heard, after, self.clock.now());
             self.lost.store(0, Ordering::Release);
         }
         Ok(())

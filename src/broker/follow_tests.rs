@@ -85,6 +85,32 @@ async fn what_a_clock_that_was_ahead_has_dropped_is_read_again() {
     assert_eq!((late.has_seen(head), late.rules(None).1, late.rules(None).2.len()), (true, Position::new(2), 2));
 }
 
+/// A clock that comes back by and by: what is read anew while some of it is still past is read again.
+#[tokio::test]
+async fn what_was_still_past_when_the_log_was_read_anew_is_not_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, clock) = (store(&dir).await, Clock::manual(START));
+    let (short, long) = (mint(&*store, "t", 600).await, mint(&*store, "u", 1800).await);
+    let follower = Follower::new(Arc::clone(&store), clock.clone());
+    complete(&*store, task("t")).await;
+    revoke(&*store, short.id).await;
+    revoke(&*store, long.id).await;
+    follower.catch_up().await.unwrap();
+    let ends = |lease: &Lease| follower.view().ends(&TokenDigests::of_lease(lease), lease.position).is_some();
+    clock.set(at(2700));
+    follower.expire();
+    assert_eq!((ends(&short), ends(&long)), (false, false), "all of it is past there");
+    clock.set(at(1500));
+    follower.catch_up().await.unwrap();
+    assert_eq!((ends(&short), ends(&long)), (false, true), "one of them is past still");
+    assert!(follower.has_seen(store.head().await.unwrap()));
+    clock.set(at(60));
+    assert!(!follower.has_seen(store.head().await.unwrap()));
+    follower.catch_up().await.unwrap();
+    assert_eq!((ends(&short), ends(&long)), (true, true));
+    assert!(follower.has_seen(store.head().await.unwrap()));
+}
+
 #[tokio::test]
 async fn rules_that_are_past_in_truth_are_not_missed() {
     let dir = tempfile::tempdir().unwrap();

@@ -71,20 +71,22 @@ impl Broker {
         }
     }
 
-    /// The lease that a token names whose key is no longer known, if the store has it as this workload's. A key that was
-    /// revoked ends the tokens under it, but not the leases that renewed theirs. Nobody vouches for what such a token
-    /// says; so all it can end is what is the caller's to end.
+    /// The lease that a token names whose key was revoked, if the store has it as this workload's. Such a key ends the
+    /// tokens under it, but not the leases that renewed theirs. Nobody vouches for what such a token says; so all it can
+    /// end is what is the caller's to end.
     async fn lease_named_in(&self, token: &str, workload: &Workload) -> Result<Option<LeaseId>, No> {
-        let Some(id) = lease_named(token) else { return Ok(None) };
+        let named = lease_named(token).filter(|(kid, _)| self.follower.view().ends_key(kid));
+        let Some((_, id)) = named else { return Ok(None) };
         let record = self.parts.store.lease(id).await.map_err(|error| No::unavailable(&error.into()))?;
         Ok(record.filter(|record| record.lease.workload == workload.id).map(|_| id))
     }
 }
 
-/// The `jti` of a token that nothing vouches for.
-fn lease_named(token: &str) -> Option<LeaseId> {
-    let claims = Compact::parse(token).ok()?.claims().ok()?;
-    LeaseId::parse(claims.get("jti")?.as_str()?)
+/// The `kid` and the `jti` of a token that nothing vouches for.
+fn lease_named(token: &str) -> Option<(String, LeaseId)> {
+    let token = Compact::parse(token).ok()?;
+    let id = LeaseId::parse(token.claims().ok()?.get("jti")?.as_str()?)?;
+    Some((token.header.kid?, id))
 }
 
 #[cfg(test)]
@@ -97,8 +99,10 @@ mod tests {
     #[test]
     fn a_lease_is_named_by_a_whole_jws_and_nothing_else() {
         let id = "0190163d-8694-839b-aea5-966c26f8ad91";
-        let token = |payload: &str| format!("{}.{}.AAAA", B64.encode(r#"{"alg":"ES256"}"#), B64.encode(payload));
-        assert_eq!(lease_named(&token(&format!(r#"{{"jti":"{id}"}}"#))), LeaseId::parse(id));
+        let token =
+            |payload: &str| format!("{}.{}.AAAA", B64.encode(r#"{"alg":"ES256","kid":"k"}"#), B64.encode(payload));
+        let found = LeaseId::parse(id).map(|id| ("k".to_owned(), id));
+        assert_eq!(lease_named(&token(&format!(r#"{{"jti":"{id}"}}"#))), found);
         for bad in [
             id.to_owned(),
             token("{}"),

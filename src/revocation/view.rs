@@ -211,9 +211,14 @@ impl View {
         UnixTime::from_secs(self.lost.load(Ordering::Acquire))
     }
 
-    /// All live rules are in it again: they were read anew, and added, since the clock is right.
-    pub fn is_whole(&self) {
-        self.write(|state| state.lost = 0);
+    /// Adds all live rules up to `upto`, read anew since the clock went back. Those that are past at `now` are passed over
+    /// and lost again, for the clock may go back further.
+    pub fn restore(&self, rules: &[Rule], upto: Position, now: UnixTime) {
+        self.write(|state| {
+            state.lost = 0;
+            state.add(rules, Position::START, self.bounds(now));
+            state.position = state.position.max(upto);
+        });
     }
 
     /// Grows whenever rules were added: a token that passed in this generation passes again without a look-up.
