@@ -14,8 +14,10 @@ const COMPLETE: &str = "/v1/tasks/build-42/complete";
 const TOKEN: &str = "/oauth2/token";
 
 fn jitney(broker: &Broker) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_jitney"));
+    // Signals that are ignored stay ignored: also where the tests run in a shell's background, which ignores SIGINT.
+    let mut command = Command::new("env");
     command
+        .args(["--default-signal", env!("CARGO_BIN_EXE_jitney")])
         .env("JITNEY_URL", broker.url())
         .env("JITNEY_WORKLOAD", "demo")
         .env("JITNEY_KEY_FILE", broker.dir().join("key.pem"))
@@ -146,7 +148,7 @@ fn a_signal_that_was_to_be_ignored_stays_ignored() {
     jitney.args(["sh", "-c", "echo ready; exec sleep 60"]);
     // As `nohup` does.
     let mut nohup = Command::new("sh");
-    nohup.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]).arg(jitney.get_program()).args(jitney.get_args());
+    nohup.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]).args(jitney.get_args().skip(1));
     nohup.envs(jitney.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let mut child = nohup.stdout(Stdio::piped()).spawn().unwrap();
     ready(&mut child);
