@@ -15,8 +15,7 @@ pub(super) struct Settings(Mutex<Option<Vec<Safety>>>);
 
 impl Settings {
     /// Takes note of the settings of now; those that became unsafe or safe since the last look, or are unsafe in another
-    /// way. Of the first look, at the start, none: what is unsafe there was told
-    /// of or accepted.
+    /// way. Of the first look, at the start, none: what is unsafe there was told of or accepted.
     pub(super) fn learn(&self, now: Vec<Safety>) -> Vec<Safety> {
         let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(now.clone());
         let Some(before) = before else { return Vec::new() };

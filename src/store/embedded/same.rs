@@ -1,8 +1,9 @@
 //! Whether the file that is open is still the one at its path, and whether one that was opened again goes on where the
 //! last one was left.
 //!
-//! Owns what counts as a lost tail here, and as a memory that a wrong clock has cost. A file with another past than was shown to anybody gets a new epoch, so that no
-//! token of the old one lives on; who was ended or shut out in what was lost, nobody can say any more.
+//! Owns what counts as a lost tail here, and as a memory that a wrong clock has cost. A file with another past than was
+//! shown to anybody gets a new epoch, so that no token of the old one lives on; who was ended or shut out in what was lost,
+//! nobody can say any more.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
