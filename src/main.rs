@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+/// A request makes and drops some hundred small values, in threads that hand them to each other: this costs less of them than
+/// the system's allocator, and a tenth of a mint.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     jitney::cli::main()
 }

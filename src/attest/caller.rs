@@ -64,19 +64,20 @@ impl TaskBy {
 /// A platform's token that was shown, by its digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlatformToken {
-    digest: String,
+    digest: [u8; 32],
     from: UnixTime,
     until: UnixTime,
 }
 
 impl PlatformToken {
-    pub(super) fn new(digest: &[u8], from: UnixTime, until: UnixTime) -> Self {
-        Self { digest: digest.iter().map(|byte| format!("{byte:02x}")).collect(), from, until }
+    pub(super) const fn new(digest: [u8; 32], from: UnixTime, until: UnixTime) -> Self {
+        Self { digest, from, until }
     }
 
     /// The memory of it in the corner of `subject`. An assertion of that client's own with such a `jti` would be its loss alone.
     fn spent(&self, subject: &str, how_far: SingleUse, task: &TaskId) -> Spent {
         let Self { digest, from, until } = self;
+        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         let token = Spent::new(subject, &format!("platform token\0{digest}"), *until).usable_from(*from);
         match how_far {
             SingleUse::Task => token.unless(task.as_str()),

@@ -1,7 +1,7 @@
 //! One record: what happened, to whom, and how it came out. Built from typed names, so that no field takes a secret.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 use crate::model::{AudienceUri, DecisionId, Epoch, KeyId, LeaseId, Position, Reason, ScopeSet, TaskId, WorkloadId};
 
 use super::chain::Stamp;
-use super::text::Text;
+use super::text::{Text, told};
 
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$item:meta])* $variant:ident = $word:literal,)* }) => {
@@ -108,7 +108,7 @@ pub struct AuditRecord {
     audience: Option<AudienceUri>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown")]
     task: Option<TaskId>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "listed")]
     scope: Option<ScopeSet>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lease: Option<LeaseId>,
@@ -135,7 +135,7 @@ pub struct AuditRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     identity: Option<Text>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "bounded_claims")]
-    claims: Option<BTreeMap<String, String>>,
+    claims: Option<Arc<BTreeMap<String, String>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     peer: Option<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -264,8 +264,8 @@ impl AuditRecord {
         self
     }
     /// What was kept from a platform's token; of each no more than 255 characters, and no more than 4 KiB of all.
-    pub fn claims(mut self, claims: &BTreeMap<String, String>) -> Self {
-        self.claims = Some(claims.clone());
+    pub fn claims(mut self, claims: Arc<BTreeMap<String, String>>) -> Self {
+        self.claims = Some(claims);
         self
     }
     /// Where the request came from.
@@ -296,11 +296,20 @@ impl AuditRecord {
     }
 }
 
-/// Writes a name through its `Display`: the derived way would copy it into a `String` first.
-fn shown<T: Display, S: Serializer>(value: &Option<T>, s: S) -> Result<S::Ok, S::Error> {
+/// Writes a name as it stands: the derived way would copy it into a `String` first.
+fn shown<T: Borrow<str>, S: Serializer>(value: &Option<T>, s: S) -> Result<S::Ok, S::Error> {
     match value {
-        Some(value) => s.collect_str(value),
+        Some(value) => s.serialize_str(value.borrow()),
         None => s.serialize_none(),
+    }
+}
+
+/// Writes scopes with a space between them.
+fn listed<S: Serializer>(scopes: &Option<ScopeSet>, s: S) -> Result<S::Ok, S::Error> {
+    let mut all = scopes.iter().flat_map(ScopeSet::iter);
+    match (all.next(), all.next()) {
+        (Some(one), None) => s.serialize_str(one.as_str()),
+        _ => s.serialize_str(&scopes.as_ref().map_or_else(String::new, ToString::to_string)),
     }
 }
 
@@ -309,12 +318,12 @@ fn reason_name<S: Serializer>(value: &Option<Reason>, s: S) -> Result<S::Ok, S::
 }
 
 /// Claims are a platform's words: told like any others, bounded and without control characters.
-fn bounded_claims<S: Serializer>(claims: &Option<BTreeMap<String, String>>, s: S) -> Result<S::Ok, S::Error> {
+fn bounded_claims<S: Serializer>(claims: &Option<Arc<BTreeMap<String, String>>>, s: S) -> Result<S::Ok, S::Error> {
     const ROOM: usize = 4 * 1024;
     let mut map = s.serialize_map(None)?;
     let mut used = 0;
-    for (name, text) in claims.iter().flatten() {
-        let (name, text) = (Text::new(name, AuditRecord::MAX_NAME), Text::new(text, AuditRecord::MAX_NAME));
+    for (name, text) in claims.iter().flat_map(|claims| claims.iter()) {
+        let (name, text) = (told(name, AuditRecord::MAX_NAME), told(text, AuditRecord::MAX_NAME));
         used += name.len() + text.len();
         if used > ROOM {
             break;

@@ -1,5 +1,6 @@
 //! Free text as a line may hold it: bounded, without control characters, without what looks like a token or a key.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
@@ -14,25 +15,25 @@ impl Text {
     /// Takes `raw`: control and direction-changing characters are written as `\u{…}`, what looks like a compact JWS or a
     /// PEM block is replaced by `[redacted]`, and what is longer than `max` characters is cut and ends in `…`.
     pub(super) fn new(raw: &str, max: usize) -> Self {
-        let raw = without_credentials(raw);
-        if raw.len() <= max && raw.bytes().all(|b| matches!(b, b' '..=b'~')) {
-            return Self(raw.into());
-        }
-        let mut text = String::with_capacity(raw.len().min(max * 4));
-        for (length, c) in raw.chars().enumerate() {
-            if length == max {
-                text.push('…');
-                break;
-            }
-            if is_hidden(c) { text.extend(c.escape_unicode()) } else { text.push(c) }
-        }
-        Self(text.into())
+        Self(told(raw, max).into())
     }
+}
 
-    /// Its length in bytes.
-    pub(super) const fn len(&self) -> usize {
-        self.0.len()
+/// The same of a text that is not kept; nothing is copied where it may stand as it is.
+pub(super) fn told(raw: &str, max: usize) -> Cow<'_, str> {
+    let raw = without_credentials(raw);
+    if raw.len() <= max && raw.bytes().all(|b| matches!(b, b' '..=b'~')) {
+        return raw;
     }
+    let mut text = String::with_capacity(raw.len().min(max * 4));
+    for (length, c) in raw.chars().enumerate() {
+        if length == max {
+            text.push('…');
+            break;
+        }
+        if is_hidden(c) { text.extend(c.escape_unicode()) } else { text.push(c) }
+    }
+    text.into()
 }
 
 fn is_hidden(c: char) -> bool {

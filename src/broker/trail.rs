@@ -20,7 +20,7 @@ pub(super) struct Trail {
     pub identity: Option<&'static str>,
     pub policies: Vec<Arc<str>>,
     /// What was kept from a platform's token, its issuer among it.
-    pub claims: Option<BTreeMap<String, String>>,
+    pub claims: Option<Arc<BTreeMap<String, String>>>,
     pub detail: Option<String>,
 }
 
@@ -83,7 +83,7 @@ impl Trail {
             record = record.identity(identity);
         }
         if let Some(claims) = &self.claims {
-            record = record.claims(claims);
+            record = record.claims(claims.clone());
         }
         if !self.policies.is_empty() {
             record = record.policies(&self.policies);

@@ -31,11 +31,18 @@ fn serve(args: &ServeArgs) -> Result<(), Failure> {
     if let Err(error) = private::no_core() {
         tracing::warn!(%error, "the limit on core files cannot be set to nothing");
     }
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| no_event_loop(&error))?;
+    let runtime = event_loop().enable_all().build().map_err(|error| no_event_loop(&error))?;
     let outcome = runtime.block_on(wire::serve(&setup));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     outcome
+}
+
+/// A thread for each core. Where there is one, tasks are handed to nobody, and what that takes is saved.
+fn event_loop() -> tokio::runtime::Builder {
+    match std::thread::available_parallelism() {
+        Ok(cores) if cores.get() == 1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    }
 }
 
 /// The configuration: a file's, or what `--dev` stands for. Flags outweigh the environment, as it does the file.

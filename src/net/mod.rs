@@ -1,6 +1,6 @@
 //! The doors of the process: listeners, TLS, limits, shutdown, and the tasks behind them.
 //!
-//! Owns bytes on the way in and out, and every bound on them. Never knows what a request means: it serves a router.
+//! Owns bytes on the way in and out, and every bound on them. Never knows what a request means: it serves an application.
 
 mod limits;
 mod places;
@@ -11,6 +11,7 @@ mod stall;
 mod supervise;
 mod tls;
 pub mod unix;
+mod work;
 
 pub use limits::{Limits, OpenConnections};
 pub use serve::serve;
@@ -18,6 +19,7 @@ pub use shutdown::Shutdown;
 pub use supervise::{Died, Supervisor};
 pub use tls::{Tls, TlsError};
 pub use unix::Peer;
+pub use work::{Answer, Application};
 
 #[cfg(test)]
 mod tests;

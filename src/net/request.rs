@@ -1,30 +1,28 @@
 //! One request under its limits: body size and time, requests at once, time until the answer begins.
 //!
-//! The body is read whole before the router sees the request, so 413 and 408 have one place and a slow sender holds no
-//! place among the requests worked on. What may change something runs in a task of its own and is finished, whoever left.
+//! The body is read whole before the application sees the request, so 413 and 408 have one place and a slow sender holds no
+//! place among the requests worked on.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
-use hyper::service::Service as _;
-use hyper_util::service::TowerToHyperService;
 use tokio::sync::Semaphore;
 
 use super::places::Seat;
+use super::work::{Application, Panicked, Work};
 use super::{Limits, Peer};
 
 /// What the connections of a listener share.
 pub(super) struct Shared {
     pub(super) limits: Limits,
-    router: TowerToHyperService<Router>,
+    application: Box<dyn Application>,
     at_work: Arc<Semaphore>,
 }
 
@@ -35,9 +33,9 @@ const MOST_AT_WORK: usize = u32::MAX as usize >> 4;
 const PROBES: [&str; 2] = ["/livez", "/readyz"];
 
 impl Shared {
-    pub(super) fn new(router: Router, limits: Limits) -> Self {
+    pub(super) fn new(application: Box<dyn Application>, limits: Limits) -> Self {
         let at_work = Arc::new(Semaphore::new(limits.requests.min(MOST_AT_WORK)));
-        Self { limits, router: TowerToHyperService::new(router), at_work }
+        Self { limits, application, at_work }
     }
 
     /// Answers a request, whatever happens.
@@ -73,24 +71,11 @@ impl Shared {
             return Err(Refused::Busy);
         }
         let reads = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
-        let work = self.router.call(Request::from_parts(head, Body::from(body)));
-        let work = async move {
-            let response = work.await;
-            drop(place);
-            response.unwrap_or_else(|never| match never {})
-        };
-        let limit = self.limits.request_timeout;
-        if reads {
-            return tokio::time::timeout(limit, work).await.map_err(|_| Refused::TooLong);
-        }
-        // hyper drops what it waits for when a client leaves. Dropped between the store and the audit log, an end would
-        // stand that no line tells of: so it runs on its own, and keeps its place until it is done.
-        match tokio::time::timeout(limit, tokio::spawn(work)).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => {
-                tracing::error!(%error, "a request's work died");
-                Err(Refused::Died)
-            }
+        let answer = self.application.answer(Request::from_parts(head, body));
+        // hyper drops what it waits for when a client leaves, and a timeout does when it is over.
+        let work = if reads { Work::that_reads(answer, place) } else { Work::that_changes(answer, place) };
+        match tokio::time::timeout(self.limits.request_timeout, work).await {
+            Ok(outcome) => outcome.map_err(|Panicked| Refused::Died),
             Err(_) => Err(Refused::TooLong),
         }
     }
@@ -111,13 +96,31 @@ impl Shared {
         if body.size_hint().lower() > u64::try_from(most).unwrap_or(u64::MAX) {
             return Err(Refused::BodySize(most));
         }
-        match tokio::time::timeout(self.limits.body_timeout, Limited::new(body, most).collect()).await {
-            Ok(Ok(whole)) => Ok(whole.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refused::BodySize(most)),
-            Ok(Err(_)) => Err(Refused::BodyBroken),
+        match tokio::time::timeout(self.limits.body_timeout, whole(body, most)).await {
+            Ok(outcome) => outcome,
             Err(_) => Err(Refused::BodyTime),
         }
     }
+}
+
+/// All of a body, where it is no longer than `most`. What comes in one piece, as most do, is not copied.
+async fn whole(mut body: Incoming, most: usize) -> Result<Bytes, Refused> {
+    let (mut first, mut all) = (Bytes::new(), BytesMut::new());
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Refused::BodyBroken)?.into_data() else { continue };
+        if first.len().max(all.len()) + data.len() > most {
+            return Err(Refused::BodySize(most));
+        }
+        if first.is_empty() {
+            first = data;
+            continue;
+        }
+        if all.is_empty() {
+            all.extend_from_slice(&first);
+        }
+        all.extend_from_slice(&data);
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
 /// What hyper leaves to us: one host, and one coding of the body, that both ends understand alike.

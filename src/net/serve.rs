@@ -4,7 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -19,11 +18,18 @@ use super::limits::Entered;
 use super::places::{Places, Seat};
 use super::request::Shared;
 use super::stall::Stall;
+use super::work::Application;
 use super::{Limits, Peer, Shutdown, Tls, unix};
 
-/// Serves `router` on `listener` until shutdown, then finishes what is in flight, for at most the time to drain.
-pub async fn serve(listener: TcpListener, tls: Option<Tls>, router: Router, limits: Limits, shutdown: Shutdown) {
-    run(Door::Tcp(listener, tls), router, limits, shutdown).await;
+/// Serves `application` on `listener` until shutdown, then finishes what is in flight, for at most the time to drain.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    application: impl Application,
+    limits: Limits,
+    shutdown: Shutdown,
+) {
+    run(Door::Tcp(listener, tls), Box::new(application), limits, shutdown).await;
 }
 
 /// Where connections come from.
@@ -55,8 +61,8 @@ impl Door {
     }
 }
 
-pub(super) async fn run(door: Door, router: Router, limits: Limits, shutdown: Shutdown) {
-    let shared = Arc::new(Shared::new(router, limits));
+pub(super) async fn run(door: Door, application: Box<dyn Application>, limits: Limits, shutdown: Shutdown) {
+    let shared = Arc::new(Shared::new(application, limits));
     let places = Arc::new(Places::default());
     let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_AT_ONCE));
     let graceful = GracefulShutdown::new();

@@ -192,7 +192,8 @@ async fn work_that_takes_too_long_is_given_up() {
 #[tokio::test]
 async fn a_panic_costs_one_connection() {
     let server = start(Limits::default(), None).await;
-    assert_eq!(server.ask(&request("/panic")).await, "");
+    let answer = server.ask(&request("/panic")).await;
+    assert!(answer.starts_with("HTTP/1.1 500 ") && answer.contains("connection: close"), "{answer}");
     assert!(server.ask(&request("/hello")).await.ends_with("hello"));
     server.stop().await;
 }

@@ -7,10 +7,10 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use axum::Router;
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
 use super::serve::{Door, run};
+use super::work::Application;
 use super::{Limits, Shutdown};
 
 /// Connections that wait to be accepted.
@@ -114,10 +114,10 @@ fn clear(path: &Path) -> Result<(), SocketError> {
     }
 }
 
-/// Serves `router` on `socket` until shutdown, as [`super::serve`] does; each request carries its [`Peer`]. The socket's
+/// Serves `application` on `socket` until shutdown, as [`super::serve`] does; each request carries its [`Peer`]. The socket's
 /// file is gone when the end has begun.
-pub async fn serve(socket: Socket, router: Router, limits: Limits, shutdown: Shutdown) {
-    run(Door::Unix(socket), router, limits, shutdown).await;
+pub async fn serve(socket: Socket, application: impl Application, limits: Limits, shutdown: Shutdown) {
+    run(Door::Unix(socket), Box::new(application), limits, shutdown).await;
 }
 
 #[cfg(test)]

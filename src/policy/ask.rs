@@ -1,6 +1,7 @@
 //! What a decision is asked: who, where, what, for which task, how long, proven how.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::catalogue::IdentityKind;
@@ -66,19 +67,19 @@ pub struct IdentityUsed {
     /// By which means.
     pub kind: IdentityKind,
     /// Claims kept for policies and the audit log, by name; only those the schema declares can be spoken of.
-    pub claims: BTreeMap<String, String>,
+    pub claims: Arc<BTreeMap<String, String>>,
 }
 
 impl IdentityUsed {
     /// An assertion signed with the caller's own key; `kid` where it named one.
     pub fn private_key_jwt(kid: Option<&str>) -> Self {
-        let claims = kid.map(|kid| ("kid".to_owned(), kid.to_owned())).into_iter().collect();
-        Self { kind: IdentityKind::PrivateKeyJwt, claims }
+        let claims: BTreeMap<_, _> = kid.map(|kid| ("kid".to_owned(), kid.to_owned())).into_iter().collect();
+        Self { kind: IdentityKind::PrivateKeyJwt, claims: claims.into() }
     }
 
     /// A token that the platform `iss` signed, and the claims kept from it.
     pub fn oidc(iss: &str, kept: impl Iterator<Item = (String, String)>) -> Self {
-        let claims = kept.chain([("iss".to_owned(), iss.to_owned())]).collect();
-        Self { kind: IdentityKind::Oidc, claims }
+        let claims: BTreeMap<_, _> = kept.chain([("iss".to_owned(), iss.to_owned())]).collect();
+        Self { kind: IdentityKind::Oidc, claims: claims.into() }
     }
 }

@@ -183,7 +183,7 @@ fn caller(token: &Token<'_>, member: &Member, who: Who) -> Caller {
             _ => TaskBy::Caller,
         },
         spent: None,
-        token: Some(PlatformToken::new(&digest_of(token.compact.signing_input), token.from, token.until)),
+        token: Some(PlatformToken::new(digest_of(token.compact.signing_input), token.from, token.until)),
         who,
     }
 }

@@ -78,7 +78,7 @@ pub(super) async fn serve(setup: &Setup) -> Result<(), Failure> {
         "admin",
         unix::serve(socket, http::admin::admin(broker.clone()), config.limits.for_listener(), shutdown.clone()),
     );
-    tasks.essential("public", net::serve(listener, tls, http::public(broker.clone()), limits, shutdown));
+    tasks.essential("public", net::serve(listener, tls, http::Public::new(broker.clone()), limits, shutdown));
     let pasted = match &setup.dev {
         Some(dir) => Some(dev::write_env(dir, config, &url)?),
         None => None,

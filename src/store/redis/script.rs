@@ -95,6 +95,9 @@ impl Seen {
     }
 }
 
+/// What a call has besides its keys, as a rule at most.
+const MOST_ARGUMENTS: usize = 28;
+
 /// A call being put together: keys first, then what was seen, then arguments.
 pub(super) struct Call {
     pub(super) script: &'static Script,
@@ -104,8 +107,9 @@ pub(super) struct Call {
 impl Call {
     /// A call with `keys` keys besides the head.
     pub(super) fn new(script: &'static Script, keys: usize) -> Self {
-        let mut command = redis::cmd("EVALSHA");
-        command.arg(&script.hash).arg(keys + 1).arg(layout::HEAD);
+        // So much for each key, each of the arguments that follow, and a lease's record among them.
+        let mut command = Cmd::with_capacity(keys + MOST_ARGUMENTS, 64 * keys + 512);
+        command.arg("EVALSHA").arg(&script.hash).arg(keys + 1).arg(layout::HEAD);
         Self { script, command }
     }
 
