@@ -107,6 +107,10 @@ pub struct AuditLog {
 impl AuditLog {
     /// The longest that anybody waits for a record.
     const PATIENCE: Duration = Duration::from_millis(1500);
+    /// How often those that are ready are let first, before a write begins.
+    const ROUNDS: usize = 8;
+    /// With so many records a write is worth its while.
+    const ENOUGH: usize = 32;
     /// How many lines a slow subscriber may lag behind before it misses some.
     const BACKLOG: usize = 4096;
 
@@ -166,8 +170,7 @@ impl AuditLog {
         let result = match self.shared.queue.ask(entry) {
             Ok(wake) => {
                 if wake.is_some() {
-                    // Others that are ready to be run hand over theirs first, and all of it is one write.
-                    tokio::task::yield_now().await;
+                    self.gather().await;
                     drop(wake);
                 }
                 match tokio::time::timeout(Self::PATIENCE, written).await {
@@ -180,6 +183,20 @@ impl AuditLog {
         };
         self.shared.counters.failures.fetch_add(1, Relaxed);
         result
+    }
+
+    /// Lets others that are ready to be run hand over their records first, so that all of them are one write. Waits for
+    /// nothing that is not ready: where nobody adds one, the write begins at once.
+    async fn gather(&self) {
+        let mut before = self.shared.queue.asked();
+        for _ in 0..Self::ROUNDS {
+            tokio::task::yield_now().await;
+            let now = self.shared.queue.asked();
+            if now <= before || now >= Self::ENOUGH {
+                break;
+            }
+            before = now;
+        }
     }
 
     /// Writes a refusal to a caller that did not prove who it is. Past a few a second these are counted, and the counts

@@ -121,6 +121,11 @@ impl Queue {
         Ok(state.must_wake().then(|| Wake(&self.moved)))
     }
 
+    /// How many records wait that somebody waits for.
+    pub(super) fn asked(&self) -> usize {
+        self.lock().asked
+    }
+
     /// Adds a record that nobody waits for.
     pub(super) fn post(&self, entry: Entry) {
         let mut state = self.lock();

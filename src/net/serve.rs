@@ -197,6 +197,8 @@ where
     // hyper's own 100 headers at most: they then need no allocation. Its timer for the head runs while idle, too.
     builder
         .timer(TokioTimer::new())
+        // Head and body in one piece: answers are small, and copying one costs less than handing over two pieces.
+        .writev(false)
         .header_read_timeout(shared.limits.header_timeout)
         .max_header_size(shared.limits.header)
         .max_buf_size(shared.limits.header.max(SMALLEST_BUFFER));
