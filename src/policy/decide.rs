@@ -2,20 +2,21 @@
 //!
 //! The only maker of [`Grant`]s. Never does I/O, never parses what could be parsed at load.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cedar_policy::{Authorizer, Context, Decision, Effect, Entities, EntityUid, Request, RestrictedExpression};
+use cedar_policy::{Authorizer, Decision, Effect, Entities, Request};
 
-use super::ask::{Ask, IdentityUsed};
+use super::ask::Ask;
 use super::catalogue::scopes::{Declared, ScopeIx};
+use super::condition::Reads;
 use super::denial::{Considered, Denial, Outcome};
-use super::diagnostic::Diagnostic;
+use super::facts::Facts;
 use super::grant::Grant;
 use super::limits::Times;
+use super::ready::{Asked, Verdict};
 use super::set::PolicySet;
-use super::slice::{RuleIx, Slice};
+use super::slice::RuleIx;
 use super::world::{Principal, Target};
 use crate::model::{Reason, Refusal, Scope};
 
@@ -33,11 +34,13 @@ impl PolicySet {
             .ok_or_else(|| Denial::new(Reason::UnknownAudience, format!("unknown audience: {:.255}", ask.audience)))?;
         let declared = declared(target, ask)?;
         let mut times = Times::new(ask, &target.audience)?;
-        let context = context(ask, times.wanted()).map_err(|_| internal())?;
+        let mut facts = Facts::new(ask, times.wanted());
         let mut verdicts = Vec::with_capacity(ask.scopes.len());
         for (scope, declared) in ask.scopes.iter().zip(declared) {
-            let subject = self.subject(principal, target, scope, declared)?;
-            verdicts.push(self.judge(at, principal, &subject, &context)?);
+            verdicts.push(match declared {
+                Declared::Exactly(ix) => self.judge(at, principal, ix, &mut facts),
+                Declared::InstanceOf(ix) => self.judge_instance(at, (principal, target), (ix, scope), &mut facts)?,
+            });
         }
         if verdicts.iter().any(|verdict| verdict.outcome() != Outcome::Permitted) {
             return Err(self.denied(ask, target, times.wanted(), &verdicts));
@@ -83,46 +86,37 @@ impl PolicySet {
         }
     }
 
-    /// What is judged for one scope.
-    pub(super) fn subject(
-        &self,
-        principal: &Principal,
-        target: &Target,
-        scope: &Scope,
-        declared: Declared,
-    ) -> Result<Subject<'_>, Denial> {
-        match declared {
-            Declared::Exactly(ix) => Ok(Subject {
-                ix,
-                uid: Cow::Borrowed(&self.scope(ix).uid),
-                entities: Cow::Borrowed(&self.world().entities),
-            }),
-            Declared::InstanceOf(ix) => {
-                let instance = self.world().instance(principal, target, self.scope(ix), scope);
-                let (uid, entities) = instance.map_err(|_| internal())?;
-                Ok(Subject { ix, uid: Cow::Owned(uid), entities: Cow::Owned(entities) })
-            }
+    /// Weighs one declared scope by the slices that can speak of it.
+    pub(super) fn judge(&self, workload: usize, principal: &Principal, ix: ScopeIx, facts: &mut Facts<'_>) -> Verdict {
+        let asked = Asked {
+            principal: &principal.entry,
+            action: self.mint_entry(),
+            resource: &self.scope(ix).entry,
+            entities: self.world().entities.as_ref(),
+        };
+        let mut verdict = Verdict::default();
+        for part in self.slices().of(workload, ix) {
+            part.ready(self.rules(), &asked).weigh(&asked, facts, &mut verdict);
         }
+        verdict.sort();
+        verdict
     }
 
-    /// Weighs one scope by the slices that can speak of it.
-    pub(super) fn judge(
+    /// Weighs one instance of an open scope. It is a new entity, so nothing of its slices is settled before.
+    pub(super) fn judge_instance(
         &self,
         workload: usize,
-        principal: &Principal,
-        subject: &Subject<'_>,
-        context: &Context,
+        (principal, target): (&Principal, &Target),
+        (ix, scope): (ScopeIx, &Scope),
+        facts: &mut Facts<'_>,
     ) -> Result<Verdict, Denial> {
-        let request = Request::new(
-            principal.uid.clone(),
-            self.mint().clone(),
-            subject.uid.clone().into_owned(),
-            context.clone(),
-            None,
-        )
-        .map_err(|_| internal())?;
-        let slices = self.slices().of(workload, subject.ix);
-        Ok(self.weigh(slices.map(|slice: &Slice| &slice.policies), &request, &subject.entities))
+        let instance = self.world().instance(principal, target, self.scope(ix), scope);
+        let (uid, entities) = instance.map_err(|_| internal())?;
+        let (principal, action) = (principal.uid.clone(), self.mint().clone());
+        let context = facts.context(Reads::CONTEXT).into();
+        let request = Request::new(principal, action, uid, context, None).map_err(|_| internal())?;
+        let slices = self.slices().of(workload, ix);
+        Ok(self.weigh(slices.map(|part| &part.slice.policies), &request, &entities))
     }
 
     fn denied(&self, ask: &Ask<'_>, target: &Target, ttl: Duration, verdicts: &[Verdict]) -> Denial {
@@ -174,34 +168,8 @@ impl PolicySet {
                 verdict.forbids.extend(failed.filter(|ix| self.rule(*ix).policy.effect() == Effect::Forbid));
             }
         }
-        // Cedar names them in no order.
-        verdict.permits.sort_unstable();
-        verdict.forbids.sort_unstable();
+        verdict.sort();
         verdict
-    }
-}
-
-/// One scope, and the entities to judge it among.
-pub(super) struct Subject<'a> {
-    pub ix: ScopeIx,
-    pub uid: Cow<'a, EntityUid>,
-    pub entities: Cow<'a, Entities>,
-}
-
-/// The policies that spoke.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Verdict {
-    pub permits: Vec<RuleIx>,
-    pub forbids: Vec<RuleIx>,
-}
-
-impl Verdict {
-    pub fn outcome(&self) -> Outcome {
-        match (self.permits.is_empty(), self.forbids.is_empty()) {
-            (_, false) => Outcome::Forbidden,
-            (true, true) => Outcome::NotPermitted,
-            (false, true) => Outcome::Permitted,
-        }
     }
 }
 
@@ -216,25 +184,6 @@ fn declared(target: &Target, ask: &Ask<'_>) -> Result<Vec<Declared>, Denial> {
             })
         })
         .collect()
-}
-
-/// What policies see as `context`.
-pub(super) fn context(ask: &Ask<'_>, ttl: Duration) -> Result<Context, Diagnostic> {
-    let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
-    let long = |secs: u64| RestrictedExpression::new_long(i64::try_from(secs).unwrap_or(i64::MAX));
-    let broken = |error: &dyn std::fmt::Display| Diagnostic::error("context", error.to_string());
-    let IdentityUsed { kind, claims } = ask.identity;
-    let claims = claims.iter().map(|(name, value)| (name.clone(), text(value)));
-    let claims = RestrictedExpression::new_record(claims).map_err(|error| broken(&error))?;
-    let identity = [("type".to_owned(), text(kind.as_str())), ("claims".to_owned(), claims)];
-    let identity = RestrictedExpression::new_record(identity).map_err(|error| broken(&error))?;
-    Context::from_pairs([
-        ("task".to_owned(), text(ask.task.as_str())),
-        ("ttl".to_owned(), long(ttl.as_secs())),
-        ("now".to_owned(), long(ask.now.secs())),
-        ("identity".to_owned(), identity),
-    ])
-    .map_err(|error| broken(&error))
 }
 
 /// Cedar refused a value that it takes by construction.

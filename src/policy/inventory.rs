@@ -37,7 +37,7 @@ impl PolicySet {
 
     fn grants_at(&self, at: usize, principal: &Principal, ix: ScopeIx, scope: &ScopeEntry) -> Vec<PossibleGrant> {
         let audience = &self.targets()[scope.target].audience;
-        let rules = self.slices().of(at, ix).flat_map(|slice| slice.rules.iter().map(|ix| self.rule(*ix)));
+        let rules = self.slices().of(at, ix).flat_map(|part| part.slice.rules.iter().map(|ix| self.rule(*ix)));
         let (permits, forbids): (Vec<&Rule>, Vec<&Rule>) =
             rules.filter(|rule| speaks_of(rule, &principal.uid)).partition(|rule| rule.permits());
         let mut grants = Vec::new();

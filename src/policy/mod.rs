@@ -5,6 +5,7 @@
 
 mod ask;
 mod catalogue;
+mod condition;
 mod decide;
 #[cfg(test)]
 mod decide_tests;
@@ -12,6 +13,7 @@ mod denial;
 mod depth;
 pub mod dev;
 mod diagnostic;
+mod facts;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod grant;
@@ -24,6 +26,7 @@ mod load_tests;
 mod names;
 #[cfg(test)]
 mod oidc_tests;
+mod ready;
 mod reload;
 mod rule;
 mod schema;

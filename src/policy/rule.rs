@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use cedar_policy::{Effect, Policy, PolicyId};
 
+use super::condition::{Condition, Kept, placeless};
 use super::depth;
 use super::diagnostic::{Diagnostic, Severity, SourceFile};
 use super::grant::SingleUse;
@@ -23,6 +24,8 @@ pub(super) struct Rule {
     pub id: Arc<str>,
     /// The policy, under that id.
     pub policy: Policy,
+    /// What it says behind its head, where it says anything.
+    pub body: Option<Condition>,
     /// The longest a token it permits may live.
     pub max_ttl: Option<Duration>,
     /// The longest a chain of renewals it permits may live.
@@ -62,7 +65,17 @@ pub(super) fn read(files: &[SourceFile], words: &Words, findings: &mut Vec<Diagn
                 .extend(errors.iter().map(|error| Diagnostic::of_cedar(Severity::Error, "cedar-syntax", file, error))),
         }
     }
-    unique(rules, findings)
+    ready(unique(rules, findings))
+}
+
+/// Makes the rules ready to be weighed, now that nobody asks for places within their policies any more.
+fn ready(mut rules: Vec<Rule>) -> Vec<Rule> {
+    let mut kept = Kept::default();
+    for rule in &mut rules {
+        rule.policy = placeless(&rule.policy);
+        rule.body = kept.body(&rule.policy);
+    }
+    rules
 }
 
 fn read_file(
@@ -145,7 +158,16 @@ impl Annotated<'_> {
             }
         };
         let policy = self.policy.new_id(PolicyId::new(&*id));
-        Some(Rule { id, policy, max_ttl, max_lifetime, single_use, file: self.file.clone(), span: self.span() })
+        Some(Rule {
+            id,
+            policy,
+            body: None,
+            max_ttl,
+            max_lifetime,
+            single_use,
+            file: self.file.clone(),
+            span: self.span(),
+        })
     }
 
     fn id(&self) -> Result<Arc<str>, Diagnostic> {

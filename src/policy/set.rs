@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cedar_policy::{EntityUid, PolicyId};
+use cedar_policy_core::ast::EntityUIDEntry;
 
 use super::catalogue::scopes::{ScopeIx, ScopeTable};
 use super::catalogue::{Audience, Workload, audience, workload};
@@ -18,13 +19,14 @@ use super::rule::{self, Rule};
 use super::schema::Words;
 use super::slice::{RuleIx, Slices};
 use super::sources::{Sources, Stamps};
-use super::world::{Principal, ScopeEntry, Target, World, number_scopes, uid};
+use super::world::{Principal, ScopeEntry, Target, World, entry, number_scopes, uid};
 use crate::model::{Clock, UnixTime};
 
 /// The workloads, the audiences, and what may be granted.
 pub struct PolicySet {
     digest: String,
     mint: EntityUid,
+    mint_entry: EntityUIDEntry,
     principals: Vec<Principal>,
     by_workload: HashMap<Arc<str>, usize>,
     targets: Vec<Target>,
@@ -161,6 +163,7 @@ impl PolicySet {
             by_audience: (0..).zip(&targets).map(|(at, each)| (each.audience.id.as_str().into(), at)).collect(),
             by_policy: (0..).zip(&rules).map(|(at, rule)| (rule.policy.id().clone(), at)).collect(),
             mint: words.mint.clone(),
+            mint_entry: entry(&words.mint),
             principals,
             targets,
             scopes,
@@ -203,11 +206,6 @@ impl PolicySet {
         &self.rules[ix as usize]
     }
 
-    #[cfg(test)]
-    pub(super) fn all_rules(&self) -> &[Rule] {
-        &self.rules
-    }
-
     pub(super) fn rule_of(&self, id: &PolicyId) -> Option<RuleIx> {
         self.by_policy.get(id).copied()
     }
@@ -222,6 +220,15 @@ impl PolicySet {
 
     pub(super) fn mint(&self) -> &EntityUid {
         &self.mint
+    }
+
+    /// The same for Cedar's evaluator.
+    pub(super) fn mint_entry(&self) -> &EntityUIDEntry {
+        &self.mint_entry
+    }
+
+    pub(super) fn rules(&self) -> &[Rule] {
+        &self.rules
     }
 }
 
@@ -244,8 +251,11 @@ fn read_workloads(
 ) -> Vec<Principal> {
     let files = sources.of_kind("workloads/", ".toml");
     let read = files.iter().filter_map(|(stem, file)| workload::read(stem, file, sources, now, findings));
-    read.map(|workload| Principal { uid: uid(&words.workload, workload.id.as_str()), workload: Arc::new(workload) })
-        .collect()
+    read.map(|workload| {
+        let uid = uid(&words.workload, workload.id.as_str());
+        Principal { entry: entry(&uid), uid, workload: Arc::new(workload) }
+    })
+    .collect()
 }
 
 fn read_audiences(words: &Words, sources: &mut Sources, findings: &mut Vec<Diagnostic>) -> Vec<Target> {

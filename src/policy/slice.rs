@@ -5,12 +5,14 @@
 //! lie in; what is not understood stays in.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use cedar_policy::{EntityUid, PolicySet, PrincipalConstraint, ResourceConstraint};
 
 use super::catalogue::scopes::ScopeIx;
+use super::condition::Reads;
 use super::diagnostic::Diagnostic;
+use super::ready::{Asked, Ready};
 use super::rule::Rule;
 use super::world::{Principal, ScopeEntry, Target};
 
@@ -28,39 +30,58 @@ pub(super) struct Slice {
     pub rules: Box<[RuleIx]>,
 }
 
+/// A slice in its place: for one workload, one scope, or one of each.
+pub(super) struct Part {
+    pub slice: Arc<Slice>,
+    /// What all requests that come to it have in common.
+    known: Reads,
+    /// Made by the first of them, for good.
+    ready: OnceLock<Ready>,
+}
+
+impl Part {
+    const fn new(slice: Arc<Slice>, known: Reads) -> Self {
+        Self { slice, known, ready: OnceLock::new() }
+    }
+
+    /// What is left of it once all that is known was weighed.
+    pub fn ready(&self, rules: &[Rule], asked: &Asked<'_>) -> &Ready {
+        self.ready.get_or_init(|| Ready::settle(&self.slice.rules, rules, self.known, asked))
+    }
+}
+
 /// All slices of a set.
 pub(super) struct Slices {
     /// Per scope: the policies that name no workload.
-    shared: Vec<Arc<Slice>>,
+    shared: Vec<Part>,
     /// Per workload: the policies that name it.
     own: Vec<Own>,
 }
 
-#[derive(Default)]
 struct Own {
     /// By scope, sorted; only scopes that a policy of the workload's can speak of.
-    scopes: Vec<(ScopeIx, OwnSlice)>,
+    scopes: Box<[OwnSlice]>,
     /// For the other scopes: those of its policies that name no resource.
-    rest: Option<Arc<Slice>>,
+    rest: Option<Part>,
 }
 
-#[derive(Clone)]
 struct OwnSlice {
-    slice: Arc<Slice>,
+    scope: ScopeIx,
     /// Whether the shared policies of that scope are in it already.
     whole: bool,
+    part: Part,
 }
 
 impl Slices {
     /// The slices that together hold every policy that can speak of this workload and this scope.
-    pub fn of(&self, workload: usize, scope: ScopeIx) -> impl Iterator<Item = &Slice> {
+    pub fn of(&self, workload: usize, scope: ScopeIx) -> impl Iterator<Item = &Part> {
         let own = &self.own[workload];
-        let (first, whole) = match own.scopes.binary_search_by_key(&scope, |(scope, _)| *scope) {
-            Ok(at) => (Some(&own.scopes[at].1.slice), own.scopes[at].1.whole),
+        let (first, whole) = match own.scopes.binary_search_by_key(&scope, |own| own.scope) {
+            Ok(at) => (Some(&own.scopes[at].part), own.scopes[at].whole),
             Err(_) => (own.rest.as_ref(), false),
         };
         let shared = (!whole).then(|| &self.shared[scope as usize]);
-        first.into_iter().chain(shared).map(|slice| &**slice).filter(|slice| !slice.rules.is_empty())
+        first.into_iter().chain(shared).filter(|part| !part.slice.rules.is_empty())
     }
 
     /// Cuts `rules`.
@@ -76,7 +97,8 @@ impl Slices {
         let shared_rules: Vec<Vec<RuleIx>> = (0..scopes.len())
             .map(|scope| merged(&sorted.everyone.anywhere, sorted.everyone.at.get(&(scope as ScopeIx))))
             .collect();
-        let shared = shared_rules.iter().map(|rules| maker.slice(rules)).collect::<Result<_, _>>()?;
+        let shared = |rules: &Vec<RuleIx>| Ok(Part::new(maker.slice(rules)?, Reads::RESOURCE));
+        let shared = shared_rules.iter().map(shared).collect::<Result<_, Diagnostic>>()?;
         let mut own = Vec::with_capacity(principals.len());
         for reach in &sorted.own {
             own.push(maker.own(reach, &shared_rules)?);
@@ -182,17 +204,20 @@ impl Maker<'_> {
     }
 
     fn own(&mut self, reach: &Reach, shared: &[Vec<RuleIx>]) -> Result<Own, Diagnostic> {
-        let rest = if reach.anywhere.is_empty() { None } else { Some(self.slice(&reach.anywhere)?) };
+        let rest = match reach.anywhere.is_empty() {
+            true => None,
+            false => Some(Part::new(self.slice(&reach.anywhere)?, Reads::PRINCIPAL)),
+        };
         let mut scopes = Vec::with_capacity(reach.at.len());
         for (scope, rules) in &reach.at {
             let own = merged(&reach.anywhere, Some(rules));
             let shared = &shared[*scope as usize];
             let whole = shared.len() <= MERGE_UP_TO;
             let slice = if whole { self.slice(&merged(&own, Some(shared)))? } else { self.slice(&own)? };
-            scopes.push((*scope, OwnSlice { slice, whole }));
+            scopes.push(OwnSlice { scope: *scope, whole, part: Part::new(slice, Reads::PRINCIPAL | Reads::RESOURCE) });
         }
-        scopes.sort_unstable_by_key(|(scope, _)| *scope);
-        Ok(Own { scopes, rest })
+        scopes.sort_unstable_by_key(|own| own.scope);
+        Ok(Own { scopes: scopes.into(), rest })
     }
 }
 

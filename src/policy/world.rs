@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use cedar_policy::{Entities, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
+use cedar_policy_core::ast::EntityUIDEntry;
 
 use super::catalogue::scopes::ScopeTable;
 use super::catalogue::{Audience, Workload};
@@ -17,6 +18,8 @@ use crate::model::Scope;
 pub(super) struct Principal {
     pub workload: Arc<Workload>,
     pub uid: EntityUid,
+    /// The same for Cedar's evaluator.
+    pub entry: EntityUIDEntry,
 }
 
 /// An audience, ready to be judged.
@@ -30,6 +33,8 @@ pub(super) struct Target {
 pub(super) struct ScopeEntry {
     pub name: Arc<str>,
     pub uid: EntityUid,
+    /// The same for Cedar's evaluator.
+    pub entry: EntityUIDEntry,
     /// What it lies in besides itself: its audience, and the open declaration it is an instance of.
     pub parents: HashSet<EntityUid>,
     /// The audience's place.
@@ -108,6 +113,11 @@ pub(super) fn uid(of: &EntityTypeName, id: &str) -> EntityUid {
     EntityUid::from_type_name_and_id(of.clone(), EntityId::new(id))
 }
 
+/// It for Cedar's evaluator.
+pub(super) fn entry(uid: &EntityUid) -> EntityUIDEntry {
+    EntityUIDEntry::known(uid.clone().into(), None)
+}
+
 /// Numbers the declared scopes of all `targets`, in order: a scope's place is its number.
 pub(super) fn number_scopes(words: &Words, targets: &[Target]) -> Vec<ScopeEntry> {
     let mut scopes = Vec::new();
@@ -120,7 +130,7 @@ pub(super) fn number_scopes(words: &Words, targets: &[Target]) -> Vec<ScopeEntry
                 parents.insert(scope_uid(&words.scope, target, &open.name));
             }
             let uid = scope_uid(&words.scope, target, &declaration.name);
-            scopes.push(ScopeEntry { name: declaration.name.clone(), uid, parents, target: at });
+            scopes.push(ScopeEntry { name: declaration.name.clone(), entry: entry(&uid), uid, parents, target: at });
         }
     }
     scopes
