@@ -37,6 +37,16 @@ pub fn beside(names: (&str, &str), calls: u32, mut one: impl FnMut() -> Duration
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
+/// Prints how many times as much two threads did as one, from the times in which each did its part.
+#[allow(dead_code, reason = "not every bench has threads")]
+pub fn print_abreast(name: &str, one: Vec<Duration>, two: Vec<Duration>) {
+    let rounds = one.len();
+    let (one, two) = (median(one).as_secs_f64(), median(two).as_secs_f64());
+    let times = 2.0 * one / two;
+    let _ =
+        writeln!(std::io::stdout(), "{name}, two threads at once / one = {times:.3}   (medians of {rounds} rounds)");
+}
+
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     times[times.len() / 2]

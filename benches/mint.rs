@@ -6,6 +6,7 @@ mod beside;
 mod scene;
 
 use std::hint::black_box;
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
@@ -21,6 +22,10 @@ use scene::{Failed, Question, Scene, set};
 const AHEAD: usize = 500;
 /// So many calls make a round.
 const CALLS: u32 = 25;
+/// So many each thread makes in a round of two threads: the start of a thread is then no part of what is measured.
+const ABREAST: usize = 250;
+/// Alternations of one thread and two.
+const ROUNDS_ABREAST: usize = 41;
 const FEW: usize = 10;
 const MANY: usize = 10_000;
 
@@ -94,6 +99,52 @@ fn minted(scene: &Scene, question: &Question, ready: &mut Vec<Witnessed<Recorded
     Ok(begun.elapsed())
 }
 
+/// Two threads at once beside one, of mints and of bare signatures: what the machine itself withholds shows in the latter.
+fn abreast(_: &mut Criterion) -> Result<(), Failed> {
+    let scene = Scene::new(FEW)?;
+    let questions = [Question::by(3, 1)?, Question::by(7, 1)?];
+    let bare = Bare::new(&scene, &questions[0])?;
+    let (mut mints, mut signs) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+    for _ in 0..ROUNDS_ABREAST {
+        for threads in [1, 2] {
+            let mut ready = Vec::new();
+            for question in &questions[..threads] {
+                ready.push(scene.witnessed(question, ABREAST)?);
+            }
+            let mint = |thread: usize, ready: Vec<Witnessed<Recorded>>| {
+                ready.into_iter().all(|ready| scene.mint_core(black_box(&questions[thread]), ready).is_ok())
+            };
+            mints[threads - 1].push(at_once(ready, mint));
+            signs[threads - 1].push(at_once(vec![(); threads], |_, ()| (0..ABREAST).all(|_| bare.sign())));
+        }
+    }
+    for (name, [one, two]) in [("mint_core", mints), ("bare sign", signs)] {
+        beside::print_abreast(name, one, two);
+    }
+    Ok(())
+}
+
+/// How long it takes from the first beginning to the last end, where each part is done on a thread of its own.
+fn at_once<T: Send>(parts: Vec<T>, work: impl Fn(usize, T) -> bool + Sync) -> Duration {
+    let gate = Barrier::new(parts.len());
+    std::thread::scope(|scope| {
+        let begin = |(thread, part): (usize, T)| {
+            let (gate, work) = (&gate, &work);
+            scope.spawn(move || {
+                gate.wait();
+                let begun = Instant::now();
+                assert!(work(thread, part), "a part that must succeed failed");
+                (begun, Instant::now())
+            })
+        };
+        let threads: Vec<_> = parts.into_iter().enumerate().map(begin).collect();
+        let spans = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panic!("a thread panicked")));
+        let (begun, ended): (Vec<_>, Vec<_>) = spans.unzip();
+        let first = begun.into_iter().min().unwrap_or_else(Instant::now);
+        ended.into_iter().max().map_or(Duration::ZERO, |last| last - first)
+    })
+}
+
 fn decide(criterion: &mut Criterion) -> Result<(), Failed> {
     let (few, many) = (set(FEW)?, set(MANY)?);
     let question = Question::of(1)?;
@@ -119,7 +170,7 @@ fn decide(criterion: &mut Criterion) -> Result<(), Failed> {
 }
 
 fn mint(criterion: &mut Criterion) {
-    for part in [mint_core, decide] {
+    for part in [mint_core, abreast, decide] {
         if let Err(error) = part(criterion) {
             panic!("{error}");
         }
