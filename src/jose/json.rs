@@ -1,12 +1,17 @@
 //! JSON as security needs it: one meaning only. Duplicate members and deep nesting are refused (RFC 8725 §2.6, RFC 7515 §4).
 
+use std::borrow::Cow;
 use std::fmt;
 
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// How deep objects and arrays may nest.
 pub const MAX_DEPTH: usize = 16;
+
+/// As many names are held without a second allocation: a token's claims have fewer.
+const USUAL_MEMBERS: usize = 16;
 
 /// Why bytes are not such JSON.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +29,22 @@ pub fn strict(bytes: &[u8]) -> Result<Map<String, Value>, JsonError> {
     match value {
         Value::Object(object) => Ok(object),
         _ => Err(JsonError("it is no object".into())),
+    }
+}
+
+/// Whether bytes are what [`strict`] would read, without building anything: for what is then read into a type of its own,
+/// which would pass over the members that it does not know.
+///
+/// # Errors
+/// As [`strict`].
+pub fn check(bytes: &[u8]) -> Result<(), JsonError> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let checked =
+        Checked { depth: MAX_DEPTH }.deserialize(&mut reader).map_err(|error| JsonError(error.to_string()))?;
+    reader.end().map_err(|error| JsonError(error.to_string()))?;
+    match checked {
+        Form::Object => Ok(()),
+        Form::Other => Err(JsonError("it is no object".into())),
     }
 }
 
@@ -99,8 +120,104 @@ impl<'de> Visitor<'de> for Strict {
     }
 }
 
+/// What [`check`] has seen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Object,
+    Other,
+}
+
+/// As [`Strict`], and keeps nothing but the names of the object it is in.
+#[derive(Clone, Copy)]
+struct Checked {
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Checked {
+    type Value = Form;
+    fn deserialize<D: serde::Deserializer<'de>>(self, d: D) -> Result<Form, D::Error> {
+        d.deserialize_any(self)
+    }
+}
+
+impl Checked {
+    fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
+        Strict { depth: self.depth }.deeper().map(|Strict { depth }| Self { depth })
+    }
+}
+
+impl<'de> Visitor<'de> for Checked {
+    type Value = Form;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+    fn visit_unit<E>(self) -> Result<Form, E> {
+        Ok(Form::Other)
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<Form, E> {
+        Ok(Form::Other)
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<Form, E> {
+        Ok(Form::Other)
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<Form, E> {
+        Ok(Form::Other)
+    }
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Form, E> {
+        if value.is_finite() { Ok(Form::Other) } else { Err(E::custom("a number that is none")) }
+    }
+    fn visit_str<E>(self, _: &str) -> Result<Form, E> {
+        Ok(Form::Other)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Form, A::Error> {
+        let inner = self.deeper()?;
+        while seq.next_element_seed(inner)?.is_some() {}
+        Ok(Form::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Form, A::Error> {
+        let inner = self.deeper()?;
+        // In order, so that each is found among thousands too.
+        let mut names: Vec<Cow<'de, str>> = Vec::with_capacity(USUAL_MEMBERS);
+        while let Some(Name(name)) = members.next_key()? {
+            members.next_value_seed(inner)?;
+            match names.binary_search(&name) {
+                Ok(_) => return Err(A::Error::custom("a member stands in it twice")),
+                Err(at) => names.insert(at, name),
+            }
+        }
+        Ok(Form::Object)
+    }
+}
+
+/// A member's name, borrowed where it holds no escape.
+struct Name<'de>(Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Name<'de> {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Borrowing;
+        impl<'de> Visitor<'de> for Borrowing {
+            type Value = Name<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Borrowed(name)))
+            }
+            fn visit_str<E>(self, name: &str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Owned(name.to_owned())))
+            }
+        }
+        d.deserialize_str(Borrowing)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -117,8 +234,16 @@ mod tests {
             deep.as_str(),
         ] {
             assert!(strict(bad.as_bytes()).is_err(), "{bad}");
+            assert!(check(bad.as_bytes()).is_err(), "{bad}");
         }
         assert!(strict(b"{\"a\":\"\xff\"}").is_err());
         assert!(strict(br#" {"a":[1,{"b":null}],"c":1.5,"d":true} "#).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_checked_is_what_would_be_read(text in r#"\{?(["abu0061\\\[\]{}:, 1.e-]|"a":|"\\u0061":|"b":|null|[0-9]){0,24}\}?"#) {
+            prop_assert_eq!(check(text.as_bytes()), strict(text.as_bytes()).map(|_| ()));
+        }
     }
 }

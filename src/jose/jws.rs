@@ -34,6 +34,49 @@ impl fmt::Debug for Compact<'_> {
     }
 }
 
+/// The three segments of a compact JWS, still encoded: for whoever knows a header by its text.
+#[derive(Clone, Copy)]
+pub struct Segments<'a> {
+    /// The first one.
+    pub header: &'a str,
+    /// What the signature is over.
+    pub signing_input: &'a str,
+    payload: &'a str,
+    signature: &'a str,
+}
+
+impl fmt::Debug for Segments<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Segments").field("header", &self.header).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Segments<'a> {
+    /// Splits a JWS of at most [`MAX_LEN`] bytes.
+    ///
+    /// # Errors
+    /// [`JoseError::Form`].
+    pub fn of(raw: &'a str) -> Result<Self, JoseError> {
+        Self::within(raw, MAX_LEN)
+    }
+
+    fn within(raw: &'a str, max_len: usize) -> Result<Self, JoseError> {
+        if raw.len() > max_len {
+            return Err(JoseError::Form("it is longer than it may be"));
+        }
+        let (header, payload, signature) = split(raw)?;
+        Ok(Self { header, signing_input: &raw[..raw.len() - signature.len() - 1], payload, signature })
+    }
+
+    /// The payload's bytes and the signature's.
+    ///
+    /// # Errors
+    /// [`JoseError::Form`].
+    pub fn decode(&self) -> Result<(Vec<u8>, Vec<u8>), JoseError> {
+        Ok((decode(self.payload)?, decode(self.signature)?))
+    }
+}
+
 /// The members of a protected header that mean something here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
@@ -60,14 +103,10 @@ impl<'a> Compact<'a> {
     /// # Errors
     /// As [`Compact::parse`].
     pub fn parse_within(raw: &'a str, max_len: usize) -> Result<Self, JoseError> {
-        if raw.len() > max_len {
-            return Err(JoseError::Form("it is longer than it may be"));
-        }
-        let (header, payload, signature) = split(raw)?;
-        let header = Header::from_json(&json::strict(&decode(header)?)?)?;
-        let payload_bytes = decode(payload)?;
-        decode(signature)?;
-        Ok(Self { header, signing_input: &raw[..raw.len() - signature.len() - 1], payload: payload_bytes, signature })
+        let segments = Segments::within(raw, max_len)?;
+        let header = Header::from_json(&json::strict(&decode(segments.header)?)?)?;
+        let (payload, _) = segments.decode()?;
+        Ok(Self { header, signing_input: segments.signing_input, payload, signature: segments.signature })
     }
 
     /// The payload as a JSON object without duplicate members.

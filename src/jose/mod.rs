@@ -20,7 +20,7 @@ mod wycheproof_tests;
 pub use assertion::{AssertionKey, sign_assertion};
 pub use foreign::{ForeignKey, verify};
 pub use jwk::{Jwk, JwkSet};
-pub use jws::{Compact, Header};
+pub use jws::{Compact, Header, Segments};
 pub use sign::{EncodedHeader, sign_es256};
 
 /// The signature algorithms that jitney checks (RFC 7518 §3.1, RFC 8037 §3.1). Access tokens are ES256 alone.

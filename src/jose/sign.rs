@@ -27,6 +27,11 @@ impl EncodedHeader {
         let (typ, kid) = (Value::from(typ), Value::from(kid.as_str()));
         Self(B64.encode(format!(r#"{{"alg":"ES256","typ":{typ},"kid":{kid}}}"#)))
     }
+
+    /// The segment's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// Writes and signs a compact JWS.

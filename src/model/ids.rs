@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use ring::digest::{SHA256, digest};
 use ring::rand::SecureRandom;
-use serde::{Deserialize, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Why a name was refused: what it is, and the rule it broke.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -19,12 +20,41 @@ pub struct InvalidName {
     pub rule: &'static str,
 }
 
+/// Reads a text by `parse` where it stands, without a copy of its own in between.
+pub(super) fn read_text<'de, D: Deserializer<'de>, T, E: fmt::Display>(
+    d: D,
+    parse: fn(&str) -> Result<T, E>,
+) -> Result<T, D::Error> {
+    struct Text<T, E>(fn(&str) -> Result<T, E>);
+    impl<T, E: fmt::Display> Visitor<'_> for Text<T, E> {
+        type Value = T;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string")
+        }
+        fn visit_str<F: serde::de::Error>(self, text: &str) -> Result<T, F> {
+            (self.0)(text).map_err(F::custom)
+        }
+    }
+    d.deserialize_str(Text(parse))
+}
+
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $what:literal, $rule:literal, $good:expr) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                read_text(d, Self::parse)
+            }
+        }
 
         impl $name {
             /// Parses the name.
@@ -253,6 +283,13 @@ impl LeaseId {
     }
 }
 
+impl LeaseId {
+    /// Writes what `Display` writes into `room`.
+    pub(super) fn write_into(self, room: &mut [u8; 36]) -> &str {
+        uuid::Uuid::from_u128(self.0).as_hyphenated().encode_lower(room)
+    }
+}
+
 impl fmt::Display for LeaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         uuid::Uuid::from_u128(self.0).as_hyphenated().fmt(f)
@@ -267,14 +304,13 @@ impl fmt::Debug for LeaseId {
 
 impl Serialize for LeaseId {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(self)
+        s.serialize_str(self.write_into(&mut [0; 36]))
     }
 }
 
 impl<'de> Deserialize<'de> for LeaseId {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let raw = std::borrow::Cow::<str>::deserialize(d)?;
-        Self::parse(&raw).ok_or_else(|| serde::de::Error::custom("a lease id is a version 8 UUID in lower case"))
+        read_text(d, |raw| Self::parse(raw).ok_or("a lease id is a version 8 UUID in lower case"))
     }
 }
 

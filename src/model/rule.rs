@@ -7,7 +7,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
-use ring::digest::{Context, SHA256};
+use ring::digest::{Context, SHA256, digest};
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::ser::SerializeTuple as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -155,13 +155,7 @@ pub struct RuleDigest([u8; 16]);
 impl RuleDigest {
     /// The digest of `kind` and `parts`; parts never hold a NUL byte, as all of them are parsed names.
     pub fn of(kind: RuleKind, parts: &[&str]) -> Self {
-        let mut context = Context::new(&SHA256);
-        context.update(kind.as_str().as_bytes());
-        for part in parts {
-            context.update(&[0]);
-            context.update(part.as_bytes());
-        }
-        let hash = context.finish();
+        let hash = hash(kind.as_str(), parts);
         let mut digest = [0; 16];
         digest.copy_from_slice(&hash.as_ref()[..16]);
         Self(digest)
@@ -169,7 +163,7 @@ impl RuleDigest {
 
     /// The digest of one lease.
     pub fn lease(id: LeaseId) -> Self {
-        Self::of(RuleKind::Lease, &[&id.to_string()])
+        Self::of(RuleKind::Lease, &[id.write_into(&mut [0; 36])])
     }
 
     /// The digest of a task by its name, for each name of a lineage.
@@ -197,6 +191,29 @@ impl RuleDigest {
         let bytes = B64.decode(raw).ok()?;
         bytes.try_into().ok().map(Self)
     }
+}
+
+/// SHA-256 over `kind` and `parts`: at one go where they fit on the stack, as all names of leases, tasks and workloads do.
+fn hash(kind: &str, parts: &[&str]) -> ring::digest::Digest {
+    let mut room = [0; 256];
+    let needed = kind.len() + parts.iter().map(|part| 1 + part.len()).sum::<usize>();
+    if needed <= room.len() {
+        room[..kind.len()].copy_from_slice(kind.as_bytes());
+        let mut at = kind.len();
+        for part in parts {
+            // The NUL byte between them is there already.
+            room[at + 1..at + 1 + part.len()].copy_from_slice(part.as_bytes());
+            at += 1 + part.len();
+        }
+        return digest(&SHA256, &room[..needed]);
+    }
+    let mut context = Context::new(&SHA256);
+    context.update(kind.as_bytes());
+    for part in parts {
+        context.update(&[0]);
+        context.update(part.as_bytes());
+    }
+    context.finish()
 }
 
 impl fmt::Debug for RuleDigest {
@@ -268,6 +285,12 @@ mod tests {
         let workload = WorkloadId::parse("w").unwrap();
         let expected = ring::digest::digest(&SHA256, b"task\0w\0a/b");
         assert_eq!(RuleDigest::task(&workload, "a/b").to_bytes(), expected.as_ref()[..16]);
+        for len in [0, 1, 246, 247, 248, 300] {
+            let long = "a".repeat(len);
+            let expected = ring::digest::digest(&SHA256, format!("audience\0{long}").as_bytes());
+            let told = RuleDigest::of(RuleKind::Audience, &[long.as_str()]);
+            assert_eq!(told.to_bytes(), expected.as_ref()[..16], "{len}");
+        }
         assert_eq!(Selector::All.digest().to_bytes(), ring::digest::digest(&SHA256, b"all").as_ref()[..16]);
     }
 

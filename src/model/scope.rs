@@ -3,14 +3,25 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::ids::InvalidName;
+use super::ids::{InvalidName, read_text};
 
 /// One scope token: visible ASCII without `"` and `\`, at most 128 characters.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope(Arc<str>);
+
+impl Serialize for Scope {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Scope {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        read_text(d, Self::parse)
+    }
+}
 
 impl Scope {
     /// Parses one scope token (RFC 6749 §3.3: `%x21 / %x23-5B / %x5D-7E`).
@@ -59,9 +70,20 @@ impl From<Scope> for String {
 }
 
 /// The scopes of one request or token: at least one, none twice, in the order they were asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ScopeSet(Arc<[Scope]>);
+
+impl Serialize for ScopeSet {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ScopeSet {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        read_text(d, Self::parse)
+    }
+}
 
 impl ScopeSet {
     /// The most scopes one token may carry.

@@ -12,12 +12,24 @@ pub struct TokenDigests {
 impl TokenDigests {
     /// The digests of a token with these claims under the key `kid`.
     pub fn of_claims(claims: &AccessClaims, kid: &KeyId) -> Self {
-        Self::build(claims.jti, &claims.sub, claims.actors(), &claims.txn, &claims.aud, kid)
+        Self::under(claims, RuleDigest::of(RuleKind::Key, &[kid.as_str()]))
+    }
+
+    /// The same, where the key's own digest is known.
+    pub(crate) fn under(claims: &AccessClaims, key: RuleDigest) -> Self {
+        Self::build(claims.jti, &claims.sub, claims.actors(), &claims.txn, &claims.aud, key)
     }
 
     /// The digests of the token that was made from this lease.
     pub fn of_lease(lease: &Lease) -> Self {
-        Self::build(lease.id, &lease.workload, lease.actors.iter(), &lease.task, &lease.audience, &lease.kid)
+        Self::build(
+            lease.id,
+            &lease.workload,
+            lease.actors.iter(),
+            &lease.task,
+            &lease.audience,
+            RuleDigest::of(RuleKind::Key, &[lease.kid.as_str()]),
+        )
     }
 
     pub(super) fn build<'a>(
@@ -26,15 +38,17 @@ impl TokenDigests {
         actors: impl Iterator<Item = &'a WorkloadId>,
         task: &TaskId,
         audience: &AudienceUri,
-        kid: &KeyId,
+        key: RuleDigest,
     ) -> Self {
         let of_workload = |id: &WorkloadId| (RuleKind::Workload, RuleDigest::of(RuleKind::Workload, &[id.as_str()]));
-        let mut names = vec![(RuleKind::Lease, RuleDigest::lease(lease))];
+        // As many as there are where nobody acts for another: then nothing is allocated twice.
+        let mut names = Vec::with_capacity(3 + task.lineage().count());
+        names.push((RuleKind::Lease, RuleDigest::lease(lease)));
         names.extend(task.lineage().map(|name| (RuleKind::Task, RuleDigest::task(workload, name))));
         names.push(of_workload(workload));
         names.extend(actors.map(of_workload));
         names.push((RuleKind::Audience, RuleDigest::of(RuleKind::Audience, &[audience.as_str()])));
-        Self { names: names.into(), key: RuleDigest::of(RuleKind::Key, &[kid.as_str()]) }
+        Self { names: names.into(), key }
     }
 
     /// The digests whose rules count by position, narrowest kind first.

@@ -174,7 +174,14 @@ proptest! {
 }
 
 fn token_of(name: usize, rev: u64) -> (TokenDigests, Position) {
-    let digests = TokenDigests::build(lease(1), &workload(0), [].iter(), &task(name), &audience(0), &key(0));
+    let digests = TokenDigests::build(
+        lease(1),
+        &workload(0),
+        [].iter(),
+        &task(name),
+        &audience(0),
+        Selector::Key(key(0)).digest(),
+    );
     (digests, Position::new(rev))
 }
 

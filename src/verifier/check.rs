@@ -10,12 +10,11 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use serde_json::Value;
 
 use super::{Invalid, VerifiedToken};
 use crate::jose::es256::VerifyingKey;
-use crate::jose::{Alg, Compact, JoseError};
-use crate::model::{AccessClaims, Clock, KeyId, UnixTime};
+use crate::jose::{Alg, Compact, EncodedHeader, JoseError, Segments, json};
+use crate::model::{AccessClaims, Clock, KeyId, RuleDigest, Selector, UnixTime};
 use crate::revocation::{TokenDigests, View};
 
 /// What one seen token may weigh on average, in bytes: the cache holds `seen` times as much, and at most `seen` tokens.
@@ -71,7 +70,56 @@ pub struct Checker {
 #[derive(Debug, Default)]
 struct KeyTable {
     generation: u64,
-    keys: HashMap<KeyId, Arc<VerifyingKey>>,
+    keys: HashMap<KeyId, Accepted>,
+    /// The header that jitney writes under each key, encoded: a token that begins with it needs no reading of its header.
+    headers: HashMap<Box<str>, KeyId>,
+}
+
+#[derive(Debug, Clone)]
+struct Accepted {
+    key: Arc<VerifyingKey>,
+    /// What a rule on the key would name.
+    digest: RuleDigest,
+}
+
+impl KeyTable {
+    fn new(generation: u64, keys: &[(KeyId, VerifyingKey)]) -> Self {
+        let header = |kid: &KeyId| (EncodedHeader::es256(TYPES[0], kid).as_str().into(), kid.clone());
+        let accepted = |key: &VerifyingKey, kid: &KeyId| Accepted {
+            key: Arc::new(key.clone()),
+            digest: Selector::Key(kid.clone()).digest(),
+        };
+        Self {
+            generation,
+            headers: keys.iter().map(|(kid, _)| header(kid)).collect(),
+            keys: keys.iter().map(|(kid, key)| (kid.clone(), accepted(key, kid))).collect(),
+        }
+    }
+
+    /// The key that the token is under, where its form and all of its header are as they must be.
+    fn key_of(&self, token: &str, segments: &Segments<'_>) -> Result<(&KeyId, &Accepted), Invalid> {
+        if let Some(kid) = self.headers.get(segments.header) {
+            return self.keys.get_key_value(kid).ok_or(Invalid::Key);
+        }
+        let header = Compact::parse(token).map_err(|error| unreadable(&error))?.header;
+        if header.alg != Alg::Es256 {
+            return Err(Invalid::Algorithm);
+        }
+        let typ = header.typ.unwrap_or_default();
+        if !TYPES.iter().any(|known| typ.eq_ignore_ascii_case(known)) {
+            return Err(Invalid::Type);
+        }
+        let kid = header.kid.ok_or(Invalid::Key)?;
+        self.keys.get_key_value(kid.as_str()).ok_or(Invalid::Key)
+    }
+}
+
+const fn unreadable(error: &JoseError) -> Invalid {
+    match error {
+        JoseError::Header(_) => Invalid::Header,
+        JoseError::Algorithm => Invalid::Algorithm,
+        _ => Invalid::Format,
+    }
 }
 
 impl Checker {
@@ -92,8 +140,7 @@ impl Checker {
 
     /// Replaces the keys that are accepted. Tokens under any other are refused from now on, seen before or not.
     pub fn set_keys(&self, keys: Vec<(KeyId, VerifyingKey)>) {
-        let keys: HashMap<_, _> = keys.into_iter().map(|(kid, key)| (kid, Arc::new(key))).collect();
-        let table = self.keys.rcu(|old| KeyTable { generation: old.generation + 1, keys: keys.clone() });
+        let table = self.keys.rcu(|old| KeyTable::new(old.generation + 1, &keys));
         self.keys_generation.fetch_max(table.generation + 1, Ordering::AcqRel);
     }
 
@@ -170,31 +217,19 @@ impl Checker {
     }
 
     fn first_sight(&self, token: &str, now: UnixTime) -> Result<Arc<VerifiedToken>, Invalid> {
-        let compact = Compact::parse(token).map_err(|error| match error {
-            JoseError::Header(_) => Invalid::Header,
-            JoseError::Algorithm => Invalid::Algorithm,
-            _ => Invalid::Format,
-        })?;
-        if compact.header.alg != Alg::Es256 {
-            return Err(Invalid::Algorithm);
-        }
-        let typ = compact.header.typ.as_deref().unwrap_or_default();
-        if !TYPES.iter().any(|known| typ.eq_ignore_ascii_case(known)) {
-            return Err(Invalid::Type);
-        }
-        let kid = compact.header.kid.as_deref().ok_or(Invalid::Key)?;
+        let segments = Segments::of(token).map_err(|error| unreadable(&error))?;
         let table = self.keys.load();
-        let (kid, key) = table.keys.get_key_value(kid).ok_or(Invalid::Key)?;
-        let signature = compact.signature_bytes().map_err(|_| Invalid::Format)?;
-        key.verify(compact.signing_input.as_bytes(), &signature).map_err(|_| Invalid::Signature)?;
-        // Read once, strictly: a member that is there twice is refused wherever it stands, also where nothing reads it.
-        let claims = Value::Object(compact.claims().map_err(|_| Invalid::Claims)?);
-        let claims: AccessClaims = serde_json::from_value(claims).map_err(|_| Invalid::Claims)?;
+        let (kid, Accepted { key, digest }) = table.key_of(token, &segments)?;
+        let (payload, signature) = segments.decode().map_err(|error| unreadable(&error))?;
+        key.verify(segments.signing_input.as_bytes(), &signature).map_err(|_| Invalid::Signature)?;
+        // A member that is there twice is refused wherever it stands, also where nothing reads it.
+        json::check(&payload).map_err(|_| Invalid::Claims)?;
+        let claims: AccessClaims = serde_json::from_slice(&payload).map_err(|_| Invalid::Claims)?;
         if claims.iss != self.issuer {
             return Err(Invalid::Issuer);
         }
         let verified = Arc::new(VerifiedToken {
-            digests: TokenDigests::of_claims(&claims, kid),
+            digests: TokenDigests::under(&claims, *digest),
             claims,
             kid: kid.clone(),
             key: Arc::clone(key),
@@ -212,7 +247,7 @@ impl Checker {
             return true;
         }
         let table = self.keys.load();
-        let same = table.keys.get(&verified.kid).is_some_and(|key| key.point() == verified.key.point());
+        let same = table.keys.get(&verified.kid).is_some_and(|own| own.key.point() == verified.key.point());
         if same {
             verified.keyed.store(table.generation, Ordering::Release);
         }
