@@ -19,6 +19,7 @@
 //! ```
 
 mod check;
+mod claims;
 pub(crate) mod feed;
 mod fresh;
 mod invalid;
