@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::jose::{Compact, Header, JoseError, json};
+use crate::jose::{Compact, Header, JoseError, Object};
 use crate::model::{AudienceUri, Reason, Refusal, UnixTime};
 use crate::policy::{Claims, IdentityUsed, PolicySet, TaskNaming};
 use crate::store::Spent;
@@ -145,14 +145,14 @@ impl Attestor {
     ) -> Result<Caller, (Unproven, Option<Wish>)> {
         let named = |wrong| (Unproven::named(wrong), None);
         let assertion = assertion(auth).map_err(named)?;
-        let seen = set.issuers().next().map(|_| Seen::key(assertion, auth.client_id));
-        if let Some(caller) = seen.as_ref().and_then(|key| self.seen.again(key, set, now)) {
+        let shown = set.issuers().next().map(|_| Seen::digests(assertion, auth.client_id));
+        if let Some(caller) = shown.as_ref().and_then(|(key, _)| self.seen.again(key, set, now)) {
             return Ok(caller);
         }
         // Algorithms other than the four, `crit`, and headers that bring a key are refused here, by name.
         let compact =
             Compact::parse(assertion).map_err(|error| named(format!("the assertion is refused: {error}").into()))?;
-        let payload = json::strict(&compact.payload)
+        let payload = Object::strict(&compact.payload)
             .map_err(|error| named(format!("the assertion's claims are refused: {error}").into()))?;
         if !oidc::is_platform_token(&payload) {
             return self
@@ -160,12 +160,11 @@ impl Attestor {
                 .map_err(|unproven| (unproven, None));
         }
         let expect = oidc::Expect { broker: &self.issuer, skew: self.skew, now };
-        let token = oidc::Token::judge(&compact, &payload, set, &expect).map_err(named)?;
+        let (key, digest) = shown.unwrap_or_else(|| Seen::digests(assertion, auth.client_id));
+        let token = oidc::Token::judge((&compact, digest), &payload, set, &expect).map_err(named)?;
         match oidc::judge(&self.issuers, &self.decoys, set, &token, auth.client_id) {
             Judged::Proven(caller, trust) => {
-                if let Some(key) = seen {
-                    self.seen.put(key, Proof::new(set.digest(), token.ends, trust, Caller::clone(&caller)));
-                }
+                self.seen.put(key, Proof::new(set.digest(), token.ends, trust, Caller::clone(&caller)));
                 Ok(*caller)
             }
             Judged::Not(fault, why) => Err((nobody_s(&token, fault, why), None)),
@@ -181,7 +180,7 @@ impl Attestor {
         endpoint: Endpoint<'_>,
         now: UnixTime,
         compact: &Compact<'_>,
-        payload: &Claims,
+        payload: &Claims<'_>,
     ) -> Result<Caller, Unproven> {
         check_own(auth.assertion.map_or(0, str::len), compact).map_err(Unproven::named)?;
         let url = format!("{}{}", self.issuer.trim_end_matches('/'), endpoint.0);

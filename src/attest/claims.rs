@@ -4,8 +4,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
-
+use crate::jose::{Json, Object};
 use crate::model::UnixTime;
 
 /// How long after `iat` an assertion is honoured, and how far ahead `exp` may lie where there is no `iat`.
@@ -48,7 +47,7 @@ pub(super) type Wrong = Cow<'static, str>;
 
 impl<'a> Claims<'a> {
     /// Reads and judges the claims, in the order who, for whom, when, which.
-    pub(super) fn judge(claims: &'a Map<String, Value>, expect: &Expect<'_>) -> Result<Self, Wrong> {
+    pub(super) fn judge(claims: &'a Object<'_>, expect: &Expect<'_>) -> Result<Self, Wrong> {
         let client = client(claims)?;
         audience(claims, expect)?;
         let (from, until) = times(claims, expect)?;
@@ -60,15 +59,15 @@ impl<'a> Claims<'a> {
     }
 }
 
-pub(super) fn text<'a>(claims: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, Wrong> {
+pub(super) fn text<'a>(claims: &'a Object<'_>, name: &'static str) -> Result<&'a str, Wrong> {
     match claims.get(name) {
-        Some(Value::String(text)) => Ok(text),
+        Some(Json::Text(text)) => Ok(text),
         Some(_) => Err(format!("the assertion's {name} must be a string").into()),
         None => Err(format!("the assertion has no {name}").into()),
     }
 }
 
-fn client(claims: &Map<String, Value>) -> Result<&str, Wrong> {
+fn client<'a>(claims: &'a Object<'_>) -> Result<&'a str, Wrong> {
     let (iss, sub) = (text(claims, "iss")?, text(claims, "sub")?);
     if iss != sub {
         return Err("the assertion's iss and sub must both be the client's id".into());
@@ -80,11 +79,11 @@ fn client(claims: &Map<String, Value>) -> Result<&str, Wrong> {
 }
 
 /// `aud` is the issuer and nothing besides: whoever else is named could use the assertion here too (rfc7523bis §4).
-fn audience(claims: &Map<String, Value>, expect: &Expect<'_>) -> Result<(), Wrong> {
+fn audience(claims: &Object<'_>, expect: &Expect<'_>) -> Result<(), Wrong> {
     let aud = match claims.get("aud") {
-        Some(Value::String(aud)) => aud,
-        Some(Value::Array(list)) => match list.as_slice() {
-            [Value::String(aud)] => aud,
+        Some(Json::Text(aud)) => aud,
+        Some(Json::List(list)) => match list.as_slice() {
+            [Json::Text(aud)] => aud,
             _ => return Err("the assertion's aud must name one audience, the issuer".into()),
         },
         Some(_) => return Err("the assertion's aud must be a string".into()),
@@ -108,7 +107,7 @@ fn audience(claims: &Map<String, Value>, expect: &Expect<'_>) -> Result<(), Wron
 }
 
 /// A `NumericDate` in whole seconds. RFC 7519 §2 allows fractions; no client needs them, and `1e999` is one too.
-pub(super) fn time(claims: &Map<String, Value>, name: &'static str) -> Result<Option<UnixTime>, Wrong> {
+pub(super) fn time(claims: &Object<'_>, name: &'static str) -> Result<Option<UnixTime>, Wrong> {
     match claims.get(name) {
         None => Ok(None),
         Some(value) => match value.as_u64() {
@@ -119,7 +118,7 @@ pub(super) fn time(claims: &Map<String, Value>, name: &'static str) -> Result<Op
 }
 
 /// Judges `exp`, `iat` and `nbf`; gives the moments between which the assertion is worth anything anywhere.
-fn times(claims: &Map<String, Value>, expect: &Expect<'_>) -> Result<(UnixTime, UnixTime), Wrong> {
+fn times(claims: &Object<'_>, expect: &Expect<'_>) -> Result<(UnixTime, UnixTime), Wrong> {
     let &Expect { now, skew, .. } = expect;
     let exp = time(claims, "exp")?.ok_or("the assertion has no exp")?;
     let (iat, nbf) = (time(claims, "iat")?, time(claims, "nbf")?);
@@ -148,7 +147,7 @@ fn times(claims: &Map<String, Value>, expect: &Expect<'_>) -> Result<(UnixTime, 
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -166,7 +165,7 @@ mod tests {
     }
 
     /// Good claims with `changes` over them; null removes.
-    fn claims(changes: Value) -> Map<String, Value> {
+    fn claims(changes: Value) -> Object<'static> {
         let mut claims = json!({"iss": "w", "sub": "w", "aud": ISSUER, "exp": NOW + 60, "iat": NOW, "jti": "1"});
         let all = claims.as_object_mut().unwrap();
         for (name, value) in changes.as_object().unwrap() {
@@ -176,7 +175,7 @@ mod tests {
                 all.insert(name.clone(), value.clone());
             }
         }
-        all.clone()
+        Object::of(claims)
     }
 
     #[test]
@@ -262,7 +261,7 @@ mod tests {
             let from = Claims::judge(&claims, &expect()).unwrap().from;
             // A broker takes what a clock ahead of its own has made; what tells no `iat` is taken as old as it can be.
             let exact = Expect { skew: Duration::ZERO, ..expect() };
-            let tolerance = if claims.contains_key("iat") { &exact } else { &expect() };
+            let tolerance = if claims.get("iat").is_some() { &exact } else { &expect() };
             let first = (NOW - 1000..NOW + 1)
                 .find(|now| Claims::judge(&claims, &Expect { now: UnixTime::from_secs(*now), ..*tolerance }).is_ok());
             assert_eq!(first, Some(from.secs()), "{row}");

@@ -23,13 +23,29 @@ pub struct JsonError(String);
 /// # Errors
 /// [`JsonError`] with what was found and where.
 pub fn strict(bytes: &[u8]) -> Result<Map<String, Value>, JsonError> {
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict { depth: MAX_DEPTH }.deserialize(&mut reader).map_err(|error| JsonError(error.to_string()))?;
-    reader.end().map_err(|error| JsonError(error.to_string()))?;
-    match value {
+    match read_whole(bytes, Strict { depth: MAX_DEPTH })? {
         Value::Object(object) => Ok(object),
-        _ => Err(JsonError("it is no object".into())),
+        _ => Err(JsonError::no_object()),
     }
+}
+
+impl JsonError {
+    pub(super) fn no_object() -> Self {
+        Self("it is no object".into())
+    }
+}
+
+/// Reads one value, and nothing but white space behind it.
+pub(super) fn read_whole<'a, S: DeserializeSeed<'a>>(bytes: &'a [u8], seed: S) -> Result<S::Value, JsonError> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = seed.deserialize(&mut reader).map_err(|error| JsonError(error.to_string()))?;
+    reader.end().map_err(|error| JsonError(error.to_string()))?;
+    Ok(value)
+}
+
+/// The error of what nests too deep.
+pub(super) fn too_deep<E: serde::de::Error>() -> E {
+    E::custom(format!("it nests deeper than {MAX_DEPTH}"))
 }
 
 /// Reads one member of an outermost object, as [`strict`] does: for whoever reads the others into types of their own.
@@ -57,7 +73,7 @@ impl<'de> DeserializeSeed<'de> for Strict {
 impl Strict {
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
         match self.depth {
-            0 => Err(E::custom(format!("it nests deeper than {MAX_DEPTH}"))),
+            0 => Err(too_deep()),
             depth => Ok(Self { depth: depth - 1 }),
         }
     }

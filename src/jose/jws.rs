@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use serde_json::{Map, Value};
 
-use super::{Alg, JoseError, json};
+use super::{Alg, JoseError, Json, Object, json};
 
 /// The longest JWS that is looked at, in bytes.
 pub const MAX_LEN: usize = 16 * 1024;
@@ -104,7 +104,7 @@ impl<'a> Compact<'a> {
     /// As [`Compact::parse`].
     pub fn parse_within(raw: &'a str, max_len: usize) -> Result<Self, JoseError> {
         let segments = Segments::within(raw, max_len)?;
-        let header = Header::from_json(&json::strict(&decode(segments.header)?)?)?;
+        let header = Header::from_json(&Object::strict(&decode(segments.header)?)?)?;
         let (payload, _) = segments.decode()?;
         Ok(Self { header, signing_input: segments.signing_input, payload, signature: segments.signature })
     }
@@ -131,17 +131,20 @@ impl Header {
     ///
     /// # Errors
     /// [`JoseError::Header`], [`JoseError::Algorithm`].
-    pub fn from_json(members: &Map<String, Value>) -> Result<Self, JoseError> {
-        if let Some(name) = REFUSED.iter().find(|name| members.contains_key(**name)) {
+    pub fn from_json(members: &Object<'_>) -> Result<Self, JoseError> {
+        if let Some(name) = REFUSED.iter().find(|name| members.get(name).is_some()) {
             return Err(JoseError::Header(format!("`{name}` is not accepted")));
         }
         let text = |name: &str| match members.get(name) {
             None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(Json::Text(text)) => Ok(Some(text.to_string())),
             Some(_) => Err(JoseError::Header(format!("`{name}` must be a string"))),
         };
-        let alg = text("alg")?.ok_or_else(|| JoseError::Header("`alg` is missing".into()))?;
-        let alg = Alg::parse(&alg).ok_or(JoseError::Algorithm)?;
+        let alg = match members.get("alg") {
+            Some(Json::Text(alg)) => Alg::parse(alg).ok_or(JoseError::Algorithm)?,
+            Some(_) => return Err(JoseError::Header("`alg` must be a string".into())),
+            None => return Err(JoseError::Header("`alg` is missing".into())),
+        };
         Ok(Self { alg, typ: text("typ")?, kid: text("kid")? })
     }
 }

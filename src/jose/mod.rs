@@ -10,6 +10,7 @@ mod foreign;
 pub mod json;
 mod jwk;
 mod jws;
+mod object;
 mod pem;
 mod provider;
 mod sign;
@@ -21,6 +22,7 @@ pub use assertion::{AssertionKey, sign_assertion};
 pub use foreign::{ForeignKey, verify};
 pub use jwk::{Jwk, JwkSet};
 pub use jws::{Compact, Header, Segments};
+pub use object::{Json, Object};
 pub use sign::{EncodedHeader, sign_es256};
 
 /// The signature algorithms that jitney checks (RFC 7518 §3.1, RFC 8037 §3.1). Access tokens are ES256 alone.

@@ -45,7 +45,7 @@ impl IssuerKeys {
     }
 
     /// Those that a token with these claims may belong to, in the order of their files; each is still to be asked.
-    pub fn candidates(&self, claims: &Claims) -> Vec<&Member> {
+    pub fn candidates(&self, claims: &Claims<'_>) -> Vec<&Member> {
         let found = self.by_claim.iter().filter_map(|(name, by_text)| by_text.get(&*text_of_claim(claims, name)?));
         let mut places: Vec<usize> = found.flatten().chain(&self.others).copied().collect();
         places.sort_unstable();

@@ -33,7 +33,7 @@ fn a_platform_s_token_is_trusted_with_a_few_lines() {
     assert!(member.client.is("alpha") && matches!(member.task, TaskNaming::Attested(_)));
     let claims =
         serde_json::json!({"repository_id": "1", "ref": "refs/tags/v2", "repository": "o/r", "actor": "mallory"});
-    let claims = claims.as_object().unwrap();
+    let claims = &crate::jose::Object::of(claims);
     assert!(member.oidc.is_shown_by(claims));
     let kept: Vec<_> = member.oidc.kept(claims).map(|(name, text)| format!("{name}={text}")).collect();
     assert_eq!(kept, ["repository=o/r", "ref=refs/tags/v2"]);
@@ -147,7 +147,8 @@ fn a_token_s_candidates_are_found_among_many() {
     let keys = &set.issuer("https://idp.example.com").unwrap().keys[0];
     let found = |claims: serde_json::Value| -> Vec<usize> {
         let is_named = |n: &usize, member: &&super::Member| member.client.is(&format!("w{n:02}"));
-        let candidates = keys.candidates(claims.as_object().unwrap());
+        let claims = crate::jose::Object::of(claims);
+        let candidates = keys.candidates(&claims);
         candidates.iter().map(|member| (0..52).find(|n| is_named(n, member)).unwrap()).collect()
     };
     assert_eq!(found(serde_json::json!({"repository_id": "7", "environment": "production"})), [14, 15, 50, 51]);

@@ -15,8 +15,6 @@ mod tests;
 
 use std::sync::Arc;
 
-use ring::digest::{SHA256, digest};
-
 use crate::jose::Jwk;
 use crate::model::UnixTime;
 use crate::policy::{IdentityUsed, Issuer, IssuerKeys, KeySource, Member, PolicySet, TaskNaming};
@@ -183,7 +181,7 @@ fn caller(token: &Token<'_>, member: &Member, who: Who) -> Caller {
             _ => TaskBy::Caller,
         },
         spent: None,
-        token: Some(PlatformToken::new(digest_of(token.compact.signing_input), token.from, token.until)),
+        token: Some(PlatformToken::new(token.digest, token.from, token.until)),
         who,
     }
 }
@@ -192,13 +190,6 @@ fn caller(token: &Token<'_>, member: &Member, who: Who) -> Caller {
 fn why_not(token: &Token<'_>, member: &Member, is_addressed: bool) -> String {
     let missed = if is_addressed { member.oidc.misses(token.claims) } else { Some("aud") };
     format!("{}: {}", Who::of(&member.client).id(), missed.unwrap_or_default())
-}
-
-/// Of what was signed, without the signature: of an ECDSA signature there is always a second one that fits.
-fn digest_of(signed: &str) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, signed.as_bytes()).as_ref());
-    hash
 }
 
 impl Seen {

@@ -43,18 +43,20 @@ impl Seen {
         Self(Cache::new(MOST))
     }
 
-    /// The name of a token that came with `client_id`.
-    pub(in crate::attest) fn key(token: &str, client_id: Option<&str>) -> Key {
+    /// The name of a token that came with `client_id`, and the digest of what of it is signed: of an ECDSA signature there is
+    /// always a second one that fits, so the token itself goes by the latter. One pass for both.
+    pub(in crate::attest) fn digests(token: &str, client_id: Option<&str>) -> (Key, [u8; 32]) {
+        let (signed, signature) = token.split_at(token.rfind('.').unwrap_or(token.len()));
         let mut hash = Context::new(&SHA256);
-        hash.update(token.as_bytes());
+        hash.update(signed.as_bytes());
+        let of_signed = taken(hash.clone());
+        hash.update(signature.as_bytes());
         // No token holds a NUL, and no client id at all is another than an empty one.
         if let Some(id) = client_id {
             hash.update(&[0]);
             hash.update(id.as_bytes());
         }
-        let mut key = Key::default();
-        key.copy_from_slice(hash.finish().as_ref());
-        key
+        (taken(hash), of_signed)
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<Arc<Proof>> {
@@ -65,4 +67,10 @@ impl Seen {
     pub(in crate::attest) fn put(&self, key: Key, proof: Proof) {
         self.0.insert(key, Arc::new(proof));
     }
+}
+
+fn taken(hash: Context) -> [u8; 32] {
+    let mut digest = [0; 32];
+    digest.copy_from_slice(hash.finish().as_ref());
+    digest
 }

@@ -3,9 +3,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value};
-
-use crate::jose::Compact;
+use crate::jose::{Compact, Json, Object};
 use crate::model::UnixTime;
 use crate::policy::PolicySet;
 
@@ -25,7 +23,9 @@ pub(in crate::attest) struct Expect<'a> {
 /// A token that is good in itself; whose it is, is not yet known.
 pub(in crate::attest) struct Token<'a> {
     pub(super) compact: &'a Compact<'a>,
-    pub(super) claims: &'a Map<String, Value>,
+    /// SHA-256 of what of it is signed.
+    pub(super) digest: [u8; 32],
+    pub(super) claims: &'a Object<'a>,
     pub(in crate::attest) iss: &'a str,
     pub(in crate::attest) sub: &'a str,
     pub(super) aud: &'a str,
@@ -39,17 +39,16 @@ pub(in crate::attest) struct Token<'a> {
 }
 
 /// Whether claims are a platform's: `iss` is a URL, and `sub` is something else. A client's own assertion has both alike.
-pub(in crate::attest) fn is_platform_token(claims: &Map<String, Value>) -> bool {
-    let iss = claims.get("iss").and_then(Value::as_str).unwrap_or_default();
-    (iss.starts_with("https://") || iss.starts_with("http://"))
-        && claims.get("sub").and_then(Value::as_str) != Some(iss)
+pub(in crate::attest) fn is_platform_token(claims: &Object<'_>) -> bool {
+    let iss = claims.text("iss").unwrap_or_default();
+    (iss.starts_with("https://") || iss.starts_with("http://")) && claims.text("sub") != Some(iss)
 }
 
 impl<'a> Token<'a> {
     /// Reads and judges a token, in the order form, by whom, for whom, when.
     pub(in crate::attest) fn judge(
-        compact: &'a Compact<'a>,
-        claims: &'a Map<String, Value>,
+        (compact, digest): (&'a Compact<'a>, [u8; 32]),
+        claims: &'a Object<'a>,
         set: &PolicySet,
         expect: &Expect<'a>,
     ) -> Result<Self, Wrong> {
@@ -59,7 +58,18 @@ impl<'a> Token<'a> {
         let (iss, sub) = (text(claims, "iss")?, text(claims, "sub")?);
         let aud = audience(claims, set, expect.broker)?;
         let (from, ends) = times(claims, expect)?;
-        Ok(Self { compact, claims, iss, sub, aud, broker: expect.broker, ends, from, until: ends.plus(expect.skew) })
+        Ok(Self {
+            compact,
+            digest,
+            claims,
+            iss,
+            sub,
+            aud,
+            broker: expect.broker,
+            ends,
+            from,
+            until: ends.plus(expect.skew),
+        })
     }
 
     pub(super) fn kid(&self) -> Option<&str> {
@@ -68,11 +78,11 @@ impl<'a> Token<'a> {
 }
 
 /// One audience, and one that is accepted here at all: whoever else is named could use the token here too.
-fn audience<'a>(claims: &'a Map<String, Value>, set: &PolicySet, broker: &str) -> Result<&'a str, Wrong> {
+fn audience<'a>(claims: &'a Object<'a>, set: &PolicySet, broker: &str) -> Result<&'a str, Wrong> {
     let aud = match claims.get("aud") {
-        Some(Value::String(aud)) => aud.as_str(),
-        Some(Value::Array(list)) => match list.as_slice() {
-            [Value::String(aud)] => aud.as_str(),
+        Some(Json::Text(aud)) => aud,
+        Some(Json::List(list)) => match list.as_slice() {
+            [Json::Text(aud)] => aud,
             _ => return Err("the platform token's aud must name one audience, this broker's issuer".into()),
         },
         Some(_) => return Err("the platform token's aud must be a string".into()),
@@ -87,7 +97,7 @@ fn audience<'a>(claims: &'a Map<String, Value>, set: &PolicySet, broker: &str) -
 
 /// Judges `exp`, `iat` and `nbf`; gives the moment when the token was made at the earliest, and the one from which it has
 /// expired, skew included.
-fn times(claims: &Map<String, Value>, expect: &Expect<'_>) -> Result<(UnixTime, UnixTime), Wrong> {
+fn times(claims: &Object<'_>, expect: &Expect<'_>) -> Result<(UnixTime, UnixTime), Wrong> {
     let &Expect { now, skew, .. } = expect;
     let exp = time(claims, "exp")?.ok_or("the platform token has no exp")?;
     let ends = exp.plus(skew);

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use crate::jose::{Json, Object};
 
 /// A platform token's claims, as they were signed.
-pub type Claims = Map<String, Value>;
+pub type Claims<'a> = Object<'a>;
 
 /// One claim, and what it must say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl ClaimRule {
     }
 
     /// Whether the claim is there and says what it must.
-    pub fn holds(&self, claims: &Claims) -> bool {
+    pub fn holds(&self, claims: &Claims<'_>) -> bool {
         let Some(text) = text_of_claim(claims, &self.name) else { return false };
         match &self.says {
             Says::Exactly(expected) => *text == **expected,
@@ -47,21 +47,21 @@ impl ClaimRule {
 /// The text of the claim called `name`, where it has one: a string, a number as its digits, a boolean as its word. Lists and
 /// objects have none, nor has a number with a fraction or beyond 64 bits. A claim within another is named with a slash:
 /// `kubernetes.io/pod/uid`; one that is called so as a whole goes first.
-pub fn text_of_claim<'a>(claims: &'a Claims, name: &str) -> Option<Cow<'a, str>> {
+pub fn text_of_claim<'a>(claims: &'a Claims<'_>, name: &str) -> Option<Cow<'a, str>> {
     match find(claims, name)? {
-        Value::String(text) => Some(text.as_str().into()),
-        Value::Bool(flag) => Some(if *flag { "true" } else { "false" }.into()),
-        Value::Number(number) if !number.is_f64() => Some(number.to_string().into()),
+        Json::Text(text) => Some(Cow::Borrowed(text)),
+        Json::Bool(flag) => Some(if *flag { "true" } else { "false" }.into()),
+        Json::Number(number) if !number.is_f64() => Some(number.to_string().into()),
         _ => None,
     }
 }
 
-fn find<'a>(claims: &'a Claims, name: &str) -> Option<&'a Value> {
+fn find<'a>(claims: &'a Claims<'a>, name: &str) -> Option<&'a Json<'a>> {
     if let Some(value) = claims.get(name) {
         return Some(value);
     }
     name.match_indices('/').find_map(|(at, _)| match claims.get(&name[..at]) {
-        Some(Value::Object(inner)) => find(inner, &name[at + 1..]),
+        Some(Json::Object(inner)) => find(inner, &name[at + 1..]),
         _ => None,
     })
 }
@@ -92,12 +92,12 @@ mod tests {
 
     use super::*;
 
-    fn claims() -> Claims {
+    fn claims() -> Claims<'static> {
         let claims = json!({
             "ref": "refs/heads/main", "repository_id": "123", "project_id": 22, "protected": true, "ratio": 1.5,
             "groups": ["a"], "kubernetes.io": {"namespace": "ci", "pod": {"uid": "u-1"}}, "a/b": "whole", "a": {"b": "part"},
         });
-        claims.as_object().unwrap().clone()
+        Claims::of(claims)
     }
 
     fn rule(name: &str, says: Says) -> ClaimRule {

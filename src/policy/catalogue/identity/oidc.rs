@@ -57,17 +57,17 @@ impl PartialEq for KeySource {
 
 impl Oidc {
     /// Whether a token with these claims is this client's; its signature and times are judged elsewhere.
-    pub fn is_shown_by(&self, claims: &Claims) -> bool {
+    pub fn is_shown_by(&self, claims: &Claims<'_>) -> bool {
         self.claims.iter().all(|rule| rule.holds(claims))
     }
 
     /// The first claim that does not say what it must.
-    pub fn misses(&self, claims: &Claims) -> Option<&str> {
+    pub fn misses(&self, claims: &Claims<'_>) -> Option<&str> {
         self.claims.iter().find(|rule| !rule.holds(claims)).map(|rule| &*rule.name)
     }
 
     /// The claims to keep, those that are there.
-    pub fn kept(&self, claims: &Claims) -> impl Iterator<Item = (String, String)> {
+    pub fn kept(&self, claims: &Claims<'_>) -> impl Iterator<Item = (String, String)> {
         self.keep.iter().filter_map(|name| Some((name.to_string(), text_of_claim(claims, name)?.into_owned())))
     }
 }

@@ -56,7 +56,7 @@ impl TaskTemplate {
     ///
     /// # Errors
     /// A claim is missing or has no text, holds a `/`, which would make the task another's child, or makes no name of it.
-    pub fn fill(&self, claims: &Claims) -> Result<TaskId, String> {
+    pub fn fill(&self, claims: &Claims<'_>) -> Result<TaskId, String> {
         self.filled(|name| text_of_claim(claims, name).map(|text| text.into_owned()))
     }
 
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     fn fill(template: &str, claims: serde_json::Value) -> Result<String, String> {
-        let task = TaskTemplate::parse(template).unwrap().fill(claims.as_object().unwrap());
+        let task = TaskTemplate::parse(template).unwrap().fill(&crate::jose::Object::of(claims));
         task.map(|task| task.as_str().to_owned())
     }
 
