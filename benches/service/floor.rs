@@ -27,7 +27,7 @@ use super::common::{API, Redis, clean, key_of, key_of_kind, now};
 use super::measure::MEASURED_CORE;
 
 /// How the floor looks at an assertion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Authentication {
     None,
     Es256,

@@ -1,50 +1,93 @@
-//! The broker under measurement, and who asks it for tokens.
+//! Who is asked: a broker on either store, the floor, the peer. Each is a process of its own on the measured core.
 
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use rustix::process::Pid;
 use serde_json::json;
 
-use super::common::{Ask, Broker, Redis, Setup, key_of, key_of_kind, platform_token, workload, workload_path};
+use super::common::{Broker, Redis, Setup, key_of, key_of_kind, workload, workload_path};
+use super::floor::{Authentication, Floor};
+use super::load::Void;
 use super::measure::MEASURED_CORE;
+use super::peer::{Format, Peer};
 
 /// An issuer whose keys the broker has in a file, so that nobody is asked for them.
-const ISSUER: &str = "https://platform.example.com";
+pub const PLATFORM: &str = "https://platform.example.com";
 
-/// What proves who asks.
-#[derive(Debug, Clone, Copy)]
-pub enum Kind {
-    /// A fresh assertion of the workload's own, each used once.
-    PrivateKeyJwt,
-    /// A platform's token, another one each time.
-    FirstSeen,
-    /// A platform's token, the same each time.
-    SeenBefore,
+/// Who is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Party {
+    OnRedis,
+    Embedded,
+    Floor(Authentication),
+    Peer(Format),
 }
 
-impl Kind {
-    /// So many requests, ready to be sent.
-    pub fn requests(self, count: usize) -> Vec<Vec<u8>> {
-        let by = |token: &str| Ask::of("platform").assertion(token);
-        let same = platform(0);
-        let ask = |n: usize| match self {
-            Self::PrivateKeyJwt => Ask::of("measured"),
-            Self::FirstSeen => by(&platform(n)),
-            Self::SeenBefore => by(&same),
-        };
-        (0..count).map(|n| ask(n).request().bytes()).collect()
+impl Party {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OnRedis => "broker on Redis",
+            Self::Embedded => "broker, embedded store",
+            Self::Floor(_) => "floor",
+            Self::Peer(Format::Jwt) => "peer, JWT",
+            Self::Peer(Format::Opaque) => "peer, opaque",
+        }
     }
 }
 
-/// A token of the platform, another one for each `n` and at each call.
-fn platform(n: usize) -> String {
-    let claims = json!({"run_id": n.to_string(), "repository": "octo-org/octo-repo", "repository_id": "74"});
-    platform_token(ISSUER, claims).header("kid", "rsa").signed(key_of_kind("rsa"))
+enum Process {
+    Broker(Broker),
+    Floor(Floor),
+    Peer(Peer),
 }
 
-/// A broker with two workloads, on one core.
-pub fn broker(redis: &Redis) -> Broker {
+/// Those of one bout, with a Redis of their own. They end with it.
+pub struct Parties {
+    all: HashMap<Party, Process>,
+    redis: Redis,
+    peer: Option<PathBuf>,
+}
+
+impl Parties {
+    /// None yet; `peer` is where the peer is installed.
+    pub fn new(peer: Option<PathBuf>) -> Self {
+        Self { all: HashMap::new(), redis: Redis::start(), peer }
+    }
+
+    /// Starts one, where it does not run yet. Whether it can be had here.
+    pub fn start(&mut self, party: Party) -> Result<bool, Void> {
+        if self.all.contains_key(&party) {
+            return Ok(true);
+        }
+        let process = match (party, &self.peer) {
+            (Party::OnRedis, _) => Process::Broker(broker(Some(self.redis.url()))),
+            (Party::Embedded, _) => Process::Broker(broker(None)),
+            (Party::Floor(authentication), _) => Process::Floor(Floor::start(authentication, &self.redis)),
+            (Party::Peer(format), Some(home)) => Process::Peer(Peer::start(home, format, &self.redis)?),
+            (Party::Peer(_), None) => return Ok(false),
+        };
+        self.all.insert(party, process);
+        Ok(true)
+    }
+
+    /// Where one that runs listens, and its process.
+    pub fn at(&self, party: Party) -> (SocketAddr, Pid) {
+        match &self.all[&party] {
+            Process::Broker(broker) => (broker.address(), broker.pid()),
+            Process::Floor(floor) => (floor.address(), floor.pid()),
+            Process::Peer(peer) => (peer.address(), peer.pid()),
+        }
+    }
+}
+
+/// A broker with two workloads.
+fn broker(store: Option<String>) -> Broker {
     let keys = json!({"keys": [key_of_kind("rsa").jwk(Some("rsa"))]}).to_string();
     let platform = format!(
         "owner = \"team-bench@example.com\"\npurpose = \"Is measured with a platform's token\"\nexpires = 2099-12-31\n\
-         [[identity]]\ntype = \"oidc\"\nissuer = \"{ISSUER}\"\nclaims = {{ sub = \"a-job\" }}\n\
+         [[identity]]\ntype = \"oidc\"\nissuer = \"{PLATFORM}\"\nclaims = {{ sub = \"a-job\" }}\n\
          jwks_file = \"../keys/platform.jwks.json\"\n"
     );
     Setup::default()
@@ -52,5 +95,5 @@ pub fn broker(redis: &Redis) -> Broker {
         .policy(&workload_path("platform"), platform)
         .policy("keys/platform.jwks.json", keys)
         .under(&["taskset", "-c", MEASURED_CORE])
-        .start_on(Some(redis.url()))
+        .start_on(store)
 }

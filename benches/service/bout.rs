@@ -1,0 +1,201 @@
+//! What is compared with what, and how far apart it may be. Those of a bout take turns, so that what else the machine does
+//! falls on all alike; a ratio is the median of the ratios round by round.
+
+use std::path::PathBuf;
+
+use super::asks::Kind;
+use super::floor::Authentication;
+use super::load::Void;
+use super::measure::{Spread, Turn};
+use super::parties::{Parties, Party};
+use super::peer::Format;
+
+/// Who is asked, and for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Side(pub Party, pub Kind);
+
+/// What is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Figure {
+    Cpu,
+    P50,
+    P99,
+    Rate,
+}
+
+impl Figure {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "CPU",
+            Self::P50 => "p50",
+            Self::P99 => "p99",
+            Self::Rate => "rate",
+        }
+    }
+
+    fn of(self, turn: &Turn) -> f64 {
+        match self {
+            Self::Cpu => turn.cpu_us(),
+            Self::P50 => turn.p50_us(),
+            Self::P99 => turn.p99_us(),
+            Self::Rate => turn.rate(),
+        }
+    }
+}
+
+/// How far one side may be from another.
+#[derive(Debug, Clone, Copy)]
+pub enum Goal {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Goal {
+    pub fn is_met(self, ratio: f64) -> bool {
+        match self {
+            Self::AtMost(most) => ratio <= most,
+            Self::AtLeast(least) => ratio >= least,
+        }
+    }
+}
+
+/// One side beside another.
+pub type Comparison = (Figure, Side, Side, Goal);
+
+/// A comparison of several sides.
+pub struct Bout {
+    pub name: &'static str,
+    pub connections: usize,
+    pub sides: &'static [Side],
+    pub comparisons: &'static [Comparison],
+}
+
+const MINT: Side = Side(Party::OnRedis, Kind::PrivateKeyJwt);
+const MINT_EMBEDDED: Side = Side(Party::Embedded, Kind::PrivateKeyJwt);
+const MINT_FLOOR: Side = Side(Party::Floor(Authentication::Es256), Kind::PrivateKeyJwt);
+const MINT_PEER: Side = Side(Party::Peer(Format::Jwt), Kind::PrivateKeyJwt);
+const FIRST: Side = Side(Party::OnRedis, Kind::FirstSeen);
+const FIRST_FLOOR: Side = Side(Party::Floor(Authentication::Rs256), Kind::FirstSeen);
+const SEEN: Side = Side(Party::OnRedis, Kind::SeenBefore);
+const SEEN_FLOOR: Side = Side(Party::Floor(Authentication::None), Kind::SeenBefore);
+const INTROSPECT: Side = Side(Party::OnRedis, Kind::Introspect);
+const INTROSPECT_PEER: Side = Side(Party::Peer(Format::Opaque), Kind::Introspect);
+const REVOKE: Side = Side(Party::OnRedis, Kind::Revoke);
+const REVOKE_PEER: Side = Side(Party::Peer(Format::Opaque), Kind::Revoke);
+const BAD_SIGNATURE: Side = Side(Party::OnRedis, Kind::BadSignature);
+const UNKNOWN: Side = Side(Party::OnRedis, Kind::UnknownWorkload);
+const REPLAY: Side = Side(Party::OnRedis, Kind::Replay);
+
+pub const BOUTS: [Bout; 7] = [
+    Bout {
+        name: "private_key_jwt, ES256",
+        connections: 16,
+        sides: &[MINT, MINT_EMBEDDED, MINT_FLOOR, MINT_PEER],
+        comparisons: &[
+            (Figure::Cpu, MINT, MINT_FLOOR, Goal::AtMost(1.25)),
+            (Figure::P50, MINT, MINT_FLOOR, Goal::AtMost(1.4)),
+            (Figure::P99, MINT, MINT_FLOOR, Goal::AtMost(2.0)),
+            (Figure::Rate, MINT, MINT_PEER, Goal::AtLeast(3.5)),
+        ],
+    },
+    Bout {
+        name: "a platform's token first seen, RS256",
+        connections: 16,
+        sides: &[FIRST, Side(Party::Embedded, Kind::FirstSeen), FIRST_FLOOR],
+        comparisons: &[(Figure::Cpu, FIRST, FIRST_FLOOR, Goal::AtMost(1.25))],
+    },
+    Bout {
+        name: "a platform's token seen before",
+        connections: 16,
+        sides: &[SEEN, Side(Party::Embedded, Kind::SeenBefore), SEEN_FLOOR, MINT_PEER],
+        comparisons: &[
+            (Figure::Cpu, SEEN, SEEN_FLOOR, Goal::AtMost(1.4)),
+            (Figure::Rate, SEEN, MINT_PEER, Goal::AtLeast(7.0)),
+        ],
+    },
+    Bout {
+        name: "introspect",
+        connections: 16,
+        sides: &[INTROSPECT, Side(Party::Embedded, Kind::Introspect), INTROSPECT_PEER],
+        comparisons: &[(Figure::Rate, INTROSPECT, INTROSPECT_PEER, Goal::AtLeast(2.5))],
+    },
+    Bout {
+        name: "revoke",
+        connections: 16,
+        sides: &[REVOKE, Side(Party::Embedded, Kind::Revoke), REVOKE_PEER],
+        comparisons: &[(Figure::Rate, REVOKE, REVOKE_PEER, Goal::AtLeast(2.0))],
+    },
+    Bout {
+        name: "refusals beside a mint",
+        connections: 16,
+        sides: &[MINT, BAD_SIGNATURE, UNKNOWN, REPLAY],
+        comparisons: &[
+            (Figure::Cpu, BAD_SIGNATURE, MINT, Goal::AtMost(1.0)),
+            (Figure::Cpu, UNKNOWN, MINT, Goal::AtMost(1.0)),
+            (Figure::Cpu, REPLAY, MINT, Goal::AtMost(1.0)),
+        ],
+    },
+    Bout {
+        name: "synced before the answer, 64 connections",
+        connections: 64,
+        sides: &[MINT_EMBEDDED, MINT],
+        comparisons: &[(Figure::Rate, MINT_EMBEDDED, MINT, Goal::AtLeast(0.6))],
+    },
+];
+
+/// Turns of the sides that could be had here.
+pub struct Outcome {
+    pub bout: &'static Bout,
+    turns: Vec<(Side, Vec<Turn>)>,
+}
+
+impl Bout {
+    /// So many rounds of so many requests to each side, after one round that only fills caches where `warm`.
+    pub fn run(
+        &'static self,
+        rounds: usize,
+        requests: usize,
+        warm: bool,
+        peer: Option<PathBuf>,
+    ) -> Result<Outcome, Void> {
+        let mut parties = Parties::new(peer);
+        let mut turns = Vec::new();
+        for side in self.sides {
+            if parties.start(side.0)? {
+                turns.push((*side, Vec::new()));
+            }
+        }
+        for round in 0..rounds + usize::from(warm) {
+            for (Side(party, kind), turns) in &mut turns {
+                let (address, pid) = parties.at(*party);
+                let turn = kind.load(requests, address, self.connections)?.turn(pid)?;
+                if !warm || round > 0 {
+                    turns.push(turn);
+                }
+            }
+        }
+        Ok(Outcome { bout: self, turns })
+    }
+}
+
+impl Outcome {
+    /// The sides, in order.
+    pub fn sides(&self) -> impl Iterator<Item = Side> {
+        self.turns.iter().map(|(side, _)| *side)
+    }
+
+    /// A figure of a side.
+    pub fn figure(&self, side: Side, of: impl Fn(&Turn) -> f64) -> Option<Spread> {
+        Some(Spread::of(self.turns_of(side)?.iter().map(of)))
+    }
+
+    /// A ratio, where both sides are there.
+    pub fn ratio(&self, (figure, one, other, _): &Comparison) -> Option<Spread> {
+        let pairs = self.turns_of(*one)?.iter().zip(self.turns_of(*other)?);
+        Some(Spread::of(pairs.map(|(one, other)| figure.of(one) / figure.of(other))))
+    }
+
+    fn turns_of(&self, side: Side) -> Option<&[Turn]> {
+        self.turns.iter().find(|(each, _)| *each == side).map(|(_, turns)| turns.as_slice())
+    }
+}
