@@ -109,7 +109,10 @@ impl Peer {
             .stderr(std::fs::File::create(home.join("stderr"))?)
             .spawn()?;
         let lines = BufReader::new(child.stdout.take().ok_or_else(|| Void::Other("no output".into()))?).lines();
-        let says = lines.map_while(Result::ok).find_map(|line| line.strip_prefix("listening on ")?.parse().ok());
+        let mut lines = lines.map_while(Result::ok);
+        let says = lines.find_map(|line| line.strip_prefix("listening on ")?.parse().ok());
+        // What it says later is read and dropped: it dies of a reader who has gone.
+        std::thread::spawn(move || lines.for_each(drop));
         let Some(address) = says else {
             let _ = child.kill();
             let _ = child.wait();
