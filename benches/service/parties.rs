@@ -16,6 +16,9 @@ use super::peer::{Format, Peer};
 /// An issuer whose keys the broker has in a file, so that nobody is asked for them.
 pub const PLATFORM: &str = "https://platform.example.com";
 
+/// Settings of a Redis that no disk holds up.
+const IN_MEMORY: [&str; 4] = ["--appendonly", "no", "--maxmemory-policy", "noeviction"];
+
 /// Who is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Party {
@@ -51,9 +54,10 @@ pub struct Parties {
 }
 
 impl Parties {
-    /// None yet; `peer` is where the peer is installed.
-    pub fn new(peer: Option<PathBuf>) -> Self {
-        Self { all: HashMap::new(), redis: Redis::start(), peer }
+    /// None yet. `peer` is where the peer is installed; `synced`, that Redis syncs before it answers.
+    pub fn new(peer: Option<PathBuf>, synced: bool) -> Self {
+        let redis = if synced { Redis::start() } else { Redis::with(&IN_MEMORY) };
+        Self { all: HashMap::new(), redis, peer }
     }
 
     /// Starts one, where it does not run yet. Whether it can be had here.
