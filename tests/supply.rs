@@ -249,7 +249,15 @@ fn scripts_build_what_is_locked() {
     assert!(!read(".gitignore").contains("Cargo.lock"));
     for script in [".ci/run", "tests/run", "tests/deny", "deploy/Dockerfile"] {
         for line in read(script).lines().map(str::trim).filter(|line| !line.starts_with('#')) {
-            let builds = ["cargo build", "cargo test", "cargo clippy", "cargo run", "cargo install", "cargo deny"];
+            let builds = [
+                "cargo build",
+                "cargo test",
+                "cargo clippy",
+                "cargo run",
+                "cargo install",
+                "cargo deny",
+                "cargo bench",
+            ];
             if builds.iter().any(|command| line.contains(command)) && !line.contains("--version >") {
                 assert!(line.contains("--locked"), "{script}: {line}");
             }
