@@ -65,7 +65,8 @@ impl Turn {
         self.count() / self.took.as_secs_f64()
     }
 
-    /// How much of its core the server used, in percent. Below 100 it was not the server that set the rate.
+    /// How much of its core the server used, in percent. Well below 100 something else set the rate: the load, Redis, or
+    /// another program on that core.
     pub fn busy(&self) -> f64 {
         self.cpu_us / self.took.as_secs_f64() / 1e4
     }

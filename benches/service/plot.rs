@@ -22,24 +22,22 @@ const STYLE: &str = "text{font:12px system-ui,sans-serif;fill:#24292f}.soft{fill
 
 /// How near each ratio is to its goal: left of the line it is met.
 pub fn svg(outcomes: &[Outcome]) -> String {
-    let rows: Vec<_> = compared(outcomes)
-        .filter_map(|(outcome, comparison)| Some((outcome, comparison, outcome.ratio(comparison)?)))
-        .collect();
+    let rows: Vec<_> =
+        compared(outcomes).filter_map(|(outcome, comparison)| Some((comparison, outcome.ratio(comparison)?))).collect();
     let height = f64::from(u32::try_from(rows.len()).unwrap_or(u32::MAX)).mul_add(ROW, TOP + 12.0);
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
          role=\"img\" aria-label=\"Ratios measured, each beside its goal\">\n<style>{STYLE}</style>\n\
-         <text x=\"8\" y=\"18\">measured beside: </text>\n\
+         <text class=\"soft\" x=\"8\" y=\"18\">measure / beside</text>\n\
          <text class=\"soft\" x=\"{GOAL}\" y=\"18\" text-anchor=\"middle\">goal</text>\n\
-         <text class=\"soft\" x=\"{LEFT}\" y=\"18\">better</text>\n\
+         <text class=\"soft\" x=\"{LEFT}\" y=\"18\">← better</text>\n\
          <path class=\"line\" d=\"M{GOAL} 26V{height}\"/>\n"
     );
     let mut top = TOP;
-    for (outcome, comparison, ratio) in rows {
+    for (comparison, ratio) in rows {
         let (figure, one, other, goal) = comparison;
         let label = format!("{}: {} / {}", figure.name(), name(*one), other.0.name());
         row(&mut out, top, &escaped(&label), ratio, *goal);
-        let _ = outcome;
         top += ROW;
     }
     out.push_str("</svg>\n");
