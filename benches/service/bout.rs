@@ -145,7 +145,7 @@ pub const BOUTS: [Bout; 7] = [
         ],
     },
     Bout {
-        name: "synced before the answer, 64 connections",
+        name: "synced before the answer",
         connections: 64,
         synced: true,
         sides: &[MINT_EMBEDDED, MINT],
