@@ -42,11 +42,13 @@ impl LogFile {
     /// Makes sure that the path holds the file as it was left. Gives what was found where it had to be opened anew.
     pub(super) fn ready(&mut self, now_ms: u64) -> Result<Option<Opened>, AuditError> {
         if let Some(held) = &mut self.held
-            && held.is_still_at(&self.path)
+            && let Some(len) = held.len_at(&self.path)
         {
             // Not cut, it stays as it is: opened anew, lines that were never acknowledged would count as written.
-            held.mend().map_err(|error| AuditError::io(&self.path, "half a write cannot be cut off", &error))?;
-            if held.is_as_left() {
+            let was_cut =
+                held.mend().map_err(|error| AuditError::io(&self.path, "half a write cannot be cut off", &error))?;
+            // Of another length than it was left, somebody else changed it.
+            if was_cut || len == held.len {
                 return Ok(None);
             }
         }
@@ -88,23 +90,20 @@ impl LogFile {
 }
 
 impl Held {
-    /// Whether the path still names this file. Something else there, or nothing, or a silent system: not.
-    fn is_still_at(&self, path: &Path) -> bool {
-        fs::metadata(path).is_ok_and(|meta| (meta.dev(), meta.ino()) == self.identity)
+    /// How long it is, where the path still names this file. Something else there, or nothing, or a silent system: nothing.
+    fn len_at(&self, path: &Path) -> Option<u64> {
+        let meta = fs::metadata(path).ok()?;
+        ((meta.dev(), meta.ino()) == self.identity).then(|| meta.len())
     }
 
-    /// Cuts what a failed write left.
-    fn mend(&mut self) -> io::Result<()> {
-        if self.dirty {
-            self.file.set_len(self.len)?;
-            self.dirty = false;
+    /// Cuts what a failed write left; whether there was any.
+    fn mend(&mut self) -> io::Result<bool> {
+        let is_dirty = std::mem::take(&mut self.dirty);
+        if is_dirty && let Err(error) = self.file.set_len(self.len) {
+            self.dirty = true;
+            return Err(error);
         }
-        Ok(())
-    }
-
-    /// Whether it is as long as it was left; if not, somebody else changed it.
-    fn is_as_left(&self) -> bool {
-        self.file.metadata().is_ok_and(|meta| meta.len() == self.len)
+        Ok(is_dirty)
     }
 }
 

@@ -95,9 +95,15 @@ words!(
 );
 
 /// One record, before it has a place in the chain. The log stamps it with the moment it is handed over.
+///
+/// Boxed: it is put together in some twenty steps and handed from queue to queue, and would be copied by each.
 #[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
 #[must_use = "a record says nothing until a log is given it"]
-pub struct AuditRecord {
+pub struct AuditRecord(Box<Fields>);
+
+#[derive(Debug, Clone, Serialize)]
+struct Fields {
     event: Event,
     outcome: Outcome,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown")]
@@ -151,7 +157,7 @@ impl AuditRecord {
 
     /// A record of `event` that came out as `outcome`.
     pub fn new(event: Event, outcome: Outcome) -> Self {
-        Self {
+        Self(Box::new(Fields {
             event,
             outcome,
             decision_id: None,
@@ -175,7 +181,7 @@ impl AuditRecord {
             peer: None,
             reason: None,
             detail: None,
-        }
+        }))
     }
 
     /// A refused `event`: outcome `refused`, and `reason` as `refusal`.
@@ -185,114 +191,114 @@ impl AuditRecord {
 
     /// The decision it explains.
     pub fn decision(mut self, id: DecisionId) -> Self {
-        self.decision_id = Some(id);
+        self.0.decision_id = Some(id);
         self
     }
     /// Whose lease or request it is.
     pub fn workload(mut self, id: WorkloadId) -> Self {
-        self.workload = Some(id);
+        self.0.workload = Some(id);
         self
     }
     /// The resource server it is about.
     pub fn audience(mut self, uri: AudienceUri) -> Self {
-        self.audience = Some(uri);
+        self.0.audience = Some(uri);
         self
     }
     /// The task it is about.
     pub fn task(mut self, task: TaskId) -> Self {
-        self.task = Some(task);
+        self.0.task = Some(task);
         self
     }
     /// The scopes asked for, or granted.
     pub fn scopes(mut self, scopes: ScopeSet) -> Self {
-        self.scope = Some(scopes);
+        self.0.scope = Some(scopes);
         self
     }
     /// The lease it is about.
     pub fn lease(mut self, id: LeaseId) -> Self {
-        self.lease = Some(id);
+        self.0.lease = Some(id);
         self
     }
     /// The lease that was renewed.
     pub fn predecessor(mut self, id: LeaseId) -> Self {
-        self.predecessor = Some(id);
+        self.0.predecessor = Some(id);
         self
     }
     /// How long the token lives, whole seconds.
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = Some(ttl.as_secs());
+        self.0.ttl = Some(ttl.as_secs());
         self
     }
     /// The signing key it is about.
     pub fn key(mut self, kid: KeyId) -> Self {
-        self.kid = Some(kid);
+        self.0.kid = Some(kid);
         self
     }
     /// The life of the store's log.
     pub fn epoch(mut self, epoch: Epoch) -> Self {
-        self.epoch = Some(epoch);
+        self.0.epoch = Some(epoch);
         self
     }
     /// The place in the revocation log: a token's `rev`, or the last rule of an end.
     pub fn position(mut self, position: Position) -> Self {
-        self.position = Some(position);
+        self.0.position = Some(position);
         self
     }
     /// The policies that determined it, by `@id`; the names beyond the first 4 KiB are left out and counted as `+n`.
     pub fn policies(mut self, ids: &[Arc<str>]) -> Self {
-        self.policies = ids.into();
+        self.0.policies = ids.into();
         self
     }
     /// Why it was refused.
     pub fn refusal(mut self, reason: Reason) -> Self {
-        self.refusal = Some(reason);
+        self.0.refusal = Some(reason);
         self
     }
     /// How many leases or rules it touched.
     pub fn count(mut self, count: u64) -> Self {
-        self.count = Some(count);
+        self.0.count = Some(count);
         self
     }
     /// Who did it where no workload did (`uid:1000`, an audience's URI); at most 255 characters.
     pub fn actor(mut self, actor: &str) -> Self {
-        self.actor = Some(Text::new(actor, Self::MAX_NAME));
+        self.0.actor = Some(Text::new(actor, Self::MAX_NAME));
         self
     }
     /// How the caller proved itself (`private_key_jwt`, and the `kid`); at most 255 characters.
     pub fn identity(mut self, identity: &str) -> Self {
-        self.identity = Some(Text::new(identity, Self::MAX_NAME));
+        self.0.identity = Some(Text::new(identity, Self::MAX_NAME));
         self
     }
     /// What was kept from a platform's token; of each no more than 255 characters, and no more than 4 KiB of all.
     pub fn claims(mut self, claims: Arc<BTreeMap<String, String>>) -> Self {
-        self.claims = Some(claims);
+        self.0.claims = Some(claims);
         self
     }
     /// Where the request came from.
     pub fn peer(mut self, peer: IpAddr) -> Self {
-        self.peer = Some(peer);
+        self.0.peer = Some(peer);
         self
     }
     /// Why, in an operator's words.
     pub fn reason(mut self, words: &str) -> Self {
-        self.reason = Some(Text::new(words, Self::MAX_TEXT));
+        self.0.reason = Some(Text::new(words, Self::MAX_TEXT));
         self
     }
     /// What else there is to say: what was refused and by which rule. Never what was sent as a credential.
     pub fn detail(mut self, words: &str) -> Self {
-        self.detail = Some(Text::new(words, Self::MAX_TEXT));
+        self.0.detail = Some(Text::new(words, Self::MAX_TEXT));
         self
     }
 
     /// Since when `count` counts.
     pub(super) fn since(mut self, ms: u64) -> Self {
-        self.since = Some(Stamp(ms));
+        self.0.since = Some(Stamp(ms));
         self
     }
 
     /// Why it was refused, if it was.
     pub(super) const fn refused_for(&self) -> Option<Reason> {
-        self.refusal
+        self.0.refusal
     }
 }
 

@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use ring::rand::SecureRandom as _;
-
 use crate::attest::{Caller, ClientAuth, Endpoint, TaskBy, Who};
 use crate::audit::{AuditRecord, Event, Outcome};
 use crate::keys::SignedToken;
@@ -171,8 +169,7 @@ impl Broker {
             if grant.at().plus(grant.ttl()).plus(Self::SKEW) > signer.published_until {
                 return Err(StoreError::Unavailable("no key is published for long enough".into()).into());
             }
-            let mut random = [0; 8];
-            self.rng.fill(&mut random).map_err(|_| RecordError::Duplicate)?;
+            let random = self.random.take().map_err(|_| RecordError::Duplicate)?;
             let id = LeaseId::new(self.parts.clock.now_ms(), shard, u64::from_be_bytes(random));
             let mut draft = LeaseDraft::new(grant, id, signer.kid, signer.epoch).spending(spent.clone());
             if let Some(head) = judged_at {
@@ -199,8 +196,8 @@ impl Broker {
         match (attested.or(asked), named_by) {
             (Some(task), _) => Ok(task),
             (None, TaskBy::Auto) => {
-                let mut random = [0; 10];
-                self.rng.fill(&mut random).map_err(|_| No::new(Reason::Internal, "the system has no randomness"))?;
+                let random: [u8; 10] =
+                    self.random.take().map_err(|_| No::new(Reason::Internal, "the system has no randomness"))?;
                 let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
                 Ok(TaskId::parse(&format!("auto-{hex}"))?)
             }

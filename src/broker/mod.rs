@@ -12,6 +12,7 @@ mod inventory;
 pub(crate) mod mint;
 mod operate;
 mod pace;
+mod random;
 mod refused;
 mod renew;
 mod revoke;
@@ -48,6 +49,7 @@ pub use timed::Timed;
 
 use follow::Follower;
 use pace::Pace;
+use random::Randomness;
 use refused::No;
 use settings::Settings;
 use shut::Shut;
@@ -101,7 +103,7 @@ pub struct Broker {
     /// Held while the broker goes over into another epoch.
     turning: tokio::sync::Mutex<()>,
     snapshots: feed::Snapshots,
-    rng: SystemRandom,
+    random: Randomness,
     started: UnixTime,
     /// When the store's log was last read up to its head, Unix seconds.
     heard_at: AtomicU64,
@@ -162,7 +164,7 @@ impl Broker {
             shut: Shut::default(),
             turning: tokio::sync::Mutex::default(),
             snapshots: feed::Snapshots::default(),
-            rng: SystemRandom::new(),
+            random: Randomness::new(SystemRandom::new()),
             started,
             heard_at: AtomicU64::new(started.secs()),
             told: (AtomicU64::new(0), AtomicU64::new(0)),
@@ -214,7 +216,8 @@ impl Broker {
     /// # Errors
     /// [`Refused`] without an id of its own where the system has no randomness.
     pub fn decision(&self) -> Result<DecisionId, Refused> {
-        DecisionId::fresh(&self.options.name, &self.rng).map_err(|_| Refused::nameless())
+        let random = self.random.take().map_err(|_| Refused::nameless())?;
+        DecisionId::of(&self.options.name, random).map_err(|_| Refused::nameless())
     }
 
     /// Reads the log up to its head; on another epoch starts over, with new keys; a key that was ended leaves at once.

@@ -6,6 +6,7 @@ use std::fmt;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use memchr::{memchr, memchr_iter, memchr2};
 
 use crate::attest::ClientAuth;
 use crate::model::{Reason, Refusal};
@@ -151,17 +152,22 @@ fn is_form_text(body: &[u8]) -> bool {
     let is_encoded = |part: &[u8]| matches!(part, [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
     // Without a branch for each byte: an assertion has many.
     body.iter().fold(true, |all, byte| all & matches!(byte, 0x20..=0x7e))
-        && body.split(|byte| *byte == b'%').skip(1).all(is_encoded)
+        && memchr_iter(b'%', body).all(|at| is_encoded(&body[at + 1..]))
 }
 
 /// The pairs of a form's text. What stands as it means, as an assertion does, is not decoded byte by byte.
 fn pairs(body: &[u8]) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-    let is_plain = |pair: &[u8]| pair.iter().fold(true, |all, byte| all & !matches!(byte, b'%' | b'+'));
-    body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).filter_map(move |pair| {
+    let is_plain = |pair: &[u8]| memchr2(b'%', b'+', pair).is_none();
+    let ends = memchr_iter(b'&', body).chain(std::iter::once(body.len()));
+    let each = ends.scan(0, |start, end| Some(&body[std::mem::replace(start, end + 1)..end]));
+    each.filter(|pair| !pair.is_empty()).filter_map(move |pair| {
         if is_plain(pair)
             && let Ok(text) = std::str::from_utf8(pair)
         {
-            let (name, value) = text.split_once('=').unwrap_or((text, ""));
+            let (name, value) = match memchr(b'=', pair) {
+                Some(at) => (&text[..at], &text[at + 1..]),
+                None => (text, ""),
+            };
             return Some((name.into(), value.into()));
         }
         form_urlencoded::parse(pair).next()

@@ -6,7 +6,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use ring::digest::{SHA256, digest};
-use ring::rand::SecureRandom;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -163,14 +162,12 @@ text_id!(
 );
 
 impl DecisionId {
-    /// A fresh id of the broker called `broker`.
+    /// The id of the broker called `broker` with these random bytes, never to be used again.
     ///
     /// # Errors
-    /// [`InvalidName`] where `broker` is no name, or the system has no randomness to give.
-    pub fn fresh(broker: &str, rng: &dyn SecureRandom) -> Result<Self, InvalidName> {
+    /// [`InvalidName`] where `broker` is no name.
+    pub fn of(broker: &str, random: [u8; 16]) -> Result<Self, InvalidName> {
         use base64::Engine as _;
-        let mut random = [0u8; 16];
-        rng.fill(&mut random).map_err(|_| InvalidName { what: "decision_id", rule: "the system has no randomness" })?;
         let mut text = String::with_capacity(broker.len() + 23);
         text.push_str(broker);
         text.push('.');
@@ -366,7 +363,7 @@ mod tests {
 
     #[test]
     fn a_decision_names_its_broker() {
-        let id = DecisionId::fresh("b1f4", &ring::rand::SystemRandom::new()).unwrap();
+        let id = DecisionId::of("b1f4", [7; 16]).unwrap();
         assert_eq!(id.broker(), "b1f4");
         assert!(DecisionId::parse(id.as_str()).is_ok());
     }
