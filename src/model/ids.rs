@@ -260,6 +260,11 @@ impl LeaseId {
         (((self.0 >> 30) & 0xffff_ffff) as u32).to_be_bytes()
     }
 
+    /// The moment that was built in, in milliseconds.
+    pub const fn millis(self) -> u64 {
+        (self.0 >> 80) as u64
+    }
+
     /// Reads the usual form, `xxxxxxxx-xxxx-8xxx-xxxx-xxxxxxxxxxxx`, lower case, and no other.
     pub fn parse(raw: &str) -> Option<Self> {
         if raw.len() != 36 || raw.bytes().any(|b| b.is_ascii_uppercase()) {
@@ -320,7 +325,7 @@ mod tests {
         let workload = WorkloadId::parse("nightly-report").unwrap();
         let shard = LeaseId::shard_of(&workload);
         let id = LeaseId::new(1_790_000_000_123, shard, u64::MAX);
-        assert_eq!(id.shard(), shard);
+        assert_eq!((id.millis(), id.shard()), (1_790_000_000_123, shard));
         assert_eq!(LeaseId::parse(&id.to_string()), Some(id));
         assert_eq!(LeaseId::from_bytes(id.to_bytes()), id);
         assert!(LeaseId::new(1_790_000_000_124, shard, 0) > id);

@@ -45,7 +45,7 @@ pub(super) async fn end(shared: &Shared, end: End) -> Result<Ended, RecordError>
     match answer.word.as_str() {
         "OK" => {
             if let EndTarget::Task { closed_until, .. } | EndTarget::LiveTask { closed_until, .. } = &end.target {
-                shared.witness(told.key, *closed_until);
+                shared.witness((told.key, Vec::new()), *closed_until);
             }
             Ok(read(answer)?)
         }
@@ -80,7 +80,7 @@ fn told(target: &EndTarget) -> Result<Told, StoreError> {
             word: "lease",
             key: layout::lease(*id),
             selector: Selector::Lease(*id),
-            arguments: vec![layout::lease_prefix(id.shard()), id.to_bytes().into()],
+            arguments: vec![layout::lease_prefix(id.shard()).into(), id.to_bytes().into()],
         },
         EndTarget::Workload(workload) => Told {
             word: "workload",

@@ -19,7 +19,7 @@ pub(super) const PROBE: &str = "jitney:{log}:probe";
 pub(super) const MOVED: &str = "jitney:moved";
 
 /// How long a record stays behind its time, in seconds. The scripts know it by the same name.
-const GRACE: u64 = 90;
+pub(super) const GRACE: u64 = 90;
 /// No key is set to expire later than this, whatever is asked: a number Redis takes.
 const LONGEST: u64 = 10 * 365 * 86_400;
 
@@ -36,21 +36,58 @@ pub(super) const fn minute(at: UnixTime) -> u64 {
     at.secs() / 60
 }
 
+/// The minute that begins at a moment, or as the next one.
+pub(super) const fn minute_behind(at: UnixTime) -> u64 {
+    at.secs().div_ceil(60)
+}
+
 /// Seconds from `now` until the minute of `at` and the grace behind it are over.
 pub(super) fn seconds_of_minute(at: UnixTime, now: UnixTime) -> u64 {
     seconds(UnixTime::from_secs((minute(at) + 1).saturating_mul(60)), now)
 }
 
-/// A lease's record, a string.
+/// The leases of a shard that were made in the minute of this one, a hash of their records: no key of its own each, for a
+/// key and its time to live are as large as a record.
 pub(super) fn lease(id: LeaseId) -> Vec<u8> {
-    let mut key = lease_prefix(id.shard());
-    key.extend_from_slice(&id.to_bytes());
+    leases(id.shard(), made_in(id)).into_bytes()
+}
+
+/// The same by shard and minute.
+pub(super) fn leases(shard: Shard, minute: u64) -> String {
+    let mut key = lease_prefix(shard);
+    let _ = write!(key, "{minute}");
     key
 }
 
-/// What stands before the 16 bytes of a lease's name.
-pub(super) fn lease_prefix(shard: Shard) -> Vec<u8> {
-    in_shard(shard, 'l').into_bytes()
+/// What stands before the minute of it.
+pub(super) fn lease_prefix(shard: Shard) -> String {
+    in_shard(shard, 'l')
+}
+
+/// The minute in which a lease was made, by its name.
+pub(super) fn made_in(id: LeaseId) -> u64 {
+    id.millis() / 60_000
+}
+
+/// Where a lease lies among those: its name without what is the same of the whole shard. A name that no broker gives is
+/// looked for whole, and not found. The scripts know it by the same name.
+pub(super) fn field(id: LeaseId) -> Vec<u8> {
+    let raw = id.to_bytes();
+    match raw[8] >> 6 {
+        0b10 => [&raw[..8], &raw[12..]].concat(),
+        _ => raw.to_vec(),
+    }
+}
+
+/// The lease that lies in this place.
+pub(super) fn lease_at(shard: Shard, field: &[u8]) -> Option<LeaseId> {
+    let (before, behind) = field.split_at_checked(8)?;
+    let mut raw = [0; 16];
+    raw[..8].copy_from_slice(before);
+    raw[8..12].copy_from_slice(&(1 << 31 | u32::from_be_bytes(shard) >> 2).to_be_bytes());
+    raw[12..].copy_from_slice(&<[u8; 4]>::try_from(behind).ok()?);
+    let id = LeaseId::from_bytes(raw);
+    (id.shard() == shard).then_some(id)
 }
 
 /// The mark of a task, a string.
@@ -60,21 +97,14 @@ pub(super) fn mark(workload: &WorkloadId, task: &str) -> Vec<u8> {
     key
 }
 
-/// The leases of a shard that expire in one minute, a list of their names.
-pub(super) fn index(shard: Shard, minute: u64) -> String {
-    let mut key = in_shard(shard, 'i');
-    let _ = write!(key, "{minute}");
-    key
-}
-
-/// The assertions of a shard that cannot be used after one minute, a hash of their digests: small ones are packed.
+/// The assertions of a shard that cannot be used after one minute, a set of their digests.
 pub(super) fn replay(shard: Shard, minute: u64) -> String {
     let mut key = in_shard(shard, 'r');
     let _ = write!(key, "{minute}");
     key
 }
 
-/// The shards with leases that expire in one minute, a set. With it, listing all leases needs no walk over all keys.
+/// The shards with leases that were made in one minute, a set. With it, listing all leases needs no walk over all keys.
 pub(super) fn directory(minute: u64) -> String {
     format!("jitney:{{dir}}:{minute}")
 }
@@ -112,12 +142,25 @@ mod tests {
         for key in [
             lease(LeaseId::new(1, shard, 2)),
             mark(&workload, "a/b"),
-            index(shard, 1).into_bytes(),
             replay(shard, 1).into_bytes(),
             quarantine(&workload).into_bytes(),
         ] {
             assert!(key.starts_with(tag.as_bytes()), "{}", String::from_utf8_lossy(&key));
         }
+    }
+
+    #[test]
+    fn a_lease_is_found_by_its_name_and_its_name_by_its_place() {
+        for random in [0, 2, 0x1234_5678_9abc_def0, u64::MAX] {
+            let id = LeaseId::new(1_790_000_000_123, [1, 255, 3, 0xa7], random);
+            assert_eq!(lease_at(id.shard(), &field(id)), Some(id));
+            assert_eq!(lease(id), leases(id.shard(), 29_833_333).into_bytes());
+            // The same but for the two bits that are the same in every name.
+            let other = LeaseId::from_bytes((u128::from_be_bytes(id.to_bytes()) ^ 1 << 62).to_be_bytes());
+            assert_ne!(field(other), field(id));
+        }
+        assert_eq!((lease_at([0; 4], &[0; 11]), lease_at([0; 4], &[0; 16])), (None, None));
+        assert_eq!(lease_at([0, 0, 0, 1], &[0; 12]), None, "of another shard");
     }
 
     #[test]

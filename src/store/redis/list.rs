@@ -1,7 +1,7 @@
-//! Lists and counts of leases, from the indices by minute of expiry: no walk over the key space.
+//! Lists and counts of leases, minute by minute of their making: no walk over the key space.
 //!
-//! A place in a list is (minute, shard, offset), and the cursor is that place as text. The lists of names only grow, so a
-//! page never tells a lease twice.
+//! A place in a list is (minute, shard, lease), and the cursor is that place as text. Within a minute and shard leases are
+//! told by the order of their names, so a page never tells one twice, though others come and go meanwhile.
 
 use std::time::Duration;
 
@@ -15,38 +15,47 @@ use super::shared::Shared;
 use crate::model::{Epoch, LeaseId, LeaseRecord, Selector, UnixTime, WorkloadId};
 use crate::store::{LeaseFilter, LeasePage, StoreError, StoreStats};
 
-/// So many shards are read in one round trip, and so many names of each.
+/// So many shards' names are read in one round trip, and so many records.
 const SHARDS: usize = 64;
-const NAMES: usize = 256;
+const RECORDS: usize = 512;
+/// Brokers' clocks may be apart by so many minutes, rounded up: a walk begins before the first lease that can live.
+const APART: u64 = 2;
 /// A walk pauses after this long and says where to go on.
 const WALK: Duration = Duration::from_millis(1200);
 /// A figure is exact up to so many lists, and an estimate beyond.
 const COUNTED: usize = 2048;
 
-/// Where a walk stands: the next name to be read.
+/// Where a walk stands: behind this lease of a minute and shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     minute: u64,
     shard: Shard,
-    offset: u64,
+    /// Zero before the first.
+    behind: u128,
 }
 
 impl Place {
     const fn start_of(minute: u64) -> Self {
-        Self { minute, shard: [0; 4], offset: 0 }
+        Self { minute, shard: [0; 4], behind: 0 }
+    }
+
+    fn behind(id: LeaseId) -> Self {
+        Self { minute: layout::made_in(id), shard: id.shard(), behind: u128::from_be_bytes(id.to_bytes()) }
     }
 
     pub(crate) fn parse(raw: &str) -> Option<Self> {
         let mut parts = raw.splitn(3, '.');
         let minute = parts.next()?.parse().ok()?;
         let shard = u32::from_str_radix(parts.next()?, 16).ok()?.to_be_bytes();
-        let place = Self { minute, shard, offset: parts.next()?.parse().ok()? };
-        // One spelling only; and no list has so many names.
-        (place.text() == raw && place.offset < 1 << 40).then_some(place)
+        let behind = u128::from_str_radix(parts.next()?, 16).ok()?;
+        let place = Self { minute, shard, behind };
+        // One spelling only; and a lease lies in no other minute and shard than its name says.
+        let is_there = behind == 0 || place == Self::behind(LeaseId::from_bytes(behind.to_be_bytes()));
+        (place.text() == raw && is_there).then_some(place)
     }
 
     pub(crate) fn text(self) -> String {
-        format!("{}.{:08x}.{}", self.minute, u32::from_be_bytes(self.shard), self.offset)
+        format!("{}.{:08x}.{:x}", self.minute, u32::from_be_bytes(self.shard), self.behind)
     }
 }
 
@@ -61,9 +70,9 @@ pub(super) async fn page(
     limit: usize,
 ) -> Result<LeasePage, StoreError> {
     let given = cursor.map(|raw| Place::parse(raw).ok_or(StoreError::Cursor)).transpose()?;
-    let walk = Walk::new(shared, filter.workload.as_ref(), limit.clamp(16, NAMES)).await?;
+    let walk = Walk::new(shared, filter.workload.as_ref(), limit).await?;
     // What lies before has expired: a cursor that was kept for long does not walk through it.
-    let start = Place::start_of(layout::minute(filter.now)).max(given.unwrap_or(Place::start_of(0)));
+    let start = walk.first(filter.now).max(given.unwrap_or(Place::start_of(0)));
     let mut leases = Vec::new();
     let next = walk
         .run(start, |record| {
@@ -88,7 +97,7 @@ pub(super) async fn count(shared: &Shared, selector: &Selector, now: UnixTime) -
         Selector::Task(workload, _) | Selector::Workload(workload) => Some(workload),
         _ => None,
     };
-    let walk = Walk::new(shared, workload, NAMES).await?;
+    let walk = Walk::new(shared, workload, usize::MAX).await?;
     let mut count = 0;
     let selects = |record: &LeaseRecord| {
         let lease = &record.lease;
@@ -103,7 +112,7 @@ pub(super) async fn count(shared: &Shared, selector: &Selector, now: UnixTime) -
             }
     };
     let rest = walk
-        .run(Place::start_of(layout::minute(now)), |record| {
+        .run(walk.first(now), |record| {
             count += u64::from(selects(&record));
             false
         })
@@ -130,27 +139,32 @@ async fn chain(shared: &Shared, id: LeaseId, now: UnixTime) -> Result<u64, Store
 /// # Errors
 /// [`StoreError`].
 pub(super) async fn one(shared: &Shared, id: LeaseId) -> Result<Option<LeaseRecord>, StoreError> {
-    let mut command = redis::cmd("GET");
-    command.arg(layout::lease(id));
+    let mut command = redis::cmd("HGET");
+    command.arg(layout::lease(id)).arg(layout::field(id));
     bytes(shared.command(&command).await?).map(|raw| packed::record(id, &raw)).transpose()
 }
 
-/// Figures; the number of live leases counts names, those that ended before their time included.
+/// Figures; the number of live leases counts names, those that ended before their time included, and is exact to a minute
+/// where a workload's leases all live equally long.
 ///
 /// # Errors
 /// [`StoreError`].
 pub(super) async fn stats(shared: &Shared, now: UnixTime) -> Result<StoreStats, StoreError> {
     let figures = figures(shared, now).await?;
-    let (mut lists, mut all) = (redis::pipe(), 0);
-    for minute in layout::minute(now)..=layout::minute(figures.latest) {
+    let (mut hashes, mut all) = (redis::pipe(), 0);
+    for minute in figures.minutes(now) {
         let shards = shards(shared, minute).await?;
-        for shard in shards.iter().take(COUNTED.saturating_sub(lists.len())) {
-            lists.cmd("LLEN").arg(layout::index(*shard, minute));
+        for shard in shards.iter().take(COUNTED.saturating_sub(hashes.len() / 2)) {
+            let key = layout::leases(*shard, minute);
+            hashes.cmd("HLEN").arg(&key).cmd("TTL").arg(&key);
         }
         all += shards.len();
     }
-    let looked_at = lists.len();
-    let counted: u64 = shared.commands(&lists).await?.iter().filter_map(int).sum();
+    let looked_at = hashes.len() / 2;
+    let values = shared.commands(&hashes).await?;
+    // What is kept for nothing but its grace has expired.
+    let counts = values.chunks_exact(2).filter(|pair| int(&pair[1]).is_some_and(|seconds| seconds > layout::GRACE));
+    let counted: u64 = counts.filter_map(|pair| int(&pair[0])).sum();
     let live_leases = if all > looked_at { counted / looked_at.max(1) as u64 * all as u64 } else { counted };
     Ok(StoreStats {
         kind: "redis".to_owned(),
@@ -165,19 +179,30 @@ struct Figures {
     rules: u64,
     /// No lease expires later.
     latest: UnixTime,
+    /// No lease reaches further than so many minutes behind the one of its making.
+    span: u64,
     seen: Seen,
+}
+
+impl Figures {
+    /// The minutes in which the leases were made that live at `now`.
+    fn minutes(&self, now: UnixTime) -> std::ops::RangeInclusive<u64> {
+        layout::minute(now).saturating_sub(self.span + APART)..=layout::minute(self.latest)
+    }
 }
 
 async fn figures(shared: &Shared, now: UnixTime) -> Result<Figures, StoreError> {
     let build = |seen: &Seen| Call::new(&FIGURES, 0).seen(seen).with(now.secs());
     let mut answer = shared.call(&shared.main, build).await?;
-    match (answer.number(), answer.number()) {
-        (Some(rules), Some(latest)) => Ok(Figures { rules, latest: UnixTime::from_secs(latest), seen: answer.seen }),
+    match (answer.number(), answer.number(), answer.number()) {
+        (Some(rules), Some(latest), Some(span)) => {
+            Ok(Figures { rules, latest: UnixTime::from_secs(latest), span, seen: answer.seen })
+        }
         _ => Err(odd(&FIGURES)),
     }
 }
 
-/// The shards with leases that expire in a minute, in order.
+/// The shards with leases that were made in a minute, in order.
 async fn shards(shared: &Shared, minute: u64) -> Result<Vec<Shard>, StoreError> {
     let mut command = redis::cmd("SMEMBERS");
     command.arg(layout::directory(minute));
@@ -194,19 +219,25 @@ async fn shards(shared: &Shared, minute: u64) -> Result<Vec<Shard>, StoreError> 
 struct Walk<'a> {
     shared: &'a Shared,
     only: Option<Shard>,
-    names: usize,
-    last_minute: u64,
+    /// So many records are read in one round trip.
+    records: usize,
+    figures: Figures,
     epoch: Epoch,
     until: Instant,
 }
 
 impl<'a> Walk<'a> {
-    async fn new(shared: &'a Shared, workload: Option<&WorkloadId>, names: usize) -> Result<Self, StoreError> {
+    /// A walk for `most` leases.
+    async fn new(shared: &'a Shared, workload: Option<&WorkloadId>, most: usize) -> Result<Self, StoreError> {
         let until = Instant::now() + WALK;
         let figures = figures(shared, shared.clock.now()).await?;
-        let last_minute = layout::minute(figures.latest);
         let only = workload.map(LeaseId::shard_of);
-        Ok(Self { shared, only, names, last_minute, epoch: figures.seen.epoch, until })
+        Ok(Self { shared, only, records: most.clamp(16, RECORDS), epoch: figures.seen.epoch, figures, until })
+    }
+
+    /// Where the first lease lies that may live at `now`.
+    fn first(&self, now: UnixTime) -> Place {
+        Place::start_of(*self.figures.minutes(now).start())
     }
 
     /// Tells every record from `place` on until `enough` says so or time is up; gives the place to go on from, none at
@@ -216,33 +247,23 @@ impl<'a> Walk<'a> {
         mut place: Place,
         mut enough: impl FnMut(LeaseRecord) -> bool + Send,
     ) -> Result<Option<Place>, StoreError> {
-        while place.minute <= self.last_minute {
+        while place.minute <= layout::minute(self.figures.latest) {
             let shards = match self.only {
                 Some(only) => vec![only],
                 None => shards(self.shared, place.minute).await?,
             };
-            let mut at = shards.partition_point(|shard| *shard < place.shard);
-            while at < shards.len() {
-                let some = &shards[at..shards.len().min(at + SHARDS)];
-                let (names, read) = self.names(place, some).await?;
-                for group in names.chunks(512) {
-                    for (next, record) in self.records(group).await? {
-                        place = next;
+            let left = &shards[shards.partition_point(|shard| *shard < place.shard)..];
+            for some in left.chunks(SHARDS) {
+                for group in self.names(place, some).await?.chunks(self.records) {
+                    for record in self.records(group).await? {
+                        place = Place::behind(record.lease.id);
                         if record.lease.epoch == self.epoch && enough(record) {
                             return Ok(Some(place));
                         }
                     }
                     if Instant::now() > self.until {
-                        return Ok(Some(group.last().map_or(place, |(next, _)| *next)));
+                        return Ok(Some(group.last().map_or(place, |id| Place::behind(*id))));
                     }
-                }
-                match read {
-                    // The list before the next shard may have more names than were read.
-                    Read::UpTo(index, offset) => {
-                        at += index;
-                        place = Place { shard: shards[at], offset, ..place };
-                    }
-                    Read::All => at += some.len(),
                 }
             }
             place = Place::start_of(place.minute + 1);
@@ -250,57 +271,49 @@ impl<'a> Walk<'a> {
         Ok(None)
     }
 
-    /// The names in these shards' lists, each with the place behind it, up to the first list that was not read to its end.
-    async fn names(&self, from: Place, shards: &[Shard]) -> Result<(Vec<(Place, LeaseId)>, Read), StoreError> {
-        let first = |shard: Shard| if shard == from.shard { from.offset } else { 0 };
+    /// The names of these shards' leases that lie behind a place of this minute, in order.
+    async fn names(&self, from: Place, shards: &[Shard]) -> Result<Vec<LeaseId>, StoreError> {
         let mut lists = redis::pipe();
         for shard in shards {
-            let first = first(*shard);
-            let last = first + self.names as u64 - 1;
-            lists.cmd("LRANGE").arg(layout::index(*shard, from.minute)).arg(first).arg(last);
+            lists.cmd("HKEYS").arg(layout::leases(*shard, from.minute));
         }
         let mut names = Vec::new();
-        for (index, (shard, list)) in shards.iter().zip(self.shared.commands(&lists).await?).enumerate() {
-            let Value::Array(list) = list else { return Err(StoreError::Corrupt("an index of leases".into())) };
-            let (count, mut offset) = (list.len(), first(*shard));
+        for (shard, list) in shards.iter().zip(self.shared.commands(&lists).await?) {
+            let (Value::Array(list) | Value::Set(list)) = list else {
+                return Err(StoreError::Corrupt("the names of leases".into()));
+            };
+            let begun = names.len();
             for name in list {
-                offset += 1;
-                let raw = bytes(name).and_then(|raw| raw.try_into().ok());
-                let raw = raw.ok_or_else(|| StoreError::Corrupt("an index of leases".into()))?;
-                names.push((Place { minute: from.minute, shard: *shard, offset }, LeaseId::from_bytes(raw)));
+                let id = bytes(name).and_then(|field| layout::lease_at(*shard, &field));
+                names.push(id.ok_or_else(|| StoreError::Corrupt("the name of a lease".into()))?);
             }
-            if count == self.names {
-                return Ok((names, Read::UpTo(index, offset)));
-            }
+            names[begun..].sort_unstable();
         }
-        Ok((names, Read::All))
+        names.retain(|id| Place::behind(*id) > from);
+        Ok(names)
     }
 
-    /// The records of these names that are still there.
-    async fn records(&self, names: &[(Place, LeaseId)]) -> Result<Vec<(Place, LeaseRecord)>, StoreError> {
-        let mut command = redis::cmd("MGET");
-        for (_, id) in names {
-            command.arg(layout::lease(*id));
+    /// The records of these names that are still there, in the same order.
+    async fn records(&self, names: &[LeaseId]) -> Result<Vec<LeaseRecord>, StoreError> {
+        let mut hashes = redis::pipe();
+        for group in names.chunk_by(|one, next| one.shard() == next.shard()) {
+            let command = hashes.cmd("HMGET").arg(group.first().map(|id| layout::lease(*id)));
+            for id in group {
+                command.arg(layout::field(*id));
+            }
         }
-        let Value::Array(values) = self.shared.command(&command).await? else {
-            return Err(StoreError::Corrupt("the records of leases".into()));
-        };
         let mut records = Vec::with_capacity(names.len());
-        for ((next, id), value) in names.iter().zip(values) {
-            if let Some(raw) = bytes(value) {
-                records.push((*next, packed::record(*id, &raw)?));
+        let mut ids = names.iter();
+        for values in self.shared.commands(&hashes).await? {
+            let Value::Array(values) = values else { return Err(StoreError::Corrupt("the records of leases".into())) };
+            for (value, id) in values.into_iter().zip(&mut ids) {
+                if let Some(raw) = bytes(value) {
+                    records.push(packed::record(*id, &raw)?);
+                }
             }
         }
         Ok(records)
     }
-}
-
-/// How far a reading of lists came.
-enum Read {
-    /// Every list to its end.
-    All,
-    /// The list of this index up to this offset.
-    UpTo(usize, u64),
 }
 
 #[cfg(test)]
@@ -309,8 +322,12 @@ mod tests {
 
     #[test]
     fn a_cursor_reads_back_and_what_is_none_is_refused() {
-        let place = Place { minute: 29_833_333, shard: [0, 1, 255, 4], offset: 77 };
-        assert_eq!(Place::parse(&place.text()), Some(place));
+        let place = Place::behind(LeaseId::new(29_833_333 * 60_000 + 7, [0, 1, 255, 4], 77));
+        assert_eq!((place.minute, place.shard), (29_833_333, [0, 1, 255, 4]));
+        let text = place.text();
+        assert_eq!(Place::parse(&text), Some(place));
+        assert_eq!(Place::parse(&Place::start_of(7).text()), Some(Place::start_of(7)));
+        let elsewhere = text.replacen("29833333", "29833334", 1);
         for raw in [
             "",
             "1",
@@ -323,6 +340,8 @@ mod tests {
             "+1.00000001.2",
             "1.0000000A.2",
             "1.00000001.18446744073709551615",
+            "1.00000001.00",
+            &elsewhere,
         ] {
             assert_eq!(Place::parse(raw), None, "{raw}");
         }

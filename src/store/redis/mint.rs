@@ -2,11 +2,12 @@
 //!
 //! The order head → marks → record is the script's (`lua/mint.lua`); here its arguments are laid out and its words read.
 
+use super::begun::{Begun, Kept};
 use super::layout;
 use super::packed;
 use super::script::{Answer, Call, MINT, SPEND, Script, Seen, odd};
 use super::shared::Shared;
-use crate::model::{LeaseId, Position, RuleDigest, UnixTime};
+use crate::model::{Position, RuleDigest, UnixTime};
 use crate::store::{Head, LeaseDraft, RecordError, Recorded, Spent};
 
 /// Records a lease.
@@ -14,68 +15,88 @@ use crate::store::{Head, LeaseDraft, RecordError, Recorded, Spent};
 /// # Errors
 /// As [`LeaseStore::record`](crate::store::LeaseStore::record) says.
 pub(super) async fn record(shared: &Shared, draft: LeaseDraft) -> Result<Recorded, RecordError> {
-    let answer = shared.call(&shared.main, |seen| call(&draft, seen)).await?;
+    let answer = shared.call(&shared.main, |seen| call(&draft, seen, &shared.begun)).await?;
     if answer.word != "OK" {
         return Err(refusal(answer, &draft));
     }
     let lease = draft.lease();
-    shared.witness(layout::lease(lease.id), lease.expires_at);
+    shared.begun.note(answer.seen.generation, kept(&draft));
+    shared.witness((layout::lease(lease.id), layout::field(lease.id)), lease.expires_at);
     Ok(Recorded::by_the_store(draft.at(answer.seen.position)))
 }
 
-fn call(draft: &LeaseDraft, seen: &Seen) -> Call {
+/// The minutes that it falls into, with those up to which they are to be kept.
+fn kept(draft: &LeaseDraft) -> impl Iterator<Item = (Kept, u64)> {
+    let lease = draft.lease();
+    let leases = Kept::Leases(lease.id.shard(), layout::made_in(lease.id));
+    let assertion = draft.spent().map(|spent| {
+        let minute = layout::minute(spent.until);
+        (Kept::Assertions(spent.shard(), minute), minute)
+    });
+    std::iter::once((leases, layout::minute_behind(lease.expires_at))).chain(assertion)
+}
+
+fn call(draft: &LeaseDraft, seen: &Seen, begun: &Begun) -> Call {
     let lease = draft.lease();
     let now = lease.issued_at;
-    let shard = LeaseId::shard_of(&lease.workload);
-    let (renews, quarantines) = (usize::from(lease.predecessor.is_some()), 1 + lease.actors.len());
-    let minute = layout::minute(lease.expires_at);
-    let record = layout::lease(lease.id);
-    let mut call = Call::new(&MINT, 5 + renews + quarantines + lease.task.lineage().count())
-        .with(&record)
-        .with(layout::index(shard, minute))
-        .with(layout::directory(minute));
-    call = match draft.spent() {
-        Some(spent) => call.with(layout::replay(spent.shard(), layout::minute(spent.until))),
-        None => call.with(&record),
-    };
-    call = call.with(layout::published(&lease.kid));
-    if let Some(predecessor) = lease.predecessor {
-        call = call.with(layout::lease(predecessor));
-    }
+    let quarantines = 1 + lease.actors.len();
+    let renews = lease.predecessor.is_some();
+    let begins = !begun.knows(seen.generation, kept(draft));
+    let leases = layout::lease(lease.id);
+    let replay = draft.spent().map(|spent| layout::replay(spent.shard(), layout::minute(spent.until)).into_bytes());
+    let keys = 3 + quarantines + lease.task.lineage().count() + usize::from(renews);
+    let mut call = Call::new(&MINT, keys)
+        .with(&leases)
+        .with(replay.as_ref().unwrap_or(&leases))
+        .with(layout::published(&lease.kid));
     for workload in std::iter::once(&lease.workload).chain(&lease.actors) {
         call = call.with(layout::quarantine(workload));
     }
     for name in lease.task.lineage() {
         call = call.with(layout::mark(&lease.workload, name));
     }
+    if let Some(predecessor) = lease.predecessor {
+        call = call.with(layout::lease(predecessor));
+    }
     let (digest, seconds) = replay_of(draft.spent(), now);
     call = call
         .seen(seen)
-        .with(lease.epoch.to_string())
+        .with(numbers(draft, quarantines, begins))
         .with(&digest)
-        .with(now.secs())
-        .with(lease.expires_at.secs())
-        .with(draft.ceiling().map_or(HIGHEST, Position::get))
-        .with(&lease.id.to_bytes())
+        .with(layout::field(lease.id))
         .with(packed::behind_position(lease))
-        .with(lease.audience.as_str())
+        .with(packed::first_mark(lease))
         .with(layout::seconds(lease.expires_at, now))
-        .with(layout::seconds_of_minute(lease.expires_at, now))
-        .with(&shard)
-        .with(usize::from(draft.spent().is_some()))
-        .with(renews)
-        .with(quarantines)
-        .with(seconds)
-        .with(draft.spent().map_or(0, |spent| spent.from.secs()));
+        .with(now.secs());
+    if begins || renews {
+        call = call
+            .with(layout::seconds_of_minute(lease.expires_at, now))
+            .with(layout::made_in(lease.id))
+            .with(&lease.id.shard())
+            .with(seconds);
+    }
     // Only a successor's rule is asked for by its digest later, when its chain is walked.
-    match renews {
-        0 => call,
-        _ => call.with(&RuleDigest::lease(lease.id).to_bytes()),
+    match lease.predecessor {
+        None => call,
+        Some(predecessor) => call
+            .with(layout::field(predecessor))
+            .with(&lease.id.to_bytes())
+            .with(&RuleDigest::lease(lease.id).to_bytes()),
     }
 }
 
-/// No ceiling: a place no log reaches, exact as a Lua number.
-const HIGHEST: u64 = 1 << 52;
+/// The numbers of a mint in one argument, for each argument costs Redis as much as a small command: epoch 16, ceiling 6,
+/// since when the assertion is usable 5, exp 5, quarantines 1, whether it is a renewal 1, whether it begins a minute 1.
+fn numbers(draft: &LeaseDraft, quarantines: usize, begins: bool) -> Vec<u8> {
+    let lease = draft.lease();
+    let mut packed = lease.epoch.to_string().into_bytes();
+    packed::number(&mut packed, draft.ceiling().map_or(u64::MAX, Position::get), 6);
+    packed::number(&mut packed, draft.spent().map_or(0, |spent| spent.from.secs()), 5);
+    packed::number(&mut packed, lease.expires_at.secs(), 5);
+    packed::number(&mut packed, quarantines as u64, 1);
+    packed.extend([u8::from(lease.predecessor.is_some()), u8::from(begins)]);
+    packed
+}
 
 /// The digest of an assertion, that of its purpose behind it where it has one, and the seconds its minute is remembered
 /// from `now`.

@@ -3,6 +3,7 @@
 //! Owns the key space `jitney:*`, its connections and the judgement whether the log's tail was lost. Never decides who
 //! may do what, never signs. Where things lie: `layout`; what is atomic: `lua/`; what Redis must promise: `safety`.
 
+mod begun;
 mod connect;
 pub(crate) mod end;
 mod keeper;

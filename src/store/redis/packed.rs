@@ -48,6 +48,14 @@ pub(crate) fn behind_position(lease: &Lease) -> Vec<u8> {
     all
 }
 
+/// The mark of a task whose first lease this is, as the scripts write it: 0, the lease's exp 5, its audience.
+pub(super) fn first_mark(lease: &Lease) -> Vec<u8> {
+    let mut mark = vec![0];
+    number(&mut mark, lease.expires_at.secs(), 5);
+    mark.extend_from_slice(lease.audience.as_str().as_bytes());
+    mark
+}
+
 /// Reads a lease's record.
 ///
 /// # Errors
@@ -138,7 +146,7 @@ fn parse_entry(from: &mut Bytes<'_>) -> Option<LogEntry> {
 }
 
 /// Appends the last `width` bytes of a number; one too large for them is written as the largest.
-fn number(to: &mut Vec<u8>, value: u64, width: usize) {
+pub(super) fn number(to: &mut Vec<u8>, value: u64, width: usize) {
     let largest = u64::MAX >> (64 - 8 * width);
     to.extend_from_slice(&value.min(largest).to_be_bytes()[8 - width..]);
 }

@@ -3,6 +3,7 @@
 //! Each begins with `lua/head.lua`; each is told what the caller last saw of the log and answers with the log's head, so
 //! that a lost tail is noticed by whatever call comes first.
 
+use std::io::Write as _;
 use std::sync::LazyLock;
 
 use redis::{Cmd, ToRedisArgs, Value};
@@ -89,6 +90,17 @@ impl Seen {
         Head { epoch: self.epoch, position: self.position }
     }
 
+    /// As scripts are told it: epoch 16, generation 4, tag 12, then the position.
+    fn told(&self) -> Vec<u8> {
+        let mut told = Vec::with_capacity(40);
+        let _ = write!(told, "{}", self.epoch);
+        // A log that has begun anew four thousand million times counts as the last of them.
+        told.extend_from_slice(&u32::try_from(self.generation).unwrap_or(u32::MAX).to_be_bytes());
+        told.extend_from_slice(&self.tag);
+        let _ = write!(told, "{}", self.position);
+        told
+    }
+
     /// Whether this is further on than `other`.
     pub(super) fn is_behind(&self, other: &Self) -> bool {
         (self.generation, self.position) < (other.generation, other.position)
@@ -96,12 +108,14 @@ impl Seen {
 }
 
 /// What a call has besides its keys, as a rule at most.
-const MOST_ARGUMENTS: usize = 28;
+const MOST_ARGUMENTS: usize = 20;
 
 /// A call being put together: keys first, then what was seen, then arguments.
 pub(super) struct Call {
     pub(super) script: &'static Script,
     pub(super) command: Cmd,
+    /// What the script is told that was seen.
+    told: Seen,
 }
 
 impl Call {
@@ -110,7 +124,7 @@ impl Call {
         // So much for each key, each of the arguments that follow, and a lease's record among them.
         let mut command = Cmd::with_capacity(keys + MOST_ARGUMENTS, 64 * keys + 512);
         command.arg("EVALSHA").arg(&script.hash).arg(keys + 1).arg(layout::HEAD);
-        Self { script, command }
+        Self { script, command, told: Seen::NOTHING }
     }
 
     /// The next key, or the next argument.
@@ -120,8 +134,21 @@ impl Call {
     }
 
     /// What was last seen, behind the keys and before the arguments.
-    pub(super) fn seen(self, seen: &Seen) -> Self {
-        self.with(seen.epoch.to_string()).with(seen.generation).with(seen.position.get()).with(&seen.tag)
+    pub(super) fn seen(mut self, seen: &Seen) -> Self {
+        self.told = *seen;
+        self.with(&seen.told()[..])
+    }
+
+    /// Reads the answer to it. A script that has nothing to say but that all is well, and found the very head that it was
+    /// told, answers with that one word.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where no script of ours answers so.
+    pub(super) fn read(&self, value: Value) -> Result<Answer, StoreError> {
+        match bytes_of(&value) {
+            Some(b"OK") => Ok(Answer { word: "OK".to_owned(), seen: self.told, rest: Vec::new().into_iter() }),
+            _ => Answer::read(self.script, value),
+        }
     }
 }
 
@@ -183,6 +210,14 @@ pub(crate) fn bytes(value: Value) -> Option<Vec<u8>> {
         Value::BulkString(bytes) => Some(bytes),
         Value::SimpleString(text) => Some(text.into_bytes()),
         Value::Okay => Some(b"OK".to_vec()),
+        _ => None,
+    }
+}
+
+/// The bytes of a value that is plain text.
+fn bytes_of(value: &Value) -> Option<&[u8]> {
+    match value {
+        Value::BulkString(bytes) => Some(bytes),
         _ => None,
     }
 }

@@ -13,6 +13,7 @@ use redis::{Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::{Notify, watch};
 
+use super::begun::Begun;
 use super::line::{Line, Live, classify, refuses_writes, unavailable};
 use super::script::{Answer, CHECK, Call, EPOCH, Seen};
 use super::{RedisOptions, connect, layout};
@@ -25,6 +26,9 @@ pub(super) const CALL: Duration = Duration::from_millis(1800);
 const REPLICAS: u64 = 500;
 /// So many of the last acknowledged writes are looked for on a new connection.
 const WITNESSES: usize = 16;
+
+/// A key that was written, and what part of it; all of it where the part has no name.
+pub(super) type Written = (Vec<u8>, Vec<u8>);
 
 /// One broker's side of a Redis.
 pub(super) struct Shared {
@@ -41,7 +45,9 @@ pub(super) struct Shared {
     pub(super) moved: watch::Sender<u64>,
     seen: Mutex<Seen>,
     /// Keys that were written and acknowledged, with the time after which they may be gone.
-    witnesses: Mutex<VecDeque<(Vec<u8>, UnixTime)>>,
+    witnesses: Mutex<VecDeque<(Written, UnixTime)>>,
+    /// What minutes of leases and assertions need not be begun any more.
+    pub(super) begun: Begun,
     connections: AtomicU64,
     /// What Redis said to the last write that it refused, until it takes one again.
     refusal: ArcSwapOption<StoreError>,
@@ -63,6 +69,7 @@ impl Shared {
             moved: watch::Sender::new(0),
             seen: Mutex::new(Seen::NOTHING),
             witnesses: Mutex::new(VecDeque::with_capacity(WITNESSES + 1)),
+            begun: Begun::default(),
             connections: AtomicU64::new(0),
             refusal: ArcSwapOption::empty(),
         })
@@ -96,7 +103,7 @@ impl Shared {
     }
 
     /// Remembers an acknowledged write: all writes of a Redis are one stream, so while the last is there, all are.
-    pub(super) fn witness(&self, key: Vec<u8>, until: UnixTime) {
+    pub(super) fn witness(&self, key: Written, until: UnixTime) {
         let mut witnesses = lock(&self.witnesses);
         witnesses.push_back((key, until));
         if witnesses.len() > WITNESSES {
@@ -118,7 +125,7 @@ impl Shared {
         let mut connection = live.connection.clone();
         let work = async {
             let answer = run(&mut connection, &call).await.map_err(|error| self.failed(line, &live, &error))?;
-            let answer = Answer::read(call.script, answer)?;
+            let answer = call.read(answer)?;
             if line.replicas > 0 {
                 replicated(&mut connection, line, live.number).await?;
             }
@@ -234,16 +241,16 @@ impl Shared {
     /// Asks for the head, and whether what this broker saw and wrote is still there.
     pub(super) async fn check(&self, connection: &MultiplexedConnection) -> Result<Answer, StoreError> {
         let now = self.clock.now();
-        let keys: Vec<Vec<u8>> = {
+        let (keys, parts): (Vec<_>, Vec<_>) = {
             let mut witnesses = lock(&self.witnesses);
             witnesses.retain(|(_, until)| *until > now);
-            witnesses.iter().map(|(key, _)| key.clone()).collect()
+            witnesses.iter().map(|(written, _)| written.clone()).unzip()
         };
         let mut call = Call::new(&CHECK, keys.len());
         for key in keys {
             call = call.with(key);
         }
-        let call = call.seen(&self.seen());
+        let call = parts.into_iter().fold(call.seen(&self.seen()), Call::with);
         let value = run(&mut connection.clone(), &call).await.map_err(|error| classify(&error))?;
         Answer::read(call.script, value)
     }
@@ -261,6 +268,7 @@ impl Shared {
             );
         }
         let call = Call::new(&EPOCH, 0).seen(&seen).with(expected).with(fresh.to_string());
+        let call = call.with(seen.generation).with(seen.position.get());
         let value = run(&mut connection.clone(), &call).await.map_err(|error| classify(&error))?;
         Ok(Answer::read(call.script, value)?.seen)
     }

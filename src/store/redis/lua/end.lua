@@ -1,9 +1,10 @@
 -- Ends leases: the mark first, the rule second. KEYS: 2 what the target keeps (mark, lease, quarantine or published key;
--- the head again where it keeps nothing), 3 all quarantines, 4 the replay memory (if ARGV[8] is 1). ARGV: 5 target, 6 now,
--- 7 digest of the rule, 9 replay digest, 10 seconds of the replay memory, 11 since when the assertion is usable, 12 and
--- further as the target needs.
+-- the head again where it keeps nothing), 3 all quarantines, 4 the replay memory (if ARGV[5] is 1). ARGV: 2 target, 3 now,
+-- 4 digest of the rule, 6 replay digest, 7 seconds of the replay memory, 8 since when the assertion is usable, 9 and further
+-- as the target needs.
 if lost() then return answer('LOST') end
-local target, now, digest = ARGV[5], earlier(ARGV[6]), ARGV[7]
+local lib = library()
+local target, now, digest = ARGV[2], lib.earlier(ARGV[3]), ARGV[4]
 local KIND = {lease = 1, task = 2, livetask = 2, workload = 3, quarantine = 3, restore = 3, audience = 4, key = 5, all = 6}
 local kind = KIND[target]
 local rules, leases = {}, {}
@@ -11,27 +12,28 @@ local imposes = target == 'quarantine' or target == 'restore'
 
 local chain = {}
 if target == 'lease' then
-  local key, id, of = KEYS[2], ARGV[13], digest
-  while key do
-    local raw = redis.call('GET', key)
-    local found = raw and lease(raw)
+  local id, of = ARGV[10], digest
+  while id do
+    local key, field = lib.field(ARGV[9], id)
+    local raw = redis.call('HGET', key, field)
+    local found = raw and lib.lease(raw)
     if not found or found.epoch ~= epoch then break end
     if not found.ended and found.exp > now then
-      chain[#chain + 1] = {key = key, id = id, digest = of, exp = found.exp, audience = found.audience}
+      chain[#chain + 1] = {key = key, field = field, raw = raw, id = id, digest = of, exp = found.exp, audience = found.audience}
     end
-    key, id, of = found.successor and ARGV[12] .. found.successor, found.successor, found.digest
+    id, of = found.successor, found.digest
   end
 end
-local m = (target == 'task' or target == 'livetask') and mark(redis.call('GET', KEYS[2]))
+local m = (target == 'task' or target == 'livetask') and lib.mark(redis.call('GET', KEYS[2]))
 -- Whether leases may live that no rule covers.
 local uncovered = m and m.x + LEEWAY > now and m.e == 0
 if target == 'restore' then
-  if epoch ~= ARGV[14] then return answer('EPOCH') end
+  if epoch ~= ARGV[11] then return answer('EPOCH') end
   -- A release in this epoch stands: whoever restores knows of the one before only.
-  local known = redis.call('HMGET', KEYS[3], ARGV[13])[1]
+  local known = redis.call('HMGET', KEYS[3], ARGV[10])[1]
   if redis.call('EXISTS', KEYS[2]) == 1 or known == '-' .. gen then return answer('OK', {}, {}, 0) end
 end
-local no = ARGV[8] == '1' and unspendable(KEYS[4], ARGV[9], ARGV[11])
+local no = ARGV[5] == '1' and lib.unspendable(KEYS[4], ARGV[6], ARGV[8])
 if no then return answer(no, memory) end
 if target == 'livetask' and not uncovered then return answer('NOTHING') end
 
@@ -40,39 +42,39 @@ local function append(of, till, audiences)
   pos = pos + 1
   local body = string.char(kind) .. of .. struct.pack('>I6I5', pos, till)
   tag = string.sub(redis.sha1hex(tag .. body .. audiences), 1, 12)
-  local entry, key = body .. tag .. audiences, segment(pos)
+  local entry, key = body .. tag .. audiences, lib.segment(pos)
   local ttl = math.max(till - now, 0) + GRACE
   local length = redis.call('RPUSH', key, entry)
-  if redis.call('TTL', key) < ttl then redis.call('EXPIRE', key, ttl) end
+  lib.keep(key, ttl)
   local live = 'jitney:{log}:live:' .. epoch
   redis.call('ZADD', live, 'GT', now + ttl, math.floor((pos - 1) / SEGMENT))
-  if redis.call('TTL', live) < ttl then redis.call('EXPIRE', live, ttl) end
+  lib.keep(live, ttl)
   if length == 1 then redis.call('ZREMRANGEBYSCORE', live, '-inf', now - GRACE) end
   rules[#rules + 1] = entry
 end
 
-if ARGV[8] == '1' then remember(KEYS[4], ARGV[9], ARGV[10]) end
+if ARGV[5] == '1' then lib.remember(KEYS[4], ARGV[6], ARGV[7]) end
 if m then
-  m.c = math.max(m.c, tonumber(ARGV[12]))
+  m.c = math.max(m.c, tonumber(ARGV[9]))
   if uncovered then m.e = pos + 1 end
-  set_mark(KEYS[2], m, now)
+  redis.call('SET', KEYS[2], lib.mark_bytes(m), 'EX', lib.mark_seconds(m, now))
   if uncovered then append(digest, m.x, m.a == '*' and '' or m.a) end
 elseif target == 'lease' then
   for _, each in ipairs(chain) do
-    redis.call('APPEND', each.key, 'E' .. struct.pack('>I5I6', now, pos + 1))
+    redis.call('HSET', each.key, each.field, each.raw .. 'E' .. struct.pack('>I5I6', now, pos + 1))
     append(each.digest, each.exp, each.audience)
     leases[#leases + 1] = each.id
   end
 elseif target == 'key' then
-  if redis.call('HEXISTS', KEYS[1], 'k:' .. ARGV[12]) == 0 then
-    redis.call('HSET', KEYS[1], 'k:' .. ARGV[12], pos + 1)
+  if redis.call('HEXISTS', KEYS[1], 'k:' .. ARGV[9]) == 0 then
+    redis.call('HSET', KEYS[1], 'k:' .. ARGV[9], pos + 1)
     redis.call('DEL', KEYS[2])
     append(digest, 0, '')
   end
 else
   if imposes then
-    redis.call('SET', KEYS[2], ARGV[12])
-    redis.call('HSET', KEYS[3], ARGV[13], ARGV[12])
+    redis.call('SET', KEYS[2], ARGV[9])
+    redis.call('HSET', KEYS[3], ARGV[10], ARGV[9])
   end
   if maxexp + LEEWAY > now then append(digest, maxexp, '') end
 end

@@ -1,7 +1,8 @@
--- The log behind a place. ARGV: 5 that place, 6 how many at most, 7 now. Answers the entries, the revoked keys with
+-- The log behind a place. ARGV: 2 that place, 3 how many at most, 4 now. Answers the entries, the revoked keys with
 -- their places (rules on keys never expire), and the place up to which this tells the log.
 if lost() then return answer('LOST') end
-local after, limit, now = tonumber(ARGV[5]), tonumber(ARGV[6]), earlier(ARGV[7])
+local lib = library()
+local after, limit, now = tonumber(ARGV[2]), tonumber(ARGV[3]), lib.earlier(ARGV[4])
 local all = redis.call('HGETALL', KEYS[1])
 local base, keys = 0, {}
 for i = 1, #all, 2 do
@@ -28,7 +29,7 @@ end
 local entries, upto = {}, math.max(pos, after)
 for _, n in ipairs(numbers) do
   local from = n == last and after >= n * SEGMENT and after < pos and after - pos or 0
-  for _, entry in ipairs(redis.call('LRANGE', segment(n * SEGMENT + 1), from, -1)) do
+  for _, entry in ipairs(redis.call('LRANGE', lib.segment(n * SEGMENT + 1), from, -1)) do
     local place = struct.unpack('>I6', entry, 18)
     if place > after then
       if #entries == limit then return answer('OK', entries, keys, upto) end
