@@ -35,9 +35,10 @@ const SETTINGS: &[Row] = &[
     ),
 ];
 
-/// What of our scripts Redis writes into the append-only file, as it writes it (`EXPIRE` as `PEXPIREAT`).
-const REPLAYED: [&[&str]; 11] = [
+/// What of our scripts Redis writes into the append-only file, as it writes it (`EXPIRE` as `PEXPIREAT`), and may have written.
+const REPLAYED: [&[&str]; 12] = [
     &["SET", KEY, "v"],
+    &["APPEND", KEY, "v"],
     &["DEL", KEY],
     &["UNLINK", KEY],
     &["PEXPIREAT", KEY, "1"],
