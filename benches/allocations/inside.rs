@@ -1,32 +1,32 @@
-//! A broker within this process, on its own store and audit log: requests go into its router, and no byte over a socket.
+//! A broker within this process, on its own store and audit log: requests go to its endpoints, and no byte over a socket.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
+use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use jitney::audit::{AuditLog, AuditOptions};
 use jitney::broker::{Broker, BrokerOptions, Parts};
 use jitney::fetch::foreign::ForeignOptions;
+use jitney::http::Public;
 use jitney::keys::{Keyring, KeyringOptions, Storage};
 use jitney::model::Clock;
+use jitney::net::Application as _;
 use jitney::policy::{Limits, Policies, PolicySet};
 use jitney::store::LeaseStore;
 use jitney::store::embedded::{EmbeddedStore, Options};
 use jitney::telemetry::Metrics;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
-use tower_service::Service as _;
 
 use super::common::{Ask, Catalogue, ISSUER};
 use super::scene::Failed;
 
 /// Requests for tokens, ready to be handed over.
 pub struct Mint {
-    requests: Vec<Request<Body>>,
-    router: Router,
+    requests: Vec<Request<Bytes>>,
+    public: Public,
     runtime: Runtime,
     _dir: TempDir,
 }
@@ -36,28 +36,27 @@ impl Mint {
     pub fn new(count: usize) -> Result<Self, Failed> {
         let dir = tempfile::tempdir()?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let router = runtime.block_on(router(&dir))?;
+        let public = runtime.block_on(public(&dir))?;
         let request = |_| {
             Request::post("/oauth2/token")
                 .header("Content-Type", "application/x-www-form-urlencoded")
-                .body(Body::from(Ask::of("demo").form()))
+                .body(Bytes::from(Ask::of("demo").form()))
         };
-        Ok(Self { requests: (0..count).map(request).collect::<Result<_, _>>()?, router, runtime, _dir: dir })
+        Ok(Self { requests: (0..count).map(request).collect::<Result<_, _>>()?, public, runtime, _dir: dir })
     }
 
     /// Hands the next one over and reads the answer; whether it is a token.
     pub fn next(&mut self) -> bool {
         let Some(request) = self.requests.pop() else { return false };
-        let router = &mut self.router;
         self.runtime.block_on(async {
-            let Ok(response) = router.call(request).await;
+            let response = self.public.answer(request).await;
             let granted = response.status() == StatusCode::OK;
             granted && response.into_body().collect().await.is_ok()
         })
     }
 }
 
-async fn router(dir: &TempDir) -> Result<Router, Failed> {
+async fn public(dir: &TempDir) -> Result<Public, Failed> {
     let clock = Clock::system();
     let policies = dir.path().join("policies");
     Catalogue::default().write(&policies);
@@ -92,5 +91,5 @@ async fn router(dir: &TempDir) -> Result<Router, Failed> {
         },
     };
     let parts = Parts { policies, store, audit, keys, metrics: Arc::new(Metrics::new()), clock };
-    Ok(jitney::http::public(Arc::new(Broker::start(options, parts).await?)))
+    Ok(Public::new(Arc::new(Broker::start(options, parts).await?)))
 }

@@ -93,7 +93,7 @@ impl Held {
     /// How long it is, where the path still names this file. Something else there, or nothing, or a silent system: nothing.
     fn len_at(&self, path: &Path) -> Option<u64> {
         let meta = fs::metadata(path).ok()?;
-        ((meta.dev(), meta.ino()) == self.identity).then(|| meta.len())
+        ((meta.dev(), meta.ino()) == self.identity).then_some(meta.len())
     }
 
     /// Cuts what a failed write left; whether there was any.
