@@ -18,8 +18,8 @@ use tokio::task::JoinSet;
 pub type Failed = Box<dyn std::error::Error>;
 
 const NOW: UnixTime = UnixTime::from_secs(1_790_000_000);
-const AUDIENCE: &str = "https://api.example.com";
-const SCOPES: [&str; 5] = ["orders:read", "orders:write", "stock:read", "stock:write", "prices:read"];
+pub const AUDIENCE: &str = "https://api.example.com";
+pub const SCOPES: [&str; 5] = ["orders:read", "orders:write", "stock:read", "stock:write", "prices:read"];
 
 /// A public key that nobody holds the other half of.
 const JWK: &str = r#"{ kty = "EC", crv = "P-256", x = "7-bZFTwgo-iJEuWGgoFqBWWdzH4VFJ3DeeBTrI-ngjs", y = "xZAx5jfINb0tQ0DQXGSXPeXT0stxBcRrVOKi_gQgeLI" }"#;
@@ -50,7 +50,8 @@ pub fn set(workloads: usize) -> Result<PolicySet, Failed> {
     Ok(set)
 }
 
-fn name(n: usize) -> String {
+/// The `n`th workload of a [`set`].
+pub fn name(n: usize) -> String {
     format!("workload-{n:05}")
 }
 
