@@ -7,6 +7,8 @@ use crate::model::{AudienceUri, Clock, Epoch, Position, Rule, RuleKind, UnixTime
 use crate::revocation::View;
 use crate::store::{Head, LeaseStore, LogEntry, StoreError};
 
+use super::live::LiveRules;
+
 /// A follower of one store's log. Reading it twice at once does no harm: what is known is passed over.
 pub(super) struct Follower {
     store: Arc<dyn LeaseStore>,
@@ -33,7 +35,7 @@ pub(super) struct Caught {
 struct Rules {
     epoch: Option<Epoch>,
     upto: Position,
-    entries: Vec<LogEntry>,
+    live: LiveRules,
 }
 
 impl Follower {
@@ -65,7 +67,7 @@ impl Follower {
             let has = |kind| page.entries.iter().any(|entry| entry.rule.kind == kind);
             ends_a_key |= has(RuleKind::Key);
             ends_a_workload |= has(RuleKind::Workload);
-            self.take(page.head.epoch, &page.entries, page.upto);
+            self.take(page.head.epoch, page.entries, page.upto);
             if page.upto >= page.head.position {
                 if self.misses_some() {
                     self.read_anew(page.head.epoch).await?;
@@ -100,9 +102,12 @@ impl Follower {
         let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
         if rules.epoch == Some(epoch) {
             // What others took in meanwhile stays.
-            entries.extend(rules.entries.drain(..).filter(|entry| entry.rule.position > after));
-            *rules = Rules { epoch: Some(epoch), upto: rules.upto.max(after), entries };
-            let heard: Vec<Rule> = rules.entries.iter().map(|entry| entry.rule).collect();
+            let later = rules.live.iter().filter(|(rule, _)| rule.position > after);
+            entries.extend(later.map(|(rule, audiences)| LogEntry { rule, audiences: audiences.to_vec() }));
+            let heard: Vec<Rule> = entries.iter().map(|entry| entry.rule).collect();
+            let mut live = LiveRules::default();
+            entries.into_iter().for_each(|entry| live.push(entry));
+            *rules = Rules { epoch: Some(epoch), upto: rules.upto.max(after), live };
             self.view.restore(&heard, after, self.clock.now());
             self.lost.store(0, Ordering::Release);
         }
@@ -123,8 +128,8 @@ impl Follower {
     /// The live rules for a feed, by position, and the position up to which they are known.
     pub(super) fn rules(&self, audience: Option<&AudienceUri>) -> (Option<Epoch>, Position, Vec<Rule>) {
         let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
-        let entries = rules.entries.iter().filter(|entry| concerns(entry, audience));
-        (rules.epoch, rules.upto, entries.map(|entry| entry.rule).collect())
+        let live = rules.live.iter().filter(|(rule, audiences)| concerns(rule.kind, audiences, audience));
+        (rules.epoch, rules.upto, live.map(|(rule, _)| rule).collect())
     }
 
     /// Drops what can select no living token any more.
@@ -132,10 +137,10 @@ impl Follower {
         let now = self.clock.now();
         self.view.expire(now);
         let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
-        rules.entries.retain(|entry| {
-            let is_past = entry.rule.is_past(now, super::Broker::SKEW);
+        rules.live.retain(|rule| {
+            let is_past = rule.is_past(now, super::Broker::SKEW);
             if is_past {
-                self.lost.fetch_max(entry.rule.until.map_or(0, UnixTime::secs), Ordering::AcqRel);
+                self.lost.fetch_max(rule.until.map_or(0, UnixTime::secs), Ordering::AcqRel);
             }
             !is_past
         });
@@ -154,25 +159,23 @@ impl Follower {
         Ok(())
     }
 
-    fn take(&self, epoch: Epoch, entries: &[LogEntry], upto: Position) {
+    fn take(&self, epoch: Epoch, entries: Vec<LogEntry>, upto: Position) {
         let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
         if rules.epoch != Some(epoch) || upto < rules.upto {
             return;
         }
         let known = rules.upto;
-        rules.entries.extend(entries.iter().filter(|entry| entry.rule.position > known).cloned());
-        rules.upto = upto;
         let heard: Vec<Rule> = entries.iter().map(|entry| entry.rule).collect();
+        entries.into_iter().filter(|entry| entry.rule.position > known).for_each(|entry| rules.live.push(entry));
+        rules.upto = upto;
         self.view.apply(&heard, upto, self.clock.now());
     }
 }
 
-/// Whether an entry can concern tokens for `audience`: a rule on a lease or task of other audiences cannot.
-fn concerns(entry: &LogEntry, audience: Option<&AudienceUri>) -> bool {
-    match (audience, entry.rule.kind) {
-        (Some(audience), RuleKind::Lease | RuleKind::Task) => {
-            entry.audiences.is_empty() || entry.audiences.contains(audience)
-        }
+/// Whether a rule can concern tokens for `audience`: one on a lease or task of others (none: any) cannot.
+fn concerns(kind: RuleKind, of: &[AudienceUri], audience: Option<&AudienceUri>) -> bool {
+    match (audience, kind) {
+        (Some(audience), RuleKind::Lease | RuleKind::Task) => of.is_empty() || of.contains(audience),
         _ => true,
     }
 }

@@ -9,6 +9,7 @@ mod feed;
 mod follow;
 mod introspect;
 mod inventory;
+mod live;
 pub(crate) mod mint;
 mod operate;
 mod pace;
