@@ -174,6 +174,7 @@ pub(crate) struct Ask {
     workload: String,
     audience: String,
     task: String,
+    at: UnixTime,
     ttl: Duration,
     kid: String,
     epoch: Epoch,
@@ -189,6 +190,7 @@ impl Ask {
             workload: WORKLOAD.to_owned(),
             audience: AUDIENCE.to_owned(),
             task: task.to_owned(),
+            at: now(),
             ttl: Duration::from_secs(300),
             kid: KEY.to_owned(),
             epoch,
@@ -205,6 +207,11 @@ impl Ask {
 
     pub(crate) fn audience(mut self, audience: &str) -> Self {
         audience.clone_into(&mut self.audience);
+        self
+    }
+
+    pub(crate) fn at(mut self, at: UnixTime) -> Self {
+        self.at = at;
         self
     }
 
@@ -235,7 +242,7 @@ impl Ask {
 
     /// The draft, as a broker makes it from a grant of this moment.
     pub(crate) fn draft(self) -> LeaseDraft {
-        let mut grant = grant_for_tests(&self.workload, &self.audience, "orders:read", &self.task, now(), self.ttl);
+        let mut grant = grant_for_tests(&self.workload, &self.audience, "orders:read", &self.task, self.at, self.ttl);
         if let Some(lease) = self.renews {
             grant = grant.renewing(lease);
         }

@@ -58,10 +58,10 @@ fn call(draft: &LeaseDraft, seen: &Seen, begun: &Begun) -> Call {
     if let Some(predecessor) = lease.predecessor {
         call = call.with(layout::lease(predecessor));
     }
-    let (digest, seconds) = replay_of(draft.spent(), now);
+    let (digest, remembered) = replay_of(draft.spent(), now);
     call = call
         .seen(seen)
-        .with(numbers(draft, quarantines, begins))
+        .with(numbers(draft, quarantines, begins, remembered))
         .with(&digest)
         .with(layout::field(lease.id))
         .with(packed::behind_position(lease))
@@ -69,11 +69,7 @@ fn call(draft: &LeaseDraft, seen: &Seen, begun: &Begun) -> Call {
         .with(layout::seconds(lease.expires_at, now))
         .with(now.secs());
     if begins || renews {
-        call = call
-            .with(layout::seconds_of_minute(lease.expires_at, now))
-            .with(layout::made_in(lease.id))
-            .with(&lease.id.shard())
-            .with(seconds);
+        call = call.with(layout::made_in(lease.id)).with(&lease.id.shard());
     }
     // Only a successor's rule is asked for by its digest later, when its chain is walked.
     match lease.predecessor {
@@ -86,8 +82,9 @@ fn call(draft: &LeaseDraft, seen: &Seen, begun: &Begun) -> Call {
 }
 
 /// The numbers of a mint in one argument, for each argument costs Redis as much as a small command: epoch 16, ceiling 6,
-/// since when the assertion is usable 5, exp 5, quarantines 1, whether it is a renewal 1, whether it begins a minute 1.
-fn numbers(draft: &LeaseDraft, quarantines: usize, begins: bool) -> Vec<u8> {
+/// since when the assertion is usable 5, exp 5, quarantines 1, whether it is a renewal 1, whether it begins a minute 1, for
+/// how many seconds its minute's leases are kept 4, and its assertions 4.
+fn numbers(draft: &LeaseDraft, quarantines: usize, begins: bool, remembered: u64) -> Vec<u8> {
     let lease = draft.lease();
     let mut packed = lease.epoch.to_string().into_bytes();
     packed::number(&mut packed, draft.ceiling().map_or(u64::MAX, Position::get), 6);
@@ -95,6 +92,8 @@ fn numbers(draft: &LeaseDraft, quarantines: usize, begins: bool) -> Vec<u8> {
     packed::number(&mut packed, lease.expires_at.secs(), 5);
     packed::number(&mut packed, quarantines as u64, 1);
     packed.extend([u8::from(lease.predecessor.is_some()), u8::from(begins)]);
+    packed::number(&mut packed, layout::seconds_of_minute(lease.expires_at, lease.issued_at), 4);
+    packed::number(&mut packed, remembered, 4);
     packed
 }
 
@@ -149,10 +148,13 @@ pub(super) fn unspendable(mut answer: Answer, spent: Option<&Spent>, script: &Sc
 /// # Errors
 /// [`RecordError::Replayed`], [`RecordError::Forgotten`], or [`RecordError::Store`].
 pub(super) async fn spend(shared: &Shared, spent: Spent) -> Result<Head, RecordError> {
-    let (digest, seconds) = replay_of(Some(&spent), shared.clock.now());
+    let now = shared.clock.now();
+    let (digest, seconds) = replay_of(Some(&spent), now);
     let key = layout::replay(spent.shard(), layout::minute(spent.until));
-    let build =
-        |seen: &Seen| Call::new(&SPEND, 1).with(key).seen(seen).with(&digest).with(seconds).with(spent.from.secs());
+    let build = |seen: &Seen| {
+        let call = Call::new(&SPEND, 1).with(key).seen(seen).with(&digest).with(seconds);
+        call.with(spent.from.secs()).with(now.secs())
+    };
     let answer = shared.call(&shared.main, build).await?;
     match answer.word.as_str() {
         "OK" => Ok(answer.seen.head()),

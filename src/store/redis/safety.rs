@@ -199,8 +199,8 @@ mod tests {
 
     #[test]
     fn whatever_a_script_writes_is_asked_of_the_replaying_user() {
-        let reads = "EXISTS GET HEXISTS HGET HGETALL HMGET LINDEX LLEN LRANGE MGET SCARD SISMEMBER SMEMBERS TIME TTL \
-                     ZRANGEBYSCORE ZREVRANGEBYSCORE";
+        let reads = "EXISTS GET HEXISTS HGET HGETALL HLEN HMGET LINDEX LLEN LRANGE MGET SCARD SISMEMBER SMEMBERS TIME \
+                     TTL ZRANGEBYSCORE ZREVRANGEBYSCORE";
         // Never in the append-only file.
         let passing = ["PUBLISH"];
         let mut writes = 0;

@@ -53,7 +53,7 @@ local function append(of, till, audiences)
   rules[#rules + 1] = entry
 end
 
-if ARGV[5] == '1' then lib.remember(KEYS[4], ARGV[6], ARGV[7]) end
+if ARGV[5] == '1' then lib.remember(KEYS[4], ARGV[6], ARGV[7], ARGV[3]) end
 if m then
   m.c = math.max(m.c, tonumber(ARGV[9]))
   if uncovered then m.e = pos + 1 end

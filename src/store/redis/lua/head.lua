@@ -46,6 +46,12 @@ local function library()
     return math.min(tonumber(now), tonumber(redis.call('TIME')[1]))
   end
 
+  -- How far this server's clock is behind that of a broker. So much longer is kept what is to be known until a moment: the
+  -- seconds that a broker says are too few by as many as it is ahead.
+  function lib.behind(now)
+    return tonumber(now) - lib.earlier(now)
+  end
+
   -- The list that holds the rule of place `p`.
   function lib.segment(p)
     return 'jitney:{log}:s:' .. epoch .. ':' .. math.floor((p - 1) / SEGMENT)
@@ -117,11 +123,10 @@ local function library()
     return redis.call('SADD', key, string.sub(digest, 1, 16), string.sub(digest, 17))
   end
 
-  -- The same where nobody knows whether the set was begun. It is set to expire when it is: all that follows in it has the
-  -- same minute.
-  function lib.remember(key, digest, ttl)
+  -- The same, for as long as a broker whose now this is says.
+  function lib.remember(key, digest, ttl, now)
     lib.add(key, digest)
-    if redis.call('SCARD', key) <= 2 then redis.call('EXPIRE', key, ttl) end
+    lib.keep(key, ttl + lib.behind(now))
   end
 
   -- Lets a key live so long at least.

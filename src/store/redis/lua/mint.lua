@@ -3,10 +3,10 @@
 -- the lineage, and the leases of the predecessor's minute where it is a renewal.
 -- ARGV: 2 numbers (below), 3 digest of the assertion ('': none), 4 where the lease lies in its minute, 5 the record behind
 -- its position, 6 the mark of a task whose first lease this is, 7 how many seconds that is kept, 8 now; where a minute is
--- begun or prolonged: 9 seconds its leases are kept, 10 the minute, 11 the shard, 12 seconds the replay memory is kept;
--- of a renewal: 13 where the predecessor lies, 14 id, 15 digest of the lease's rule.
+-- begun or prolonged, and of a renewal: 9 the minute, 10 the shard; of a renewal: 11 where the predecessor lies, 12 id,
+-- 13 digest of the lease's rule.
 if lost() then return answer('LOST') end
-local wanted, ceiling, from, exp, quarantines, renews, begins = struct.unpack('>c16I6I5I5BBB', ARGV[2])
+local wanted, ceiling, from, exp, quarantines, renews, begins, kept, remembered = struct.unpack('>c16I6I5I5BBBI4I4', ARGV[2])
 if wanted ~= epoch then return answer('EPOCH') end
 local read = redis.call('MGET', unpack(KEYS, 4))
 
@@ -55,11 +55,18 @@ if looked then
 end
 local old
 if renews == 1 then
-  old = redis.call('HGET', KEYS[#KEYS], ARGV[13])
+  old = redis.call('HGET', KEYS[#KEYS], ARGV[11])
   local m = old and library().lease(old)
   if not m or m.epoch ~= epoch or m.exp <= tonumber(ARGV[8]) then return answer('PREDECESSOR', 0) end
   if m.ended then return answer('PREDECESSOR', 1) end
   if m.successor then return answer('PREDECESSOR', 2) end
+end
+
+-- The minute's directory comes first: what is no set there fails here, before anything of the lease is written.
+if begins == 1 then
+  local directory = 'jitney:{dir}:' .. ARGV[9]
+  redis.call('SADD', directory, ARGV[10])
+  library().keep(directory, kept + behind)
 end
 
 -- Nothing forbids it but its own name and the assertion's: those are checked by the first writes.
@@ -84,8 +91,11 @@ if taken ~= 1 then
   -- What is no hash holds no lease that anybody could read.
   redis.call('DEL', KEYS[2])
   redis.call('HSET', KEYS[2], ARGV[4], value)
-  redis.call('EXPIRE', KEYS[2], tonumber(ARGV[7]) + behind + 60)
 end
+-- A key that is new lives for ever until it is told: also where another broker, or an eviction, took the one that this broker
+-- had begun.
+if begins == 1 or redis.call('HLEN', KEYS[2]) == 1 then library().keep(KEYS[2], kept + behind) end
+if digest ~= '' and (begins == 1 or redis.call('SCARD', KEYS[3]) <= 2) then library().keep(KEYS[3], remembered + behind) end
 for i = quarantines + 2, marks do
   if read[i] then
     local ttl = seconds and seconds[i] or behind == 0 and ARGV[7] or tonumber(ARGV[7]) + behind
@@ -93,19 +103,14 @@ for i = quarantines + 2, marks do
   end
 end
 if begins == 1 then
-  local lib, ttl, directory = library(), tonumber(ARGV[9]) + behind, 'jitney:{dir}:' .. ARGV[10]
-  lib.keep(KEYS[2], ttl)
-  redis.call('SADD', directory, ARGV[11])
-  lib.keep(directory, ttl)
-  if digest ~= '' then lib.keep(KEYS[3], ARGV[12]) end
   local upto = math.ceil(exp / 60)
-  local reach = math.min(upto - tonumber(ARGV[10]), 4294967295)
+  local reach = math.min(upto - tonumber(ARGV[9]), 4294967295)
   if upto * 60 > maxexp or reach > span then
     maxexp, span = math.max(maxexp, upto * 60), math.max(span, reach)
-    lib.set_life()
+    library().set_life()
   end
 end
-if renews == 1 then redis.call('HSET', KEYS[#KEYS], ARGV[13], old .. 'S' .. ARGV[14] .. ARGV[15]) end
+if renews == 1 then redis.call('HSET', KEYS[#KEYS], ARGV[11], old .. 'S' .. ARGV[12] .. ARGV[13]) end
 -- The caller knows the head that it saw.
 if current then return 'OK' end
 return answer('OK')

@@ -2,6 +2,7 @@
 
 mod deployed;
 mod faults;
+mod kept;
 mod life;
 mod lost;
 mod replicas;
