@@ -58,7 +58,24 @@ impl Broker {
         let end = End { target: EndTarget::Lease(lease), at: now, spent: caller.spent };
         let ended = self.parts.store.end(end).await.map_err(|error| No::from_record(&error))?;
         self.follower.hear(&ended.rules);
+        if ended.leases.is_empty() {
+            self.ended_before(token).await?;
+        }
         Ok(Some(ended))
+    }
+
+    /// Sees that a token whose lease the store found nothing to end of has ended already, or is past. One that still stands
+    /// has no record any more, and is not to be told ended: no rule would end it.
+    async fn ended_before(&self, token: Option<&str>) -> Result<(), No> {
+        let Some(token) = token else { return Ok(()) };
+        self.catch_up().await.map_err(|error| No::unavailable(&error))?;
+        match self.look(|checker| checker.inspect(token)).await? {
+            Ok(_) => Err(No::new(
+                Reason::StoreUnavailable,
+                "the store has no record of this token's lease, so nothing was ended: complete its task instead",
+            )),
+            Err(_) => Ok(()),
+        }
     }
 
     /// The lease of a token that is the caller's own. Expired and revoked ones are found too: ending them is no error.

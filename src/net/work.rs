@@ -15,6 +15,8 @@ use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tower_service::Service as _;
 
+use crate::model::without_credentials;
+
 /// An answer that is being made.
 pub type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
@@ -66,7 +68,7 @@ impl Future for Work {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(response)) => Ok(response),
             Err(panic) => {
-                tracing::error!(panic = said(&*panic), "a request's work died");
+                tracing::error!(panic = %without_credentials(said(&*panic)), "a request's work died");
                 Err(Panicked)
             }
         };

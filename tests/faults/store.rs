@@ -147,6 +147,28 @@ fn a_redis_that_is_made_unsafe_under_a_running_broker_is_told_of_once() {
     assert_eq!(warnings(), 1);
 }
 
+/// Somebody, or an eviction, took the lease's record alone: the log is whole, and no broker can tell by it.
+#[test]
+fn a_token_whose_lease_the_store_has_lost_is_not_told_to_be_revoked() {
+    let backing = Backing::Redis(Redis::start());
+    let broker = Broker::start(&backing);
+    let redis = redis_of(&backing);
+    let token = broker.mint("demo", "t");
+    redis.say("EVAL \"redis.call('SET', 'taken', redis.call('KEYS', 'jitney:{*}:l:*')[1])\" 0");
+    // The last writes are looked for, and missed.
+    for n in 0..20 {
+        broker.mint("other", &format!("t-{n}"));
+    }
+    assert_eq!(redis.say("EVAL \"return redis.call('DEL', redis.call('GET', 'taken'))\" 0"), ":1");
+    let answer = broker.revoke("demo", &token.text);
+    assert_eq!(answer.outcome(), (503, "temporarily_unavailable".into()));
+    assert!(answer.text().contains("complete its task"), "{}", answer.text());
+    assert!(broker.stands(&token), "nothing ended it");
+    broker.complete("demo", "t").expect(204);
+    assert!(!broker.stands(&token));
+    broker.revoke("demo", &token.text).expect(200);
+}
+
 #[test]
 fn a_made_up_token_is_refused_without_a_word_to_the_store() {
     let backing = Backing::Redis(Redis::start());
