@@ -212,7 +212,7 @@ impl Broker {
 fn replayed(caller: &Caller, grant: &Grant) -> No {
     let why = match (&caller.token, grant.single_use()) {
         (Some(_), Some(SingleUse::Task)) => {
-            "this platform token is bound to another task: ask the platform for a fresh one"
+            "this platform token is bound to another task, or to one lease: ask the platform for a fresh one"
         }
         (Some(_), _) => "this platform token is bound to the lease it got before: ask the platform for a fresh one",
         (None, _) => return No::from_record(&RecordError::Replayed),
