@@ -32,10 +32,15 @@ pub(super) struct Caught {
 
 /// The live rules, by position.
 #[derive(Default)]
-struct Rules {
-    epoch: Option<Epoch>,
-    upto: Position,
-    live: LiveRules,
+pub(super) struct Rules {
+    /// Which list this is: another one where the log began anew, or was read anew.
+    pub(super) turn: u64,
+    /// The log's life.
+    pub(super) epoch: Option<Epoch>,
+    /// Up to where the log has been read.
+    pub(super) upto: Position,
+    /// The rules.
+    pub(super) live: LiveRules,
 }
 
 impl Follower {
@@ -107,7 +112,7 @@ impl Follower {
             let heard: Vec<Rule> = entries.iter().map(|entry| entry.rule).collect();
             let mut live = LiveRules::default();
             entries.into_iter().for_each(|entry| live.push(entry));
-            *rules = Rules { epoch: Some(epoch), upto: rules.upto.max(after), live };
+            *rules = Rules { turn: rules.turn + 1, epoch: Some(epoch), upto: rules.upto.max(after), live };
             self.view.restore(&heard, after, self.clock.now());
             self.lost.store(0, Ordering::Release);
         }
@@ -125,11 +130,9 @@ impl Follower {
         }
     }
 
-    /// The live rules for a feed, by position, and the position up to which they are known.
-    pub(super) fn rules(&self, audience: Option<&AudienceUri>) -> (Option<Epoch>, Position, Vec<Rule>) {
-        let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
-        let live = rules.live.iter().filter(|(rule, audiences)| concerns(rule.kind, audiences, audience));
-        (rules.epoch, rules.upto, live.map(|(rule, _)| rule).collect())
+    /// Looks at the live rules; nothing of the list changes meanwhile.
+    pub(super) fn with_rules<T>(&self, look: impl FnOnce(&Rules) -> T) -> T {
+        look(&self.rules.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Drops what can select no living token any more.
@@ -155,7 +158,7 @@ impl Follower {
         // A log that is back in an epoch it had left was restored behind the broker's back: nothing of it can be trusted.
         let replaced = self.view.replace(epoch, Position::START, &[], self.clock.now());
         replaced.map_err(|error| StoreError::Corrupt(error.to_string()))?;
-        *rules = Rules { epoch: Some(epoch), ..Rules::default() };
+        *rules = Rules { turn: rules.turn + 1, epoch: Some(epoch), ..Rules::default() };
         Ok(())
     }
 
@@ -173,7 +176,7 @@ impl Follower {
 }
 
 /// Whether a rule can concern tokens for `audience`: one on a lease or task of others (none: any) cannot.
-fn concerns(kind: RuleKind, of: &[AudienceUri], audience: Option<&AudienceUri>) -> bool {
+pub(super) fn concerns(kind: RuleKind, of: &[AudienceUri], audience: Option<&AudienceUri>) -> bool {
     match (audience, kind) {
         (Some(audience), RuleKind::Lease | RuleKind::Task) => of.is_empty() || of.contains(audience),
         _ => true,

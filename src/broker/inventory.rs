@@ -10,7 +10,7 @@ use crate::policy::{Audience, Identity, Proof, Workload};
 use crate::revocation::TokenDigests;
 use crate::store::{LeaseFilter, Quarantine, Safety, StoreError, StoreStats};
 
-use super::Broker;
+use super::{Broker, FeedView};
 
 /// Whether a lease still stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -146,6 +146,8 @@ pub struct StatusView {
     pub policies: PoliciesView,
     /// The audit log.
     pub audit: AuditView,
+    /// The feed's subscribers.
+    pub feed: FeedView,
     /// Seconds since it started.
     pub uptime_seconds: u64,
 }
@@ -334,7 +336,8 @@ impl Broker {
     /// The broker at a glance; also where the store is away, with what is known.
     pub async fn status(&self) -> StatusView {
         let now = self.parts.clock.now();
-        let set = self.parts.policies.current();
+        let (policies, set) = (&self.parts.policies, self.parts.policies.current());
+        let refused = policies.refused();
         StatusView {
             broker: self.options.name.clone(),
             version: env!("CARGO_PKG_VERSION"),
@@ -342,14 +345,10 @@ impl Broker {
             store: self.view_store(now).await,
             keys: self.parts.keys.jwks().kids.clone(),
             policies: PoliciesView {
-                dir: self.parts.policies.dir().map_or_else(String::new, |dir| dir.display().to_string()),
+                dir: policies.dir().map_or_else(String::new, |dir| dir.display().to_string()),
                 digest: set.digest().to_owned(),
-                loaded_at: self.parts.policies.loaded_at(),
-                refused: self
-                    .parts
-                    .policies
-                    .refused()
-                    .map(|refused| PoliciesRefused { since: refused.since, finding: refused.finding.clone() }),
+                loaded_at: policies.loaded_at(),
+                refused: refused.map(|it| PoliciesRefused { since: it.since, finding: it.finding.clone() }),
                 workloads: set.workloads().count(),
                 audiences: set.audiences().count(),
                 policies: set.policy_count(),
@@ -358,6 +357,7 @@ impl Broker {
                 path: self.parts.audit.path().display().to_string(),
                 healthy: self.parts.audit.healthy().is_ok(),
             },
+            feed: self.hub.view(),
             uptime_seconds: now.since(self.started).as_secs(),
         }
     }

@@ -82,6 +82,14 @@ impl LiveRules {
         self.chunks.iter().flatten().map(|entry| (entry.rule(), entry.audiences()))
     }
 
+    /// Those behind a place.
+    pub(super) fn behind(&self, place: Position) -> impl Iterator<Item = (Rule, &[AudienceUri])> {
+        let is_before = |chunk: &Vec<Entry>| chunk.last().is_some_and(|entry| entry.position <= place);
+        let chunks = &self.chunks[self.chunks.partition_point(is_before)..];
+        let first = chunks.first().map_or(0, |chunk| chunk.partition_point(|entry| entry.position <= place));
+        chunks.iter().flatten().skip(first).map(|entry| (entry.rule(), entry.audiences()))
+    }
+
     /// Keeps those that `is_live` says.
     pub(super) fn retain(&mut self, mut is_live: impl FnMut(&Rule) -> bool) {
         for chunk in &mut self.chunks {
@@ -119,6 +127,10 @@ mod tests {
         (0..count).for_each(|n| rules.push(entry(n)));
         let all: Vec<_> = (0..count).map(entry).map(|LogEntry { rule, audiences }| (rule, audiences)).collect();
         assert_eq!(told(&rules), all);
+        for place in [0, 1, 77, CHUNK as u64, CHUNK as u64 + 1, count - 1, count, count + 5] {
+            let behind = rules.behind(Position::new(place)).next().map(|(rule, _)| rule.position.get());
+            assert_eq!(behind, (place < count).then_some(place + 1));
+        }
         assert_eq!((rules.audiences.len(), size_of::<Entry>()), (2, 40));
     }
 

@@ -40,6 +40,7 @@ use crate::telemetry::Metrics;
 use crate::verifier::{Checker, CheckerOptions, Invalid};
 
 pub use complete::{CompleteAsk, Credential};
+pub use feed::{FeedAsk, FeedView, SubscriberView, Subscription};
 pub use introspect::Introspection;
 pub use inventory::{AudienceView, LeaseList, LeaseState, LeaseView, StatusView, WorkloadView};
 pub use mint::{Issued, TokenAsk};
@@ -103,7 +104,7 @@ pub struct Broker {
     shut: Shut,
     /// Held while the broker goes over into another epoch.
     turning: tokio::sync::Mutex<()>,
-    snapshots: feed::Snapshots,
+    hub: feed::Hub,
     random: Randomness,
     started: UnixTime,
     /// When the store's log was last read up to its head, Unix seconds.
@@ -164,7 +165,7 @@ impl Broker {
             settings: Settings::default(),
             shut: Shut::default(),
             turning: tokio::sync::Mutex::default(),
-            snapshots: feed::Snapshots::default(),
+            hub: feed::Hub::default(),
             random: Randomness::new(SystemRandom::new()),
             started,
             heard_at: AtomicU64::new(started.secs()),

@@ -13,6 +13,9 @@ use super::{Broker, settings};
 /// So many turns of tending go by between two looks at the store's settings: half a minute.
 const SETTINGS_EVERY: u32 = 15;
 
+/// Between two heartbeats of the feed; the log is read so often, hint or not.
+const BEAT: Duration = Duration::from_millis(500);
+
 /// What must be there before a broker may mint; what `/readyz` says is missing.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Readiness {
@@ -23,21 +26,27 @@ pub struct Readiness {
 }
 
 impl Broker {
-    /// Follows the store's log until the process ends: on each hint, and once a second in any case.
+    /// Follows the store's log until the process ends, and tells the feed's subscribers: on each hint, when the published
+    /// keys change, and twice a second in any case.
     pub async fn follow(self: Arc<Self>) {
-        let mut moved = self.parts.store.moved();
-        let mut tick = interval(Duration::from_secs(1));
+        let (mut moved, mut keys) = (self.parts.store.moved(), self.parts.keys.changes());
+        let mut tick = interval(BEAT);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
-                _ = tick.tick() => {}
-                changed = moved.changed() => if changed.is_err() {
-                    // The store is gone with its hints; the tick goes on asking.
-                    tick.tick().await;
-                },
-            }
+            let is_beat = tokio::select! {
+                _ = tick.tick() => true,
+                Ok(()) = moved.changed() => false,
+                Ok(()) = keys.changed() => false,
+            };
+            let began = self.parts.clock.now_ms();
             match self.catch_up().await {
-                Ok(_) => {}
+                Ok(_) => {
+                    self.tell();
+                    // A Redis that is a replica by now still answers: what it knows of the log is not the log.
+                    if is_beat && self.parts.store.writable().is_ok() {
+                        self.hub.beat(began);
+                    }
+                }
                 Err(error) if error.is_of_the_store() => {
                     tracing::debug!(%error, "the revocation log cannot be followed");
                 }

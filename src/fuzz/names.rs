@@ -100,8 +100,9 @@ pub fn cursors(data: &[u8]) {
         let within = cursor.within_snapshot();
         assert_eq!(Cursor::parse(&within.to_string()), Some(within));
         assert!(!within.is_for(None), "what lies within a snapshot resumes nothing");
+        assert!(cursor.after <= cursor.position, "what is sent was heard before");
         if cursor.is_for(None) {
-            assert_eq!(Cursor::new(cursor.epoch, cursor.position, None), cursor);
+            assert_eq!(Cursor::new(cursor.epoch, cursor.position, None).at(cursor.position, cursor.after), cursor);
         }
     }
     if let Some(place) = Place::parse(raw) {

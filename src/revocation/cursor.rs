@@ -8,27 +8,36 @@ use ring::digest::{SHA256, digest};
 
 use crate::model::{AudienceUri, Epoch, Position};
 
-const LEN: usize = 25;
+/// A multiple of three: base64url then has no loose bits, and each cursor one spelling.
+const LEN: usize = 33;
 /// First byte of a cursor from which the feed can go on.
-const WHOLE: u8 = 1;
+const WHOLE: u8 = 3;
 /// First byte of one given within a snapshot: it names a place and resumes nothing.
-const PARTIAL: u8 = 2;
+const PARTIAL: u8 = 4;
 
-/// Epoch, position and filter. Opaque to readers: base64url of 25 bytes, 34 characters.
+/// Epoch, position, last rule and filter. Opaque to readers: base64url of 33 bytes, 44 characters.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
     /// The log's life.
     pub epoch: Epoch,
-    /// Up to where it has been heard.
+    /// Up to where the log has been heard, by this feed's filter.
     pub position: Position,
+    /// The place of the last rule that was sent on this feed; right behind a snapshot, the snapshot's.
+    pub after: Position,
     filter: [u8; 8],
     whole: bool,
 }
 
 impl Cursor {
-    /// The place right behind `position` on the feed for `audience`, or on the unfiltered one.
+    /// The place right behind a snapshot at `position` on the feed for `audience`, or on the unfiltered one.
     pub fn new(epoch: Epoch, position: Position, audience: Option<&AudienceUri>) -> Self {
-        Self { epoch, position, filter: filter_of(audience), whole: true }
+        Self { epoch, position, after: position, filter: filter_of(audience), whole: true }
+    }
+
+    /// A place on the same feed: heard up to `position`, the last rule having been the one at `after`.
+    #[must_use]
+    pub const fn at(self, position: Position, after: Position) -> Self {
+        Self { position, after, whole: true, ..self }
     }
 
     /// The same place before a snapshot's last part: a reader that has only this starts anew.
@@ -39,7 +48,7 @@ impl Cursor {
 
     /// Reads what `Display` writes, and no other spelling of it.
     pub fn parse(raw: &str) -> Option<Self> {
-        if raw.len() != (LEN * 4).div_ceil(3) {
+        if raw.len() != LEN / 3 * 4 {
             return None;
         }
         let bytes: [u8; LEN] = B64.decode(raw).ok()?.try_into().ok()?;
@@ -49,8 +58,11 @@ impl Cursor {
             _ => return None,
         };
         let word = |at: usize| -> Option<[u8; 8]> { bytes.get(at..at + 8)?.try_into().ok() };
-        let (epoch, position) = (u64::from_be_bytes(word(1)?), u64::from_be_bytes(word(9)?));
-        Some(Self { epoch: Epoch::from_bits(epoch), position: Position::new(position), filter: word(17)?, whole })
+        let place = |at: usize| word(at).map(u64::from_be_bytes);
+        let (epoch, position, after) =
+            (Epoch::from_bits(place(1)?), Position::new(place(9)?), Position::new(place(17)?));
+        // What is sent was heard before.
+        (after <= position).then_some(Self { epoch, position, after, filter: word(25)?, whole })
     }
 
     /// Whether the feed with this filter can go on from here, its epoch being the same.
@@ -74,14 +86,20 @@ impl fmt::Display for Cursor {
         bytes[0] = if self.whole { WHOLE } else { PARTIAL };
         bytes[1..9].copy_from_slice(&self.epoch.bits().to_be_bytes());
         bytes[9..17].copy_from_slice(&self.position.get().to_be_bytes());
-        bytes[17..].copy_from_slice(&self.filter);
-        f.write_str(&B64.encode(bytes))
+        bytes[17..25].copy_from_slice(&self.after.get().to_be_bytes());
+        bytes[25..].copy_from_slice(&self.filter);
+        let mut text = [0; LEN / 3 * 4];
+        match B64.encode_slice(bytes, &mut text).ok().and_then(|_| std::str::from_utf8(&text).ok()) {
+            Some(text) => f.write_str(text),
+            None => Err(fmt::Error),
+        }
     }
 }
 
 impl fmt::Debug for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Cursor({} at {}{})", self.epoch, self.position, if self.whole { "" } else { ", within a snapshot" })
+        let within = if self.whole { "" } else { ", within a snapshot" };
+        write!(f, "Cursor({} at {}, last {}{within})", self.epoch, self.position, self.after)
     }
 }
 
@@ -98,30 +116,42 @@ mod tests {
         let cursor = Cursor::new(epoch, Position::new(3), Some(&orders));
         assert!(cursor.is_for(Some(&orders)) && !cursor.is_for(None) && !cursor.is_for(Some(&bills)));
         assert!(!cursor.within_snapshot().is_for(Some(&orders)));
+        assert!(cursor.within_snapshot().at(Position::new(9), Position::new(4)).is_for(Some(&orders)));
     }
 
     #[test]
     fn other_spellings_are_refused() {
-        let text = Cursor::new(Epoch::from_bits(7), Position::new(3), None).to_string();
-        let last = format!("{}B", &text[..33]);
-        for raw in
-            ["", "AQ", &text[1..], &format!("{text}="), &format!("B{}", &text[1..]), &last, &text.replace('A', "+")]
-        {
+        let cursor = Cursor::new(Epoch::from_bits(7), Position::new(3), None);
+        let text = cursor.to_string();
+        let ahead = cursor.at(Position::new(3), Position::new(4)).to_string();
+        let older = "AQAAAAAAAAAHAAAAAAAAAAMAAAAAAAAAAA";
+        for raw in [
+            "",
+            "AQ",
+            &text[1..],
+            &format!("{text}="),
+            &format!("B{}", &text[1..]),
+            &text.replace('A', "+"),
+            &ahead,
+            older,
+        ] {
             assert_eq!(Cursor::parse(raw), None, "{raw}");
         }
     }
 
     proptest! {
         #[test]
-        fn a_cursor_reads_back(epoch: u64, position: u64, filtered: bool, within: bool) {
+        fn a_cursor_reads_back(epoch: u64, position: u64, back: u64, filtered: bool, within: bool) {
             let audience = filtered.then(|| AudienceUri::parse("https://orders").unwrap());
-            let cursor = Cursor::new(Epoch::from_bits(epoch), Position::new(position), audience.as_ref());
+            let (position, after) = (Position::new(position), Position::new(position.saturating_sub(back)));
+            let cursor = Cursor::new(Epoch::from_bits(epoch), position, audience.as_ref()).at(position, after);
             let cursor = if within { cursor.within_snapshot() } else { cursor };
             prop_assert_eq!(Cursor::parse(&cursor.to_string()), Some(cursor));
         }
 
         #[test]
-        fn whatever_parses_prints_the_same(raw in "[A-Za-z0-9_-]{34}") {
+        fn whatever_parses_prints_the_same(tail in "[A-Za-z0-9_-]{42}", first in "A[wx]|B[AP]|[A-Za-z0-9_-]{2}") {
+            let raw = format!("{first}{tail}");
             if let Some(cursor) = Cursor::parse(&raw) {
                 prop_assert_eq!(cursor.to_string(), raw);
             }

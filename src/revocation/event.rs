@@ -1,5 +1,7 @@
 //! The feed's events as the contract names them, both ways: written in one piece, read chunk by chunk within bounds.
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +48,16 @@ impl Kind {
 /// One event as bytes, ready to be shared by all who hear it. `data` holds no line break, as JSON and JWS do not.
 pub fn write(kind: Kind, id: &Cursor, data: &str) -> Bytes {
     format!("event: {}\nid: {id}\ndata: {data}\n\n", kind.as_str()).into()
+}
+
+/// New rules as an event: written by hand, as a snapshot's parts are.
+pub fn write_revoke(id: &Cursor, after: Position, rules: &[Rule]) -> Bytes {
+    let mut text = String::with_capacity(128 + rules.len() * 72);
+    // Writing to a string never fails.
+    let _ = write!(text, "event: revoke\nid: {id}\ndata: {{\"after\":{after},");
+    super::snapshot::write_rules(&mut text, rules);
+    text.push_str("\n\n");
+    text.into()
 }
 
 /// New rules, and the place of the last one before them on this feed.
@@ -102,6 +114,9 @@ mod tests {
         let wire = r#"[["task","BwcHBwcHBwcHBwcHBwcHBw",9,11],["key","BwcHBwcHBwcHBwcHBwcHBw",9,null]]"#;
         let revoke = Revoke { after: Position::new(8), rules };
         told(Kind::Revoke, &revoke, &format!(r#"{{"after":8,"rules":{wire}}}"#));
+        let cursor = Cursor::new(Epoch::from_bits(1), Position::new(9), None);
+        let by_hand = write_revoke(&cursor, revoke.after, &revoke.rules);
+        assert_eq!(by_hand, write(Kind::Revoke, &cursor, &serde_json::to_string(&revoke).unwrap()));
         let keys = Keys { kids: vec![KeyId::parse("k").unwrap()] };
         told(Kind::Keys, &keys, r#"{"kids":["k"]}"#);
         let heartbeat = Heartbeat { position: Position::new(9), count: 2, now: 1_790_000_000_123 };

@@ -160,10 +160,17 @@ impl Incoming {
     }
 }
 
-/// `{"rules":[…]}` of plain numbers and base64url: written by hand, as it cannot fail and is done by the million.
-fn write_part(rules: &[Rule]) -> String {
+/// A part's data: `{"rules":[…]}`.
+pub fn write_part(rules: &[Rule]) -> String {
     let mut text = String::with_capacity(16 + rules.len() * 72);
-    text.push_str("{\"rules\":[");
+    text.push('{');
+    write_rules(&mut text, rules);
+    text
+}
+
+/// `"rules":[…]}` of plain numbers and base64url: written by hand, as it cannot fail and is done by the million.
+pub(super) fn write_rules(text: &mut String, rules: &[Rule]) {
+    text.push_str("\"rules\":[");
     for (at, rule) in rules.iter().enumerate() {
         let comma = if at == 0 { "" } else { "," };
         let (kind, digest, position) = (rule.kind.as_str(), rule.digest.to_base64(), rule.position);
@@ -175,7 +182,6 @@ fn write_part(rules: &[Rule]) -> String {
         };
     }
     text.push_str("]}");
-    text
 }
 
 #[cfg(test)]

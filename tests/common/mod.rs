@@ -17,6 +17,7 @@ mod keys;
 mod offline;
 mod program;
 mod redis;
+mod stream;
 
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,7 @@ pub use keys::{Key, key_of};
 pub use offline::{Feed, Jwks, Rule, Token, digest};
 pub use program::{Program, Shelf, sources};
 pub use redis::{Redis, SAFE};
+pub use stream::{Event, Stream};
 
 /// The issuer of all brokers here, unless a test says otherwise: it outlives restarts and is shared by brokers of a store.
 pub const ISSUER: &str = "https://broker.example.com";

@@ -170,7 +170,15 @@ impl Feed {
     #[track_caller]
     pub fn read(keys: &Jwks, answer: &Answer) -> Result<Self, String> {
         assert_eq!(answer.header("content-type"), Some("text/event-stream"));
-        let text = answer.text();
+        Self::check(keys, &answer.text())
+    }
+
+    /// Reads a snapshot and its parts, as they came.
+    ///
+    /// # Errors
+    /// Where its signature is none of these keys'.
+    #[track_caller]
+    pub fn check(keys: &Jwks, text: &str) -> Result<Self, String> {
         let mut events = text.split("\n\n").filter(|event| !event.is_empty()).map(event);
         let first = events.next().expect("a snapshot comes first");
         assert_eq!(first["event"], "snapshot");

@@ -71,6 +71,8 @@ fn a_head_is_a_get_without_its_body() {
     let siege = Siege::begin();
     for (path, own) in ENDPOINTS.into_iter().filter(|(_, own)| own.contains(&"HEAD")) {
         assert!(own.contains(&"GET"), "{path}");
+        // The feed goes on for ever, but for its snapshot.
+        let path = if path == "/v1/revocations" { "/v1/revocations?once=1" } else { path };
         let mut http = siege.broker().connect();
         http.send(&Request::new("HEAD", path).bytes()).unwrap();
         let status = http.head().unwrap().0;

@@ -9,7 +9,7 @@ on_both_stores!(
     what_was_acknowledged_is_in_the_next_snapshot,
     a_filtered_feed_leaves_out_what_cannot_concern_it,
     the_snapshot_names_every_key_that_counts,
-    a_feed_without_once_or_for_nobody_is_refused,
+    a_feed_for_nobody_or_of_another_form_is_refused,
 );
 
 fn the_rules_are_what_has_ended(backing: &Backing) {
@@ -78,9 +78,15 @@ fn the_snapshot_names_every_key_that_counts(backing: &Backing) {
     assert_eq!(kids, Jwks::fetch(&broker).kids());
 }
 
-fn a_feed_without_once_or_for_nobody_is_refused(backing: &Backing) {
+fn a_feed_for_nobody_or_of_another_form_is_refused(backing: &Backing) {
     let broker = Broker::start(backing);
-    assert_eq!(broker.get("/v1/revocations").outcome(), (400, "invalid_request".into()));
+    for query in ["once=2", "once=", "once=1&once=1", "audience=a&audience=b"] {
+        assert_eq!(
+            broker.get(&format!("/v1/revocations?{query}")).outcome(),
+            (400, "invalid_request".into()),
+            "{query}"
+        );
+    }
     let nobody = broker.get("/v1/revocations?once=1&audience=https://nobody.example.com");
     assert_eq!(nobody.outcome(), (400, "invalid_target".into()));
     assert_eq!(broker.send(&Request::new("POST", "/v1/revocations?once=1")).status, 405);

@@ -65,7 +65,7 @@ pub(super) async fn serve(setup: &Setup) -> Result<(), Failure> {
     let mut tasks = Supervisor::new(shutdown.clone());
     tasks.spare("signals", signals);
     tasks.spare("reload", reload_on_hangup(policies.clone(), tls.clone(), shutdown.clone()));
-    tasks.essential("log", until(shutdown.clone(), broker.clone().follow()));
+    tasks.essential("log", follow(shutdown.clone(), broker.clone()));
     tasks.essential("keys", until(shutdown.clone(), broker.clone().tend()));
     tasks.essential("federation", until(shutdown.clone(), broker.clone().federate()));
     tasks.essential("policies", until(shutdown.clone(), policies.clone().watch(crate::policy::LOOK_EVERY)));
@@ -111,6 +111,12 @@ async fn until(shutdown: Shutdown, task: impl Future<Output = ()>) {
         () = shutdown.wait() => {}
         () = task => {}
     }
+}
+
+/// Follows the log until the process ends; then all who hear of it are let go, so that they find another broker at once.
+async fn follow(shutdown: Shutdown, broker: Arc<Broker>) {
+    until(shutdown, broker.clone().follow()).await;
+    broker.end_feed();
 }
 
 async fn count(broker: Arc<Broker>, connections: net::OpenConnections) {

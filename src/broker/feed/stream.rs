@@ -1,0 +1,152 @@
+//! One subscriber's stream: a snapshot or what lies behind its cursor, then what the hub puts into its queue.
+//!
+//! Everything is made while it is asked for, so a reader that takes nothing costs nothing. Never pushes.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use crate::model::{AudienceUri, Refusal, Rule};
+use crate::revocation::Cursor;
+use crate::revocation::event::{self, Kind};
+
+use super::super::Broker;
+use super::hub::{Joined, Place, keys_data, last_of};
+use super::queue::{Next, Queue};
+use super::snapshot::Snapshot;
+
+/// What is handed out at once, at most: a connection keeps the largest buffer that it ever needed.
+const PIECE: usize = 16 << 10;
+
+/// A subscriber's stream of server-sent events.
+pub struct Subscription {
+    broker: Arc<Broker>,
+    audience: Option<AudienceUri>,
+    once: bool,
+    phase: Phase,
+    /// What is left of the event under way.
+    rest: Bytes,
+}
+
+type Opening = Pin<Box<dyn Future<Output = Result<Snapshot, Refusal>> + Send>>;
+
+enum Phase {
+    /// A snapshot is being made.
+    Opening(Opening),
+    /// It is being sent.
+    Snapshot(Box<Snapshot>),
+    /// What lies behind a place is being sent.
+    Behind(Box<Place>),
+    /// All has been told; what comes, comes.
+    Live(Arc<Queue>),
+    Ended,
+}
+
+impl Subscription {
+    /// One that begins with a snapshot.
+    pub(super) fn with_snapshot(broker: Arc<Broker>, snapshot: Snapshot, once: bool) -> Self {
+        let audience = snapshot.place.audience.clone();
+        Self { broker, audience, once, phase: Phase::Snapshot(Box::new(snapshot)), rest: Bytes::new() }
+    }
+
+    /// One that goes on from a cursor's place. The keys may have changed since, so they come first.
+    pub(super) fn from_place(broker: Arc<Broker>, place: Place) -> Self {
+        let cursor = cursor_at(&place);
+        let rest = event::write(Kind::Keys, &cursor, &keys_data(&place.keys));
+        let audience = place.audience.clone();
+        Self { broker, audience, once: false, phase: Phase::Behind(Box::new(place)), rest }
+    }
+
+    /// The next bytes; none at the end.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            if !self.rest.is_empty() {
+                let piece = self.rest.split_to(self.rest.len().min(PIECE));
+                return Poll::Ready(Some(piece));
+            }
+            match self.step(cx) {
+                Poll::Ready(Some(event)) => self.rest = event,
+                Poll::Ready(None) => {
+                    self.leave();
+                    return Poll::Ready(None);
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// The next event, which may be empty where only the phase has changed; none at the end.
+    fn step(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        match &mut self.phase {
+            Phase::Opening(_) | Phase::Snapshot(_) if self.broker.hub.is_closed() => return Poll::Ready(None),
+            Phase::Opening(opening) => match opening.as_mut().poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(snapshot)) => self.phase = Phase::Snapshot(Box::new(snapshot)),
+                // It comes again, and is told why.
+                Poll::Ready(Err(_)) => return Poll::Ready(None),
+            },
+            Phase::Snapshot(snapshot) => match snapshot.next() {
+                Some(event) => return Poll::Ready(Some(event)),
+                None if self.once => return Poll::Ready(None),
+                None => self.phase = Phase::Behind(Box::new(snapshot.place.clone())),
+            },
+            Phase::Behind(place) => {
+                let keys = self.broker.parts.keys.jwks();
+                match self.broker.hub.join(&self.broker.follower, &keys, place) {
+                    Joined::Not(rules) => {
+                        place.position = last_of(&rules, place.position);
+                        return Poll::Ready(Some(tell(place, &rules)));
+                    }
+                    Joined::Live(rules, upto, queue) => {
+                        place.position = upto;
+                        let event = if rules.is_empty() { Bytes::new() } else { tell(place, &rules) };
+                        self.phase = Phase::Live(queue);
+                        return Poll::Ready(Some(event));
+                    }
+                    Joined::Renewed => self.renew(),
+                    Joined::Closed => return Poll::Ready(None),
+                }
+            }
+            Phase::Live(queue) => match queue.poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Next::Event(event)) => return Poll::Ready(Some(event)),
+                Poll::Ready(Next::Renewed) => self.renew(),
+                Poll::Ready(Next::Ended) => return Poll::Ready(None),
+            },
+            Phase::Ended => return Poll::Ready(None),
+        }
+        Poll::Ready(Some(Bytes::new()))
+    }
+
+    /// The log has another life: the same connection gets a new snapshot.
+    fn renew(&mut self) {
+        let (broker, audience) = (Arc::clone(&self.broker), self.audience.clone());
+        self.phase = Phase::Opening(Box::pin(async move { broker.open_snapshot(audience).await }));
+    }
+
+    fn leave(&mut self) {
+        if let Phase::Live(queue) = std::mem::replace(&mut self.phase, Phase::Ended) {
+            queue.leave();
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+fn cursor_at(place: &Place) -> Cursor {
+    Cursor::new(place.epoch, place.position, place.audience.as_ref()).at(place.position, place.after)
+}
+
+/// Tells a reader these rules, and takes note of it: its place has moved behind them already.
+fn tell(place: &mut Place, rules: &[Rule]) -> Bytes {
+    let after = place.after;
+    place.after = last_of(rules, after);
+    place.count += rules.len() as u64;
+    event::write_revoke(&cursor_at(place), after, rules)
+}
