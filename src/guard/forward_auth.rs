@@ -8,7 +8,7 @@ use http::{HeaderMap, Response, StatusCode};
 use super::Guard;
 use super::headers::{self, No};
 use super::judge::Verdict;
-use super::path;
+use super::path::{self, Ambiguous};
 use super::proxy::Misfit;
 use super::rules::Demand;
 use crate::model::ScopeSet;
@@ -24,7 +24,7 @@ type Told = (Outcome, Response<Body>);
 /// The answer from memory alone; none where the token's key is unknown, so that the keys may be fetched anew.
 pub(super) fn at_once(guard: &Guard, head: &Parts, tail: &str) -> Option<Response<Body>> {
     let told = match before(guard, head, tail) {
-        Err(told) => told,
+        Err(settled) => settled.told(),
         Ok((demand, token)) => match guard.judge.check(token) {
             Err(Invalid::Key) => return None,
             verdict => after(guard, demand, verdict),
@@ -37,7 +37,7 @@ pub(super) fn at_once(guard: &Guard, head: &Parts, tail: &str) -> Option<Respons
 pub(super) async fn in_time(guard: &Guard, head: &Parts) -> Response<Body> {
     let tail = super::tail(head.uri.path()).unwrap_or_default();
     let told = match before(guard, head, tail) {
-        Err(told) => told,
+        Err(settled) => settled.told(),
         Ok((demand, token)) => after(guard, demand, guard.judge.verify(token).await),
     };
     count(guard, told)
@@ -48,38 +48,59 @@ fn count(guard: &Guard, (outcome, response): Told) -> Response<Body> {
     response
 }
 
-/// What is asked of this request, and the token that it shows; or the answer, where no token decides it.
-fn before<'a>(guard: &'a Guard, head: &'a Parts, tail: &'a str) -> Result<(&'a Demand, &'a str), Told> {
-    let demand = match demand(guard, head, tail)? {
-        Demand::Nothing => return Err((Outcome::Public, headers::admitted(None))),
-        demand => demand,
-    };
-    match bearer(&head.headers) {
-        Ok(Some(token)) => Ok((demand, token)),
-        Ok(None) => Err((Outcome::NoToken, headers::refused(No::Token))),
-        Err(why) => Err((Outcome::Request, headers::refused(No::Request(why)))),
+/// What decides a request before any token does.
+enum Settled {
+    Public,
+    NoToken,
+    NoRule,
+    Method,
+    Proxy(Misfit),
+    Path(Ambiguous),
+    Authorization(&'static str),
+}
+
+impl Settled {
+    fn told(self) -> Told {
+        match self {
+            Self::Public => (Outcome::Public, headers::admitted(None)),
+            Self::NoToken => (Outcome::NoToken, headers::refused(No::Token)),
+            Self::NoRule => {
+                let no = No::Insufficient("no rule lets this method of this path through", None);
+                (Outcome::NoRule, headers::refused(no))
+            }
+            Self::Method => (Outcome::Request, headers::not_served(StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD")),
+            Self::Proxy(misfit) => unclear(&misfit.to_string()),
+            Self::Path(ambiguous) => unclear(&ambiguous.to_string()),
+            Self::Authorization(why) => unclear(why),
+        }
     }
 }
 
-fn demand<'a>(guard: &'a Guard, head: &Parts, tail: &str) -> Result<&'a Demand, Told> {
-    let unclear = |why: &dyn std::fmt::Display| {
-        tracing::debug!(%why, "a forward-auth request is refused");
-        (Outcome::Request, headers::refused(No::Request(&why.to_string())))
-    };
-    match guard.proxy.check(head) {
-        Ok(()) => {}
-        Err(Misfit::Method) => {
-            return Err((Outcome::Request, headers::not_served(StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD")));
+fn unclear(why: &str) -> Told {
+    tracing::debug!(why, "a forward-auth request is refused");
+    (Outcome::Request, headers::refused(No::Request(why)))
+}
+
+/// What is asked of this request, and the token that it shows; or what decides it without one.
+fn before<'a>(guard: &'a Guard, head: &'a Parts, tail: &'a str) -> Result<(&'a Demand, &'a str), Settled> {
+    match demand(guard, head, tail)? {
+        Demand::Nothing => Err(Settled::Public),
+        demand => {
+            let token = bearer(&head.headers).map_err(Settled::Authorization)?;
+            Ok((demand, token.ok_or(Settled::NoToken)?))
         }
-        Err(misfit) => return Err(unclear(&misfit)),
     }
+}
+
+fn demand<'a>(guard: &'a Guard, head: &Parts, tail: &str) -> Result<&'a Demand, Settled> {
+    guard.proxy.check(head).map_err(|misfit| match misfit {
+        Misfit::Method => Settled::Method,
+        misfit => Settled::Proxy(misfit),
+    })?;
     let Some(rules) = &guard.rules else { return Ok(ANY_GOOD_TOKEN) };
-    let asked = guard.proxy.asked(head, tail).map_err(|misfit| unclear(&misfit))?;
-    let path = path::plain(asked.target).map_err(|ambiguous| unclear(&ambiguous))?;
-    rules.find(asked.method, &path).ok_or_else(|| {
-        let why = "no rule lets this method of this path through";
-        (Outcome::NoRule, headers::refused(No::Insufficient(why, None)))
-    })
+    let asked = guard.proxy.asked(head, tail).map_err(Settled::Proxy)?;
+    let path = path::plain(asked.target).map_err(Settled::Path)?;
+    rules.find(asked.method, &path).ok_or(Settled::NoRule)
 }
 
 /// The token of the one `Authorization: Bearer` (RFC 6750 §2.1); another scheme is no token.
