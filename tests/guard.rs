@@ -9,7 +9,11 @@ mod common;
 mod answers;
 #[path = "guard/process.rs"]
 mod process;
+#[path = "guard/proxies.rs"]
+mod proxies;
 #[path = "guard/rules.rs"]
 mod rules;
+#[path = "guard/scene.rs"]
+mod scene;
 #[path = "guard/staleness.rs"]
 mod staleness;
