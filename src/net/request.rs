@@ -57,6 +57,11 @@ impl Shared {
     ) -> Result<Response<Body>, Refused> {
         let (mut head, body) = request.into_parts();
         check(&head)?;
+        if body.is_end_stream()
+            && let Some(response) = self.application.at_once(&head)
+        {
+            return Ok(response);
+        }
         let body = self.read(body).await?;
         if !seat.works() {
             // Told to leave before anything of it was done: the connection is closed while this waits.
