@@ -25,6 +25,7 @@ mod fresh;
 mod invalid;
 pub(crate) mod jwks;
 mod live;
+mod own;
 #[cfg(test)]
 mod stub;
 mod token;
