@@ -29,6 +29,7 @@ mod invalid;
 pub(crate) mod jwks;
 mod live;
 mod options;
+mod own;
 #[cfg(test)]
 mod stub;
 mod token;
