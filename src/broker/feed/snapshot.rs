@@ -27,15 +27,18 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    /// The next event, in pieces; none behind the last part.
-    pub(super) fn next(&mut self) -> Option<[Bytes; 3]> {
-        let (kind, data) = match self.jws.take() {
-            Some(jws) => (Kind::Snapshot, jws.into()),
-            None => (Kind::Part, self.parts.next()?.data(self.place.audience.as_ref())),
+    /// The next event, in pieces, and how many rules it holds; none behind the last part.
+    pub(super) fn next(&mut self) -> Option<([Bytes; 3], u64)> {
+        let (kind, data, rules) = match self.jws.take() {
+            Some(jws) => (Kind::Snapshot, jws.into(), 0),
+            None => {
+                let (audience, part) = (self.place.audience.as_ref(), self.parts.next()?);
+                (Kind::Part, part.data(audience), part.head(audience).count as u64)
+            }
         };
         let cursor = if self.parts.len() == 0 { self.cursor } else { self.cursor.within_snapshot() };
         let (head, end) = event::around(kind, &cursor);
-        Some([head, data, end])
+        Some(([head, data, end], rules))
     }
 }
 
@@ -67,7 +70,7 @@ impl Broker {
             return Err(between_epochs().into());
         }
         let cursor = Cursor::new(epoch, position, audience.as_ref());
-        let place = Place { turn, epoch, audience, position, after: position, count, keys };
+        let place = Place { turn, epoch, audience, position, after: position, count: 0, keys };
         Ok(Snapshot { place, cursor, jws: Some(jws), parts: parts.into_iter() })
     }
 }
