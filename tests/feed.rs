@@ -5,5 +5,9 @@
 
 mod common;
 
+#[path = "feed/brokers.rs"]
+mod brokers;
+#[path = "feed/crowd.rs"]
+mod crowd;
 #[path = "feed/follow.rs"]
 mod follow;

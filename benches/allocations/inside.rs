@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use jitney::audit::{AuditLog, AuditOptions};
-use jitney::broker::{Broker, BrokerOptions, Parts};
+use jitney::broker::{Broker, BrokerOptions, FeedLimits, Parts};
 use jitney::fetch::foreign::ForeignOptions;
 use jitney::http::Public;
 use jitney::keys::{Keyring, KeyringOptions, Storage};
@@ -80,6 +80,7 @@ async fn public(dir: &TempDir) -> Result<Public, Failed> {
         name: "bench".into(),
         issuer: ISSUER.into(),
         limits: Limits::default(),
+        feed: FeedLimits::default(),
         closed_for: Duration::from_secs(3600),
         bearer_complete: true,
         accept_endpoint_audience: false,

@@ -1,56 +1,17 @@
 //! A workload that completes what never lived is slowed down, and its live tasks end all the same.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::audit::{AuditLog, AuditOptions};
+use crate::broker::Broker;
+use crate::broker::made::{self, AT, SPAN};
 use crate::broker::pace::Pace;
-use crate::broker::{Broker, BrokerOptions, Parts};
-use crate::fetch::foreign::ForeignOptions;
-use crate::keys::{Keyring, KeyringOptions, Storage};
-use crate::model::{Clock, LeaseId, Reason, TaskId, UnixTime, WorkloadId};
-use crate::policy::{Limits, Policies, PolicySet, grant_for_tests};
-use crate::store::embedded::{EmbeddedStore, Options};
-use crate::store::{LeaseDraft, LeaseStore, Spent};
-use crate::telemetry::Metrics;
+use crate::model::{LeaseId, Reason, TaskId, WorkloadId};
+use crate::policy::grant_for_tests;
+use crate::store::{LeaseDraft, Spent};
 
-const AT: UnixTime = UnixTime::from_secs(1_800_000_000);
-const SPAN: Duration = Duration::from_secs(300);
-
-/// A broker on an embedded store and a clock that stands, which takes two empty ends at once and one a second.
+/// A broker which takes two empty ends at once and one a second.
 async fn broker(dir: &tempfile::TempDir) -> Broker {
-    let (clock, name, issuer) = (Clock::manual(AT), "b1".to_owned(), "https://issuer.example".to_owned());
-    let options = Options { clock: clock.clone(), ..Options::default() };
-    let store: Arc<dyn LeaseStore> = Arc::new(EmbeddedStore::open(&dir.path().join("store"), options).unwrap());
-    let keys = KeyringOptions {
-        broker: name.clone(),
-        issuer: issuer.clone(),
-        storage: Storage::Memory,
-        jwks_max_age: SPAN,
-        max_ttl: SPAN,
-        skew: Broker::SKEW,
-        rotation: None,
-    };
-    let keys = Keyring::open(keys, Arc::clone(&store), clock.clone()).await.unwrap();
-    let set = PolicySet::from_sources(Vec::<(String, String)>::new(), AT).unwrap().0;
-    let parts = Parts {
-        policies: Arc::new(Policies::fixed(set, clock.clone())),
-        store,
-        audit: Arc::new(AuditLog::open(AuditOptions::new(dir.path().join("audit"), &name)).unwrap()),
-        keys: Arc::new(keys),
-        metrics: Arc::new(Metrics::new()),
-        clock,
-    };
-    let options = BrokerOptions {
-        name,
-        issuer,
-        limits: Limits { default_ttl: SPAN, max_ttl: SPAN, max_lifetime: SPAN },
-        closed_for: SPAN,
-        bearer_complete: true,
-        accept_endpoint_audience: false,
-        federation: ForeignOptions { timeout: SPAN, max_body: 1000, allow: Vec::new(), ca_pem: None },
-    };
-    let mut broker = Broker::start(options, parts).await.unwrap();
+    let mut broker = made::broker(dir, Vec::new()).await;
     broker.empty_ends = Pace::new(2, 1);
     broker
 }

@@ -39,6 +39,8 @@ pub(super) struct Rules {
     pub(super) epoch: Option<Epoch>,
     /// Up to where the log has been read.
     pub(super) upto: Position,
+    /// A reader that stands here or before may lack rules that were missing here for a while.
+    pub(super) floor: Position,
     /// The rules.
     pub(super) live: LiveRules,
 }
@@ -112,7 +114,8 @@ impl Follower {
             let heard: Vec<Rule> = entries.iter().map(|entry| entry.rule).collect();
             let mut live = LiveRules::default();
             entries.into_iter().for_each(|entry| live.push(entry));
-            *rules = Rules { turn: rules.turn + 1, epoch: Some(epoch), upto: rules.upto.max(after), live };
+            let upto = rules.upto.max(after);
+            *rules = Rules { turn: rules.turn + 1, epoch: Some(epoch), upto, floor: upto, live };
             self.view.restore(&heard, after, self.clock.now());
             self.lost.store(0, Ordering::Release);
         }
@@ -140,12 +143,9 @@ impl Follower {
         let now = self.clock.now();
         self.view.expire(now);
         let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
-        rules.live.retain(|rule| {
-            let is_past = rule.is_past(now, super::Broker::SKEW);
-            if is_past {
-                self.lost.fetch_max(rule.until.map_or(0, UnixTime::secs), Ordering::AcqRel);
-            }
-            !is_past
+        let horizon = now.minus(super::Broker::SKEW);
+        rules.live.expire(horizon, |rule| {
+            self.lost.fetch_max(rule.until.map_or(0, UnixTime::secs), Ordering::AcqRel);
         });
     }
 
@@ -172,6 +172,22 @@ impl Follower {
         entries.into_iter().filter(|entry| entry.rule.position > known).for_each(|entry| rules.live.push(entry));
         rules.upto = upto;
         self.view.apply(&heard, upto, self.clock.now());
+    }
+}
+
+#[cfg(test)]
+impl Follower {
+    /// Hears of rules as if they had come from the store's log.
+    pub(super) fn heard(&self, entries: Vec<LogEntry>, upto: Position) {
+        let epoch = self.view.epoch().unwrap();
+        self.take(epoch, entries, upto);
+    }
+
+    /// All of the list is another one, as after a reading anew.
+    pub(super) fn replaced(&self) {
+        let mut rules = self.rules.lock().unwrap();
+        rules.turn += 1;
+        rules.floor = rules.upto;
     }
 }
 

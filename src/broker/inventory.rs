@@ -357,7 +357,7 @@ impl Broker {
                 path: self.parts.audit.path().display().to_string(),
                 healthy: self.parts.audit.healthy().is_ok(),
             },
-            feed: self.hub.view(),
+            feed: self.view_feed(),
             uptime_seconds: now.since(self.started).as_secs(),
         }
     }

@@ -10,6 +10,8 @@ mod follow;
 mod introspect;
 mod inventory;
 mod live;
+#[cfg(test)]
+mod made;
 pub(crate) mod mint;
 mod operate;
 mod pace;
@@ -40,7 +42,7 @@ use crate::telemetry::Metrics;
 use crate::verifier::{Checker, CheckerOptions, Invalid};
 
 pub use complete::{CompleteAsk, Credential};
-pub use feed::{FeedAsk, FeedView, SubscriberView, Subscription};
+pub use feed::{FeedAsk, FeedLimits, FeedView, SubscriberView, Subscription};
 pub use introspect::Introspection;
 pub use inventory::{AudienceView, LeaseList, LeaseState, LeaseView, StatusView, WorkloadView};
 pub use mint::{Issued, TokenAsk};
@@ -67,6 +69,8 @@ pub struct BrokerOptions {
     pub limits: Limits,
     /// How long an ended task takes no lease.
     pub closed_for: Duration,
+    /// How many may follow the revocation feed.
+    pub feed: FeedLimits,
     /// Whether a plain bearer token completes its task.
     pub bearer_complete: bool,
     /// Whether assertions may name the endpoint's URL as audience.
@@ -105,6 +109,7 @@ pub struct Broker {
     /// Held while the broker goes over into another epoch.
     turning: tokio::sync::Mutex<()>,
     hub: feed::Hub,
+    guests: feed::Guests,
     random: Randomness,
     started: UnixTime,
     /// When the store's log was last read up to its head, Unix seconds.
@@ -154,6 +159,7 @@ impl Broker {
             follower.view().clone(),
         );
         let started = parts.clock.now();
+        let guests = feed::Guests::new(options.feed);
         let broker = Self {
             options,
             parts,
@@ -165,7 +171,8 @@ impl Broker {
             settings: Settings::default(),
             shut: Shut::default(),
             turning: tokio::sync::Mutex::default(),
-            hub: feed::Hub::default(),
+            hub: feed::Hub::new(feed::ROOM),
+            guests,
             random: Randomness::new(SystemRandom::new()),
             started,
             heard_at: AtomicU64::new(started.secs()),

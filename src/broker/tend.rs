@@ -16,6 +16,9 @@ const SETTINGS_EVERY: u32 = 15;
 /// Between two heartbeats of the feed; the log is read so often, hint or not.
 const BEAT: Duration = Duration::from_millis(500);
 
+/// While more than one rule comes at a time, so long passes between two events.
+const TOGETHER: Duration = Duration::from_millis(2);
+
 /// What must be there before a broker may mint; what `/readyz` says is missing.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Readiness {
@@ -38,19 +41,20 @@ impl Broker {
                 Ok(()) = moved.changed() => false,
                 Ok(()) = keys.changed() => false,
             };
-            let began = self.parts.clock.now_ms();
             match self.catch_up().await {
-                Ok(_) => {
-                    self.tell();
-                    // A Redis that is a replica by now still answers: what it knows of the log is not the log.
-                    if is_beat && self.parts.store.writable().is_ok() {
-                        self.hub.beat(began);
-                    }
-                }
+                Ok(_) => {}
                 Err(error) if error.is_of_the_store() => {
                     tracing::debug!(%error, "the revocation log cannot be followed");
                 }
                 Err(error) => tracing::warn!(%error, "the revocation log cannot be followed"),
+            }
+            let news = self.tell();
+            if is_beat && let Some(began) = self.read_for_beat().await {
+                self.beat(began);
+            }
+            if news > 1 {
+                // A flood: what comes in this moment is told in one event.
+                tokio::time::sleep(TOGETHER).await;
             }
         }
     }
@@ -100,6 +104,7 @@ impl Broker {
             self.parts.metrics.set_live_rules(stats.live_rules);
             self.parts.metrics.set_log_position(stats.position);
         }
+        self.measure_feed();
         let counters = self.parts.audit.counters();
         let (lines, failures) = (counters.lines.load(Relaxed), counters.failures.load(Relaxed));
         self.parts.metrics.audit_lines(lines.saturating_sub(self.told.0.swap(lines, Relaxed)));

@@ -43,6 +43,9 @@ impl LeaseStore for Timed {
     fn head(&self) -> Pending<'_, Result<Head, StoreError>> {
         self.time(StoreOp::Head, self.store.head())
     }
+    fn head_of_primary(&self) -> Pending<'_, Result<Head, StoreError>> {
+        self.time(StoreOp::Head, self.store.head_of_primary())
+    }
     fn record(&self, draft: LeaseDraft) -> Pending<'_, Result<Recorded, RecordError>> {
         self.time(StoreOp::Record, self.store.record(draft))
     }

@@ -13,6 +13,7 @@ use super::{
     TlsFiles, Tokens,
 };
 use crate::audit::Durability;
+use crate::broker::FeedLimits;
 use crate::store::SAFETY_NAMES;
 use crate::telemetry::{Format, check_filter};
 
@@ -213,6 +214,16 @@ pub(super) const KEYS: &[Key] = &[
         "How long what is in flight may take at shutdown.",
         |c, g| put(&mut c.limits.drain_timeout, span(g))),
 
+    key("limits", "feed_subscribers", Form::Number, "2048",
+        "Streams of the revocation feed at once; one more is answered 503. Each takes a connection.",
+        |c, g| put(&mut c.limits.feed.subscribers, number(g, 1..=1_000_000))),
+    key("limits", "feed_per_address", Form::Number, "512",
+        "Of these, from one address (of IPv6, one /64); one more is answered 503.",
+        |c, g| put(&mut c.limits.feed.per_address, number(g, 1..=1_000_000))),
+    key("limits", "feed_snapshots_per_address", Form::Number, "32",
+        "Snapshots of the feed that are sent to one address at once; one more waits two seconds, and is answered 503 then.",
+        |c, g| put(&mut c.limits.feed.snapshots_per_address, number(g, 1..=1_000_000))),
+
     key("telemetry", "log", Form::Text, "info",
         "A level (`error`, `warn`, `info`, `debug`, `trace`, `off`), or some by target: `info,jitney::store=debug`.",
         |c, g| put(&mut c.telemetry.log, log_filter(g))),
@@ -273,6 +284,7 @@ pub(super) fn blank() -> Config {
             body_timeout: zero,
             request_timeout: zero,
             drain_timeout: zero,
+            feed: FeedLimits { subscribers: 0, per_address: 0, snapshots_per_address: 0 },
         },
         telemetry: Telemetry { log: String::new(), format: Format::Text },
     }

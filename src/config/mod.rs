@@ -19,6 +19,7 @@ pub use error::{ConfigError, Place, Problem};
 pub use reference::reference;
 
 use crate::audit::Durability;
+use crate::broker::FeedLimits;
 use crate::fetch::foreign::Origin;
 use crate::model::Secret;
 use crate::net;
@@ -192,6 +193,8 @@ pub struct Limits {
     pub request_timeout: Duration,
     /// For what is in flight at shutdown.
     pub drain_timeout: Duration,
+    /// For the revocation feed.
+    pub feed: FeedLimits,
 }
 
 impl Limits {

@@ -1,19 +1,21 @@
 //! `GET /v1/revocations[?audience=A][&once=1]`: the feed for verifiers.
 
 use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
 use bytes::Bytes;
 use hyper::body::Frame;
 
 use crate::broker::{FeedAsk, Subscription};
 use crate::model::{Reason, Refusal};
+use crate::net::Remote;
 
 use super::form::Form;
 use super::{Shared, answer};
@@ -27,8 +29,10 @@ pub(super) async fn revocations(
     State(shared): State<Shared>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
+    extensions: Extensions,
 ) -> Response {
-    match subscribe(&shared, &query.unwrap_or_default(), &headers).await {
+    let from = extensions.get::<Remote>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |remote| remote.0);
+    match subscribe(&shared, &query.unwrap_or_default(), &headers, from).await {
         Ok(subscription) => {
             let mut response = Response::new(Body::new(Events(subscription)));
             let headers = response.headers_mut();
@@ -41,7 +45,7 @@ pub(super) async fn revocations(
     }
 }
 
-async fn subscribe(shared: &Shared, query: &str, headers: &HeaderMap) -> Result<Subscription, Refusal> {
+async fn subscribe(shared: &Shared, query: &str, headers: &HeaderMap, from: IpAddr) -> Result<Subscription, Refusal> {
     let form = Form::parse(query.as_bytes())?;
     let once = match single(&form, "once")? {
         None => false,
@@ -51,7 +55,7 @@ async fn subscribe(shared: &Shared, query: &str, headers: &HeaderMap) -> Result<
     let audience = single(&form, "audience")?;
     // What cannot be read is no cursor, and such a reader starts with a snapshot.
     let last = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok());
-    shared.broker.subscribe(FeedAsk { audience, last, once }).await
+    shared.broker.subscribe(FeedAsk { from, audience, last, once }).await
 }
 
 fn single<'a>(form: &'a Form<'_>, name: &'a str) -> Result<Option<&'a str>, Refusal> {

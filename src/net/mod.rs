@@ -14,6 +14,7 @@ pub mod unix;
 mod work;
 
 pub use limits::{Limits, OpenConnections};
+pub use request::Remote;
 pub use serve::serve;
 pub use shutdown::Shutdown;
 pub use supervise::{Died, Supervisor};

@@ -27,6 +27,15 @@ pub(super) struct Places(Mutex<Waiting>);
 struct Waiting {
     next: u64,
     queue: BTreeMap<u64, mpsc::Sender<Handover>>,
+    /// Those whose answer is being streamed.
+    streams: BTreeMap<u64, mpsc::Sender<Handover>>,
+}
+
+impl Waiting {
+    const fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
 }
 
 impl Places {
@@ -39,6 +48,15 @@ impl Places {
             if leave.try_send(give).is_ok() {
                 return Some(place);
             }
+        }
+    }
+
+    /// Asks every connection to leave whose answer is being streamed: it has no other end.
+    pub(super) fn cut_streams(&self) {
+        for leave in std::mem::take(&mut self.lock().streams).into_values() {
+            // Nobody wants its place.
+            let (give, _) = oneshot::channel();
+            let _ = leave.try_send(give);
         }
     }
 
@@ -68,8 +86,7 @@ impl Seat {
     pub(super) fn waits(&self) {
         let mut number = self.number();
         let mut waiting = self.places.lock();
-        let own = waiting.next;
-        waiting.next += 1;
+        let own = waiting.number();
         if let Some(before) = number.replace(own) {
             waiting.queue.remove(&before);
         }
@@ -88,7 +105,11 @@ impl Seat {
             self.waits();
             return response;
         }
-        response.map(|body| Body::new(Streamed { body, seat: self }))
+        let mut waiting = self.places.lock();
+        let number = waiting.number();
+        waiting.streams.insert(number, self.leave.clone());
+        drop(waiting);
+        response.map(|body| Body::new(Streamed { body, seat: self, number }))
     }
 
     fn number(&self) -> MutexGuard<'_, Option<u64>> {
@@ -106,6 +127,7 @@ impl Drop for Seat {
 struct Streamed {
     body: Body,
     seat: Arc<Seat>,
+    number: u64,
 }
 
 impl hyper::body::Body for Streamed {
@@ -130,6 +152,7 @@ impl hyper::body::Body for Streamed {
 
 impl Drop for Streamed {
     fn drop(&mut self) {
+        self.seat.places.lock().streams.remove(&self.number);
         self.seat.waits();
     }
 }
@@ -157,6 +180,22 @@ mod tests {
         assert!(places.claim().is_none() && told_three.try_recv().is_err(), "the third works");
         drop((one, two, three));
         assert!(places.lock().queue.is_empty());
+    }
+
+    #[test]
+    fn at_the_end_streams_are_asked_to_leave_and_nobody_else() {
+        let places = Arc::new(Places::default());
+        let (streams, mut told) = Seat::new(&places);
+        let (ended, mut not_told) = Seat::new(&places);
+        let endless = || Response::new(Body::new(http_body_util::channel::Channel::<Bytes>::new(1).1));
+        assert!(streams.works() && ended.works());
+        let answer = Arc::clone(&streams).after(endless());
+        drop(Arc::clone(&ended).after(endless()));
+        assert!(streams.number().is_none() && ended.number().is_some());
+        places.cut_streams();
+        assert!(told.try_recv().is_ok() && not_told.try_recv().is_err());
+        drop(answer);
+        assert!(streams.number().is_some() && places.lock().streams.is_empty());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! place among the requests worked on.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -26,6 +27,17 @@ pub(super) struct Shared {
     at_work: Arc<Semaphore>,
 }
 
+/// Where a request comes from over TCP: in the extensions of those whose application wants to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remote(pub IpAddr);
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy)]
+pub(super) enum Caller {
+    Tcp(Remote),
+    Unix(Peer),
+}
+
 /// No more than `acquire_many` takes back at the end.
 const MOST_AT_WORK: usize = u32::MAX as usize >> 4;
 
@@ -42,10 +54,10 @@ impl Shared {
     pub(super) async fn answer(
         &self,
         request: Request<Incoming>,
-        peer: Option<Peer>,
+        caller: Caller,
         seat: Arc<Seat>,
     ) -> Result<Response<Body>, Infallible> {
-        let response = self.try_answer(request, peer, &seat).await.unwrap_or_else(Refused::into_response);
+        let response = self.try_answer(request, caller, &seat).await.unwrap_or_else(Refused::into_response);
         // Answers that are ready to be made are made before one is sent: what is sent at one go wakes a client once, and each
         // waking costs as much as half a signature.
         tokio::task::yield_now().await;
@@ -55,7 +67,7 @@ impl Shared {
     async fn try_answer(
         &self,
         request: Request<Incoming>,
-        peer: Option<Peer>,
+        caller: Caller,
         seat: &Seat,
     ) -> Result<Response<Body>, Refused> {
         let (mut head, body) = request.into_parts();
@@ -70,8 +82,12 @@ impl Shared {
             // Told to leave before anything of it was done: the connection is closed while this waits.
             return std::future::pending().await;
         }
-        if let Some(peer) = peer {
-            head.extensions.insert(peer);
+        match caller {
+            Caller::Unix(peer) => drop(head.extensions.insert(peer)),
+            Caller::Tcp(remote) if self.application.wants_remote(head.uri.path()) => {
+                head.extensions.insert(remote);
+            }
+            Caller::Tcp(_) => {}
         }
         let probe = PROBES.contains(&head.uri.path());
         let place = Arc::clone(&self.at_work).try_acquire_owned().ok();

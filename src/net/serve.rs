@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::limits::Entered;
 use super::places::{Places, Seat};
-use super::request::Shared;
+use super::request::{Caller, Remote, Shared};
 use super::stall::Stall;
 use super::work::Application;
 use super::{Limits, Peer, Shutdown, Tls, unix};
@@ -40,20 +40,25 @@ pub(super) enum Door {
 
 /// A connection, and all that is known of it.
 enum Guest {
-    Plain(TcpStream),
-    Tls(TcpStream, TlsAcceptor),
+    Plain(TcpStream, Remote),
+    Tls(TcpStream, Remote, TlsAcceptor),
     Local(UnixStream, Peer),
 }
 
 impl Door {
-    async fn accept(&self) -> io::Result<Guest> {
+    /// The next connection; what is written to it may go unacknowledged for `patience`.
+    async fn accept(&self, patience: Duration) -> io::Result<Guest> {
         match self {
             Self::Tcp(listener, tls) => {
-                let (stream, _) = listener.accept().await?;
+                let (stream, from) = listener.accept().await?;
                 stream.set_nodelay(true)?;
+                // Of one that has vanished nothing comes: without this the system tries for a quarter of an hour.
+                let patience = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+                rustix::net::sockopt::set_tcp_user_timeout(&stream, patience)?;
+                let from = Remote(from.ip().to_canonical());
                 Ok(match tls {
-                    Some(tls) => Guest::Tls(stream, TlsAcceptor::from(tls.current())),
-                    None => Guest::Plain(stream),
+                    Some(tls) => Guest::Tls(stream, from, TlsAcceptor::from(tls.current())),
+                    None => Guest::Plain(stream, from),
                 })
             }
             Self::Unix(socket) => socket.accept().await.map(|(stream, peer)| Guest::Local(stream, peer)),
@@ -77,7 +82,7 @@ pub(super) async fn run(door: Door, application: Box<dyn Application>, limits: L
                 report(ended);
                 continue;
             }
-            accepted = door.accept() => accepted,
+            accepted = door.accept(shared.limits.header_timeout) => accepted,
         };
         match accepted {
             Ok(guest) => match shared.limits.open.enter(shared.limits.connections) {
@@ -106,8 +111,15 @@ pub(super) async fn run(door: Door, application: Box<dyn Application>, limits: L
         graceful.shutdown().await;
         shared.quiet().await;
     };
+    // What is streamed has no end of its own: it has a moment to be ended by whoever streams it, and to be taken.
+    let cut = async {
+        tokio::time::sleep(A_MOMENT).await;
+        places.cut_streams();
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
         () = finished => {}
+        () = cut => {}
         () = shutdown.drained() => tracing::warn!("connections were cut: the time to drain is over"),
     }
     tasks.shutdown().await;
@@ -152,7 +164,7 @@ async fn beyond(guest: Guest, turn: OwnedSemaphorePermit, host: Host, watcher: W
             drop(turn);
             connection(guest, entered, host, watcher).await;
         }
-        (None, Guest::Plain(stream)) => refuse(stream).await,
+        (None, Guest::Plain(stream, _)) => refuse(stream).await,
         (None, Guest::Local(stream, _)) => refuse(stream).await,
         // Only closed: a handshake costs more than the limit saves.
         (None, Guest::Tls(..)) => {}
@@ -177,11 +189,11 @@ impl Host {
 
 async fn speak(guest: Guest, seat: Arc<Seat>, shared: Arc<Shared>, watcher: Watcher) {
     match guest {
-        Guest::Plain(stream) => http(stream, None, seat, shared, watcher).await,
-        Guest::Local(stream, peer) => http(stream, Some(peer), seat, shared, watcher).await,
-        Guest::Tls(stream, acceptor) => {
+        Guest::Plain(stream, from) => http(stream, Caller::Tcp(from), seat, shared, watcher).await,
+        Guest::Local(stream, peer) => http(stream, Caller::Unix(peer), seat, shared, watcher).await,
+        Guest::Tls(stream, from, acceptor) => {
             match tokio::time::timeout(shared.limits.handshake_timeout, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => http(stream, None, seat, shared, watcher).await,
+                Ok(Ok(stream)) => http(stream, Caller::Tcp(from), seat, shared, watcher).await,
                 Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                 Err(_) => tracing::debug!("a TLS handshake took too long"),
             }
@@ -189,7 +201,7 @@ async fn speak(guest: Guest, seat: Arc<Seat>, shared: Arc<Shared>, watcher: Watc
     }
 }
 
-async fn http<S>(stream: S, peer: Option<Peer>, seat: Arc<Seat>, shared: Arc<Shared>, watcher: Watcher)
+async fn http<S>(stream: S, caller: Caller, seat: Arc<Seat>, shared: Arc<Shared>, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -205,7 +217,7 @@ where
     let stream = Stall::new(stream, shared.limits.header_timeout);
     let service = service_fn(move |request| {
         let (shared, seat) = (Arc::clone(&shared), Arc::clone(&seat));
-        async move { shared.answer(request, peer, seat).await }
+        async move { shared.answer(request, caller, seat).await }
     });
     if let Err(error) = watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await {
         tracing::debug!(%error, "a connection ended early");

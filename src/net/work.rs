@@ -31,6 +31,11 @@ pub trait Application: Send + Sync + 'static {
 
     /// Begins the answer to a request whose body was read whole.
     fn answer(&self, request: Request<Bytes>) -> Answer;
+
+    /// Whether a request for this path is to carry where it comes from, as [`Remote`](super::Remote): most do without.
+    fn wants_remote(&self, _path: &str) -> bool {
+        false
+    }
 }
 
 impl Application for Router {

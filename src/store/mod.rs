@@ -47,6 +47,11 @@ pub trait LeaseStore: Send + Sync + 'static {
     /// The log's head, read from the store now.
     fn head(&self) -> Pending<'_, Result<Head, StoreError>>;
 
+    /// The same from a store that has proved since to be the one that takes the writes: what it says is the whole log.
+    fn head_of_primary(&self) -> Pending<'_, Result<Head, StoreError>> {
+        self.head()
+    }
+
     /// Records a lease in one atomic step: reads the head; then checks the epoch, the signing key, the quarantine of
     /// workload and actors, the end marks of the task's lineage, the assertion's replay memory, and for a renewal its
     /// predecessor; then writes lease, index and replay memory. Durable, as the store promises, when it returns.

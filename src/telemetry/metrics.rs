@@ -14,69 +14,10 @@ use prometheus_client::registry::{Metric, Registry};
 
 use crate::model::{Position, Reason, RuleKind};
 
+use super::labels::{Endpoint, StoreOp};
+
 /// One label, from fixed lists.
 type Label = [(&'static str, &'static str); 1];
-
-/// Declares an enum whose variants are values of a label.
-macro_rules! label {
-    ($(#[$doc:meta])* $name:ident { $($variant:ident = $word:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $name {
-            $(#[doc = concat!("`", $word, "`")] $variant,)*
-        }
-
-        impl $name {
-            const WORDS: &'static [&'static str] = &[$($word),*];
-
-            /// The label's value.
-            pub const fn as_str(self) -> &'static str {
-                Self::WORDS[self as usize]
-            }
-        }
-    };
-}
-
-label! {
-    /// Where a request went: values of the label `endpoint`.
-    Endpoint {
-        Token = "token",
-        Introspect = "introspect",
-        Revoke = "revoke",
-        Authorize = "authorize",
-        Complete = "complete",
-        Renew = "renew",
-        Revocations = "revocations",
-        Jwks = "jwks",
-        Metadata = "metadata",
-        OpenApi = "openapi",
-        Health = "health",
-        Admin = "admin",
-        Other = "other",
-    }
-}
-
-label! {
-    /// What a store was asked, by the names of its trait: values of the label `operation`.
-    StoreOp {
-        Head = "head",
-        Record = "record",
-        Spend = "spend",
-        End = "end",
-        Settle = "settle",
-        Count = "count",
-        Release = "release",
-        Quarantines = "quarantines",
-        Lease = "lease",
-        Leases = "leases",
-        Log = "log",
-        Keys = "keys",
-        Publish = "publish",
-        Withdraw = "withdraw",
-        Safety = "safety",
-        Stats = "stats",
-    }
-}
 
 /// Bounds in seconds: a mint in memory takes 100 µs, a stalled store two seconds.
 const REQUEST_BOUNDS: [f64; 14] =
@@ -105,6 +46,11 @@ pub struct Metrics {
     log_position: Gauge,
     unsafe_settings: Gauge,
     connections: Gauge,
+    feed_subscribers: Gauge,
+    feed_lag: Gauge,
+    feed_events: Counter,
+    feed_bytes: Counter,
+    feed_cut: Counter,
 }
 
 impl Default for Metrics {
@@ -143,6 +89,11 @@ impl Metrics {
         let about = "Settings of the store that do not keep what is acknowledged, accepted ones too";
         let unsafe_settings = single(at, "store_unsafe_settings", about);
         let connections = single(at, "connections", "Open connections");
+        let feed_subscribers = single(at, "feed_subscribers", "Readers that follow the revocation feed");
+        let feed_lag = single(at, "feed_lag", "Places of the log that the slowest of them is behind");
+        let feed_events = single(at, "feed_events", "Events of the feed that were sent, parts of snapshots too");
+        let feed_bytes = single(at, "feed_bytes", "Their bytes");
+        let feed_cut = single(at, "feed_cut", "Readers of the feed that took too little and were cut off");
         at.register("build", "What is running", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         Self {
             mints: outcomes.into_iter().zip(mints).collect(),
@@ -160,6 +111,11 @@ impl Metrics {
             log_position,
             unsafe_settings,
             connections,
+            feed_subscribers,
+            feed_lag,
+            feed_events,
+            feed_bytes,
+            feed_cut,
             registry,
         }
     }
@@ -245,6 +201,27 @@ impl Metrics {
     /// Connections open now.
     pub fn set_connections(&self, connections: u64) {
         set(&self.connections, connections);
+    }
+
+    /// Readers that follow the feed now, and how far behind the slowest is.
+    pub fn set_feed(&self, subscribers: u64, lag: u64) {
+        set(&self.feed_subscribers, subscribers);
+        set(&self.feed_lag, lag);
+    }
+
+    /// Counts an event of the feed, where it is one.
+    pub fn feed_event(&self, is_one: bool) {
+        self.feed_events.inc_by(u64::from(is_one));
+    }
+
+    /// Counts bytes of the feed.
+    pub fn feed_sent(&self, bytes: u64) {
+        self.feed_bytes.inc_by(bytes);
+    }
+
+    /// Counts readers of the feed that were cut off.
+    pub fn feed_cut(&self, readers: u64) {
+        self.feed_cut.inc_by(readers);
     }
 
     /// The content type of [`Metrics::encode`].
@@ -343,6 +320,11 @@ mod tests {
         metrics.set_log_position(Position::new(9));
         metrics.set_unsafe_settings(1);
         metrics.set_connections(2);
+        metrics.set_feed(5, 6);
+        metrics.feed_event(true);
+        metrics.feed_event(false);
+        metrics.feed_sent(100);
+        metrics.feed_cut(4);
         let text = metrics.encode();
         for line in [
             r#"jitney_mints_total{outcome="granted"} 1"#,
@@ -365,6 +347,11 @@ mod tests {
             "jitney_log_position 9",
             "jitney_store_unsafe_settings 1",
             "jitney_connections 2",
+            "jitney_feed_subscribers 5",
+            "jitney_feed_lag 6",
+            "jitney_feed_events_total 1",
+            "jitney_feed_bytes_total 100",
+            "jitney_feed_cut_total 4",
             concat!("jitney_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
         ] {
             has(&text, line);

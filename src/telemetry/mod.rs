@@ -3,9 +3,11 @@
 //! Owns formats and names. Never sees a token, an assertion or a key; never decides anything.
 
 mod guard;
+mod labels;
 mod logs;
 mod metrics;
 
 pub use guard::{GuardMetrics, GuardOutcome};
+pub use labels::{Endpoint, StoreOp};
 pub use logs::{Format, LogError, check_filter, init};
-pub use metrics::{Endpoint, Metrics, StoreOp};
+pub use metrics::Metrics;

@@ -121,6 +121,11 @@ impl Http<TcpStream> {
         Ok(Self { stream: BufReader::new(stream) })
     }
 
+    /// Lets the system keep next to nothing of what comes and is not read yet.
+    pub fn shrink(&mut self) {
+        rustix::net::sockopt::set_socket_recv_buffer_size(self.stream.get_ref(), 2048).unwrap();
+    }
+
     /// Says that nothing more comes; answers are still read.
     pub fn half_close(&mut self) {
         let _ = self.stream.get_ref().shutdown(std::net::Shutdown::Write);

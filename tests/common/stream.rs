@@ -96,6 +96,11 @@ impl Stream {
         fresh
     }
 
+    /// Lets the system keep next to nothing of what comes and is not read yet.
+    pub fn shrink(&mut self) {
+        self.http.shrink();
+    }
+
     /// The next event; none at the end of the stream.
     #[track_caller]
     pub fn next(&mut self) -> Option<Event> {

@@ -2,12 +2,16 @@
 //!
 //! Owns the snapshot, the resumption by a cursor, and the pushing of events. Never decides what ends.
 
+mod group;
+mod guests;
 mod hub;
 mod queue;
 mod snapshot;
 mod stream;
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -18,12 +22,16 @@ use super::{Broker, BrokerError};
 use hub::Place;
 use snapshot::Snapshot;
 
+pub use guests::FeedLimits;
+pub(in crate::broker) use guests::Guests;
 pub(in crate::broker) use hub::Hub;
 pub use stream::Subscription;
 
 /// What a reader of the feed asks for.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct FeedAsk<'a> {
+    /// Where it comes from.
+    pub from: IpAddr,
     /// Only what can concern tokens for this audience.
     pub audience: Option<&'a str>,
     /// The last event that it has heard, `Last-Event-ID`.
@@ -48,6 +56,8 @@ pub struct FeedView {
 pub struct SubscriberView {
     /// Its filter; none: it hears of everything.
     pub audience: Option<AudienceUri>,
+    /// Where it comes from.
+    pub from: IpAddr,
     /// Up to where it has taken the log.
     pub position: Position,
     /// How many places of the log it is behind.
@@ -57,6 +67,12 @@ pub struct SubscriberView {
     /// Rules that its connection was sent, or that wait.
     pub rules: u64,
 }
+
+/// Events that may wait for one subscriber.
+pub(in crate::broker) const ROOM: usize = 4096;
+
+/// How long a reader waits for its turn to get a snapshot.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Broker {
     /// A stream of the feed: from the cursor where it can be resumed without a gap, else with a snapshot first.
@@ -69,14 +85,16 @@ impl Broker {
         if self.hub.is_closed() {
             return Err(Refusal::new(Reason::Busy, "this broker is shutting down: ask another, or again"));
         }
+        let guest = self.guests.enter(ask.from)?;
         let cursor = ask.last.filter(|_| !ask.once).and_then(Cursor::parse);
         if let Some(cursor) = cursor.filter(|cursor| cursor.is_for(audience.as_ref()))
             && let Some(place) = self.resume(cursor, audience.clone()).await?
         {
-            return Ok(Subscription::from_place(Arc::clone(self), place));
+            return Ok(Subscription::from_place(Arc::clone(self), guest, place));
         }
+        let slot = guest.slot_within(PATIENCE).await?;
         let snapshot = self.open_snapshot(audience).await?;
-        Ok(Subscription::with_snapshot(Arc::clone(self), snapshot, ask.once))
+        Ok(Subscription::with_snapshot(Arc::clone(self), guest, (snapshot, slot), ask.once))
     }
 
     /// Ends all streams of the feed, and begins no other.
@@ -95,8 +113,9 @@ impl Broker {
     /// The place of a cursor, where the feed can go on from there; none where its epoch is over.
     async fn resume(&self, cursor: Cursor, audience: Option<AudienceUri>) -> Result<Option<Place>, Refusal> {
         self.catch_up().await.map_err(|error| unavailable(&error))?;
-        let (turn, epoch, upto) = self.follower.with_rules(|rules| (rules.turn, rules.epoch, rules.upto));
-        if epoch != Some(cursor.epoch) {
+        let (turn, epoch, upto, floor) =
+            self.follower.with_rules(|rules| (rules.turn, rules.epoch, rules.upto, rules.floor));
+        if epoch != Some(cursor.epoch) || (cursor.position <= floor && floor > Position::START) {
             return Ok(None);
         }
         if upto < cursor.position {
@@ -112,10 +131,53 @@ impl Broker {
         self.make_snapshot(audience).await.map_err(|error| unavailable(&error))
     }
 
-    /// Tells all subscribers what this broker has heard since the last time.
-    pub(in crate::broker) fn tell(&self) {
-        self.hub.advance(&self.follower);
+    /// The feed at a glance.
+    pub(in crate::broker) fn view_feed(&self) -> FeedView {
+        self.hub.view()
+    }
+
+    /// Tells all subscribers what this broker has heard since the last time; by how many places of the log that was.
+    pub(in crate::broker) fn tell(&self) -> u64 {
+        let news = self.hub.advance(&self.follower);
         self.hub.tell_keys(&self.parts.keys.jwks());
+        news
+    }
+
+    /// Reads the log's head for a heartbeat, and the log up to it: when that began, where there is anybody to tell. The
+    /// store must have proved that it is still the one that takes the writes.
+    pub(in crate::broker) async fn read_for_beat(&self) -> Option<u64> {
+        if self.hub.is_empty() {
+            return None;
+        }
+        let began = self.parts.clock.now_ms();
+        let read = async {
+            let head = self.parts.store.head_of_primary().await?;
+            self.parts.store.writable()?;
+            // What this broker has ended itself it knows before the list does that the feed is made of.
+            let is_told = self.follower.with_rules(|r| r.epoch == Some(head.epoch) && r.upto >= head.position);
+            let is_known = is_told || self.catch_up().await?.epoch == head.epoch;
+            Ok::<_, BrokerError>(is_known)
+        };
+        match read.await {
+            Ok(is_known) => is_known.then_some(began),
+            Err(error) => {
+                tracing::debug!(%error, "no heartbeat");
+                None
+            }
+        }
+    }
+
+    /// Tells all subscribers that they know the log as it was when this reading began.
+    pub(in crate::broker) fn beat(&self, began: u64) {
+        self.tell();
+        self.hub.beat(began);
+    }
+
+    /// Keeps the feed's figures.
+    pub(in crate::broker) fn measure_feed(&self) {
+        let FeedView { subscribers, max_lag, .. } = self.hub.view();
+        self.parts.metrics.set_feed(subscribers as u64, max_lag);
+        self.parts.metrics.feed_cut(self.hub.take_cut());
     }
 }
 
@@ -126,3 +188,6 @@ fn unavailable(error: &BrokerError) -> Refusal {
     }
     Refusal::new(Reason::StoreUnavailable, "the revocation log cannot be read: try again")
 }
+
+#[cfg(test)]
+mod tests;

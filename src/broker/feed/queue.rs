@@ -11,9 +11,7 @@ use bytes::Bytes;
 
 use crate::model::Position;
 
-/// Events that wait for a subscriber, at most.
-const MOST: usize = 4096;
-/// Their bytes, at most; one event alone may be larger.
+/// The bytes of all that waits for a subscriber, at most; one event alone may be larger.
 const MOST_BYTES: usize = 4 << 20;
 /// How long nothing may be taken of what waits.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -22,7 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Queue(Mutex<Inner>);
 
 struct Inner {
-    events: VecDeque<(Bytes, Position)>,
+    /// Events that may wait.
+    room: usize,
+    events: VecDeque<Waiting>,
     bytes: usize,
     /// When something was last taken, or began to wait where nothing did before.
     moved: Instant,
@@ -30,6 +30,14 @@ struct Inner {
     taken: Position,
     fate: Fate,
     waker: Option<Waker>,
+}
+
+/// An event that waits.
+struct Waiting {
+    event: Bytes,
+    /// How far it tells the log, and how many rules it holds.
+    position: Position,
+    rules: u64,
 }
 
 /// Whether events still come.
@@ -47,8 +55,8 @@ enum Fate {
 /// What a stream gets of its queue.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// The next event.
-    Event(Bytes),
+    /// The next event, and how many rules it holds.
+    Event(Bytes, u64),
     /// A new snapshot is due.
     Renewed,
     /// Nothing more.
@@ -67,19 +75,19 @@ pub(super) enum Put {
 }
 
 impl Queue {
-    pub(super) fn new(taken: Position, now: Instant) -> Self {
+    pub(super) fn new(room: usize, taken: Position, now: Instant) -> Self {
         let (events, fate) = (VecDeque::new(), Fate::Open);
-        Self(Mutex::new(Inner { events, bytes: 0, moved: now, taken, fate, waker: None }))
+        Self(Mutex::new(Inner { room, events, bytes: 0, moved: now, taken, fate, waker: None }))
     }
 
-    /// Puts an event behind all others; `position` is the place in the log that it tells up to.
-    pub(super) fn put(&self, event: Bytes, position: Position, now: Instant) -> Put {
+    /// Puts an event behind all others; it tells the log up to `position`, by so many rules.
+    pub(super) fn put(&self, event: Bytes, position: Position, rules: u64, now: Instant) -> Put {
         let mut inner = self.lock();
         if inner.fate != Fate::Open {
             return Put::Gone;
         }
         let is_empty = inner.events.is_empty();
-        let is_full = inner.events.len() >= MOST || inner.bytes + event.len() > MOST_BYTES;
+        let is_full = inner.events.len() >= inner.room || inner.bytes + event.len() > MOST_BYTES;
         if !is_empty && (is_full || now.saturating_duration_since(inner.moved) > PATIENCE) {
             inner.end(Fate::Ended);
             return Put::Cut;
@@ -88,7 +96,7 @@ impl Queue {
             inner.moved = now;
         }
         inner.bytes += event.len();
-        inner.events.push_back((event, position));
+        inner.events.push_back(Waiting { event, position, rules });
         inner.wake();
         Put::Done
     }
@@ -111,11 +119,11 @@ impl Queue {
     /// The next event, where there is one; else `cx` is woken when there is.
     pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Next> {
         let mut inner = self.lock();
-        if let Some((event, position)) = inner.events.pop_front() {
+        if let Some(Waiting { event, position, rules }) = inner.events.pop_front() {
             inner.bytes -= event.len();
             inner.taken = position;
             inner.moved = Instant::now();
-            return Poll::Ready(Next::Event(event));
+            return Poll::Ready(Next::Event(event, rules));
         }
         match inner.fate {
             Fate::Open => {
@@ -168,18 +176,19 @@ mod tests {
         }
     }
 
+    const MOST: usize = 64;
     const AT: Position = Position::new(1);
 
     #[test]
     fn events_come_in_order_and_tell_how_far_the_log_was_taken() {
         let now = Instant::now();
-        let queue = Queue::new(Position::START, now);
+        let queue = Queue::new(MOST, Position::START, now);
         assert_eq!(next(&queue), None);
         for n in 1..=3 {
-            assert_eq!(queue.put(Bytes::from(n.to_string()), Position::new(n), now), Put::Done);
+            assert_eq!(queue.put(Bytes::from(n.to_string()), Position::new(n), n, now), Put::Done);
         }
         assert_eq!(queue.figures(), (3, Position::START));
-        assert_eq!(next(&queue), Some(Next::Event("1".into())));
+        assert_eq!(next(&queue), Some(Next::Event("1".into(), 1)));
         assert_eq!(queue.figures(), (2, AT));
     }
 
@@ -187,34 +196,34 @@ mod tests {
     fn who_takes_too_little_is_cut_off_and_what_waited_is_dropped() {
         let now = Instant::now();
         let large = || Bytes::from(vec![0; MOST_BYTES / 2 + 1]);
-        let (many, much, long) = (Queue::new(AT, now), Queue::new(AT, now), Queue::new(AT, now));
-        assert!((0..MOST).all(|_| many.put("x".into(), AT, now) == Put::Done));
-        assert_eq!((much.put(large(), AT, now), long.put("x".into(), AT, now)), (Put::Done, Put::Done));
+        let (many, much, long) = (Queue::new(MOST, AT, now), Queue::new(MOST, AT, now), Queue::new(MOST, AT, now));
+        assert!((0..MOST).all(|_| many.put("x".into(), AT, 1, now) == Put::Done));
+        assert_eq!((much.put(large(), AT, 1, now), long.put("x".into(), AT, 1, now)), (Put::Done, Put::Done));
         let later = now + PATIENCE + Duration::from_millis(1);
-        assert_eq!(many.put("x".into(), AT, now), Put::Cut);
-        assert_eq!(much.put(large(), AT, now), Put::Cut);
-        assert_eq!(long.put("x".into(), AT, later), Put::Cut);
+        assert_eq!(many.put("x".into(), AT, 1, now), Put::Cut);
+        assert_eq!(much.put(large(), AT, 1, now), Put::Cut);
+        assert_eq!(long.put("x".into(), AT, 1, later), Put::Cut);
         for queue in [many, much, long] {
-            assert_eq!((next(&queue), queue.put("x".into(), AT, now)), (Some(Next::Ended), Put::Gone));
+            assert_eq!((next(&queue), queue.put("x".into(), AT, 1, now)), (Some(Next::Ended), Put::Gone));
         }
     }
 
     #[test]
     fn one_event_of_any_size_has_room_and_a_pause_with_nothing_to_take_is_none() {
         let now = Instant::now();
-        let queue = Queue::new(AT, now);
+        let queue = Queue::new(MOST, AT, now);
         let later = now + 3 * PATIENCE;
-        assert_eq!(queue.put(Bytes::from(vec![0; MOST_BYTES + 1]), AT, later), Put::Done);
+        assert_eq!(queue.put(Bytes::from(vec![0; MOST_BYTES + 1]), AT, 1, later), Put::Done);
     }
 
     #[test]
     fn a_queue_is_renewed_ended_or_left_once() {
-        let queue = Queue::new(AT, Instant::now());
-        queue.put("x".into(), AT, Instant::now());
+        let queue = Queue::new(MOST, AT, Instant::now());
+        queue.put("x".into(), AT, 1, Instant::now());
         queue.renew();
         queue.end();
         assert_eq!(next(&queue), Some(Next::Renewed));
         queue.leave();
-        assert_eq!(queue.put("x".into(), AT, Instant::now()), Put::Gone);
+        assert_eq!(queue.put("x".into(), AT, 1, Instant::now()), Put::Gone);
     }
 }

@@ -13,7 +13,9 @@ use crate::revocation::Cursor;
 use crate::revocation::event::{self, Kind};
 
 use super::super::Broker;
-use super::hub::{Joined, Place, keys_data, last_of};
+use super::group::{keys_data, last_of};
+use super::guests::{Guest, Slot};
+use super::hub::{Joined, Place};
 use super::queue::{Next, Queue};
 use super::snapshot::Snapshot;
 
@@ -23,20 +25,25 @@ const PIECE: usize = 16 << 10;
 /// A subscriber's stream of server-sent events.
 pub struct Subscription {
     broker: Arc<Broker>,
+    guest: Arc<Guest>,
     audience: Option<AudienceUri>,
     once: bool,
     phase: Phase,
+    /// Rules that this connection was sent.
+    count: u64,
     /// What is left of the event under way.
-    rest: Bytes,
+    rest: [Bytes; 3],
 }
 
-type Opening = Pin<Box<dyn Future<Output = Result<Snapshot, Refusal>> + Send>>;
+/// A snapshot, and its place among those that are sent at once.
+type Turn = (Snapshot, Slot);
+type Opening = Pin<Box<dyn Future<Output = Result<Turn, Refusal>> + Send>>;
 
 enum Phase {
     /// A snapshot is being made.
     Opening(Opening),
     /// It is being sent.
-    Snapshot(Box<Snapshot>),
+    Snapshot(Box<Turn>),
     /// What lies behind a place is being sent.
     Behind(Box<Place>),
     /// All has been told; what comes, comes.
@@ -46,28 +53,33 @@ enum Phase {
 
 impl Subscription {
     /// One that begins with a snapshot.
-    pub(super) fn with_snapshot(broker: Arc<Broker>, snapshot: Snapshot, once: bool) -> Self {
-        let audience = snapshot.place.audience.clone();
-        Self { broker, audience, once, phase: Phase::Snapshot(Box::new(snapshot)), rest: Bytes::new() }
+    pub(super) fn with_snapshot(broker: Arc<Broker>, guest: Guest, turn: Turn, once: bool) -> Self {
+        let audience = turn.0.place.audience.clone();
+        let phase = Phase::Snapshot(Box::new(turn));
+        Self { broker, guest: Arc::new(guest), audience, once, phase, count: 0, rest: Default::default() }
     }
 
     /// One that goes on from a cursor's place. The keys may have changed since, so they come first.
-    pub(super) fn from_place(broker: Arc<Broker>, place: Place) -> Self {
-        let cursor = cursor_at(&place);
-        let rest = event::write(Kind::Keys, &cursor, &keys_data(&place.keys));
+    pub(super) fn from_place(broker: Arc<Broker>, guest: Guest, place: Place) -> Self {
+        let rest = whole(event::write(Kind::Keys, &cursor_at(&place), &keys_data(&place.keys)));
         let audience = place.audience.clone();
-        Self { broker, audience, once: false, phase: Phase::Behind(Box::new(place)), rest }
+        let phase = Phase::Behind(Box::new(place));
+        Self { broker, guest: Arc::new(guest), audience, once: false, phase, count: 0, rest }
     }
 
     /// The next bytes; none at the end.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
-            if !self.rest.is_empty() {
-                let piece = self.rest.split_to(self.rest.len().min(PIECE));
+            if let Some(rest) = self.rest.iter_mut().find(|rest| !rest.is_empty()) {
+                let piece = rest.split_to(rest.len().min(PIECE));
+                self.broker.parts.metrics.feed_sent(piece.len() as u64);
                 return Poll::Ready(Some(piece));
             }
             match self.step(cx) {
-                Poll::Ready(Some(event)) => self.rest = event,
+                Poll::Ready(Some(event)) => {
+                    self.broker.parts.metrics.feed_event(event.iter().any(|piece| !piece.is_empty()));
+                    self.rest = event;
+                }
                 Poll::Ready(None) => {
                     self.leave();
                     return Poll::Ready(None);
@@ -78,32 +90,38 @@ impl Subscription {
     }
 
     /// The next event, which may be empty where only the phase has changed; none at the end.
-    fn step(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    fn step(&mut self, cx: &mut Context<'_>) -> Poll<Option<[Bytes; 3]>> {
         match &mut self.phase {
             Phase::Opening(_) | Phase::Snapshot(_) if self.broker.hub.is_closed() => return Poll::Ready(None),
             Phase::Opening(opening) => match opening.as_mut().poll(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(snapshot)) => self.phase = Phase::Snapshot(Box::new(snapshot)),
+                Poll::Ready(Ok(turn)) => self.phase = Phase::Snapshot(Box::new(turn)),
                 // It comes again, and is told why.
                 Poll::Ready(Err(_)) => return Poll::Ready(None),
             },
-            Phase::Snapshot(snapshot) => match snapshot.next() {
-                Some(event) => return Poll::Ready(Some(event)),
+            Phase::Snapshot(turn) => match turn.0.next() {
+                Some((event, rules)) => {
+                    self.count += rules;
+                    return Poll::Ready(Some(event));
+                }
                 None if self.once => return Poll::Ready(None),
-                None => self.phase = Phase::Behind(Box::new(snapshot.place.clone())),
+                None => self.phase = Phase::Behind(Box::new(turn.0.place.clone())),
             },
             Phase::Behind(place) => {
                 let keys = self.broker.parts.keys.jwks();
-                match self.broker.hub.join(&self.broker.follower, &keys, place) {
+                place.count = self.count;
+                match self.broker.hub.join(&self.broker.follower, &keys, place, self.guest.address()) {
                     Joined::Not(rules) => {
+                        self.count += rules.len() as u64;
                         place.position = last_of(&rules, place.position);
-                        return Poll::Ready(Some(tell(place, &rules)));
+                        return Poll::Ready(Some(whole(tell(place, &rules))));
                     }
                     Joined::Live(rules, upto, queue) => {
+                        self.count += rules.len() as u64;
                         place.position = upto;
                         let event = if rules.is_empty() { Bytes::new() } else { tell(place, &rules) };
                         self.phase = Phase::Live(queue);
-                        return Poll::Ready(Some(event));
+                        return Poll::Ready(Some(whole(event)));
                     }
                     Joined::Renewed => self.renew(),
                     Joined::Closed => return Poll::Ready(None),
@@ -111,19 +129,26 @@ impl Subscription {
             }
             Phase::Live(queue) => match queue.poll(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Next::Event(event)) => return Poll::Ready(Some(event)),
+                Poll::Ready(Next::Event(event, rules)) => {
+                    self.count += rules;
+                    return Poll::Ready(Some(whole(event)));
+                }
                 Poll::Ready(Next::Renewed) => self.renew(),
                 Poll::Ready(Next::Ended) => return Poll::Ready(None),
             },
             Phase::Ended => return Poll::Ready(None),
         }
-        Poll::Ready(Some(Bytes::new()))
+        Poll::Ready(Some(Default::default()))
     }
 
     /// The log has another life: the same connection gets a new snapshot.
     fn renew(&mut self) {
-        let (broker, audience) = (Arc::clone(&self.broker), self.audience.clone());
-        self.phase = Phase::Opening(Box::pin(async move { broker.open_snapshot(audience).await }));
+        let (broker, guest) = (Arc::clone(&self.broker), Arc::clone(&self.guest));
+        let audience = self.audience.clone();
+        self.phase = Phase::Opening(Box::pin(async move {
+            let slot = guest.slot().await;
+            Ok((broker.open_snapshot(audience).await?, slot))
+        }));
     }
 
     fn leave(&mut self) {
@@ -139,6 +164,10 @@ impl Drop for Subscription {
     }
 }
 
+fn whole(event: Bytes) -> [Bytes; 3] {
+    [event, Bytes::new(), Bytes::new()]
+}
+
 fn cursor_at(place: &Place) -> Cursor {
     Cursor::new(place.epoch, place.position, place.audience.as_ref()).at(place.position, place.after)
 }
@@ -147,6 +176,5 @@ fn cursor_at(place: &Place) -> Cursor {
 fn tell(place: &mut Place, rules: &[Rule]) -> Bytes {
     let after = place.after;
     place.after = last_of(rules, after);
-    place.count += rules.len() as u64;
     event::write_revoke(&cursor_at(place), after, rules)
 }

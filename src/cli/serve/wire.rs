@@ -292,6 +292,7 @@ fn options(config: &Config, name: String, issuer: String) -> Result<BrokerOption
             max_lifetime: config.tokens.max_lifetime,
         },
         closed_for: config.tasks.closed_for,
+        feed: config.limits.feed,
         bearer_complete: config.tasks.bearer_complete,
         accept_endpoint_audience: config.server.accept_endpoint_audience,
         federation: ForeignOptions {

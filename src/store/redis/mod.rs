@@ -13,6 +13,7 @@ pub(crate) mod list;
 pub(crate) mod log;
 mod mint;
 pub(crate) mod packed;
+mod primary;
 pub(crate) mod safety;
 pub(crate) mod script;
 mod shared;
@@ -104,6 +105,10 @@ impl LeaseStore for RedisStore {
             let build = |seen: &Seen| Call::new(&script::CHECK, 0).seen(seen);
             Ok(self.shared.call(&self.shared.main, build).await?.seen.head())
         })
+    }
+
+    fn head_of_primary(&self) -> Pending<'_, Result<Head, StoreError>> {
+        Box::pin(in_time(primary::head(&self.shared)))
     }
 
     fn record(&self, draft: LeaseDraft) -> Pending<'_, Result<Recorded, RecordError>> {

@@ -91,7 +91,7 @@ async fn told(answer: Result<Value, StoreError>) -> Result<Option<Value>, StoreE
 }
 
 /// `NOPERM` of an ACL, `ERR unknown command` of a managed Redis that renamed it away.
-fn refused(why: &str) -> bool {
+pub(super) fn refused(why: &str) -> bool {
     let why = why.to_ascii_lowercase();
     ["noperm", "no permission", "unknown command", "unknown subcommand", "not allowed", "disabled"]
         .iter()

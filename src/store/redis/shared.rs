@@ -146,8 +146,16 @@ impl Shared {
     /// [`StoreError`].
     pub(super) async fn command(&self, command: &Cmd) -> Result<Value, StoreError> {
         let (live, _permit) = self.main.get()?;
+        self.command_on(&self.main, &live, command).await
+    }
+
+    /// The same on a connection that was handed out before.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(super) async fn command_on(&self, line: &Line, live: &Live, command: &Cmd) -> Result<Value, StoreError> {
         let mut connection = live.connection.clone();
-        send(&mut connection, command).await.map_err(|error| self.failed(&self.main, &live, &error))
+        send(&mut connection, command).await.map_err(|error| self.failed(line, live, &error))
     }
 
     /// Sends plain commands on the main line, at once.
