@@ -78,10 +78,18 @@ fn made(data: &[u8]) -> Option<Vec<u8>> {
 
 /// The first snapshot of a stream.
 fn read(stream: &[u8], wanted: &Wanted<'_>) -> Result<(SnapshotClaims, Vec<Rule>), FeedError> {
-    let mut session = Session::new(None, 0);
+    let (mut session, mut all) = (Session::new(None, 0), Vec::new());
     for event in Reader::default().push(stream)? {
-        if let News::Snapshot(claims, rules) = session.take(&event, wanted)? {
-            return Ok((*claims, rules));
+        match session.take(&event, wanted)? {
+            News::Part(rules) => all.extend(rules),
+            News::Whole(claims, rules) => {
+                all.extend(rules);
+                let is_known =
+                    |rule: &Rule| wanted.view.epoch() == Some(claims.epoch) && rule.position <= wanted.view.position();
+                all.retain(|rule| !is_known(rule) && rule.position > Position::START);
+                return Ok((*claims, all));
+            }
+            _ => {}
         }
     }
     Err(FeedError::Ended)
@@ -89,13 +97,22 @@ fn read(stream: &[u8], wanted: &Wanted<'_>) -> Result<(SnapshotClaims, Vec<Rule>
 
 /// Whatever is believed of a stream, the view never moves back within an epoch, and rules come in order.
 fn follow(stream: &[u8], wanted: &Wanted<'_>, now: UnixTime) {
-    let (view, mut session) = (wanted.view, Session::new(None, 0));
+    let (view, mut session, mut refill) = (wanted.view, Session::new(None, 0), None);
     let Ok(events) = Reader::default().push(stream) else { return };
     for event in events {
         let before = (view.epoch(), view.position());
         match session.take(&event, wanted) {
-            Ok(News::Snapshot(claims, rules)) => {
-                view.replace(claims.epoch, claims.position, &rules, now).expect("what is admitted is taken");
+            Ok(News::Begin(epoch, position)) => {
+                assert!(!session.is_live());
+                refill = Some(view.begin(epoch, position).expect("what is admitted is begun"));
+            }
+            Ok(News::Part(rules)) => refill.as_mut().expect("a part of what was begun").add(&rules, now),
+            Ok(News::Whole(claims, rules)) => {
+                let begin = || view.begin(claims.epoch, claims.position).expect("what is admitted is begun");
+                let mut whole = refill.take().unwrap_or_else(begin);
+                whole.add(&rules, now);
+                view.finish(whole, now).expect("what was begun is taken");
+                assert!(session.is_live());
             }
             Ok(News::Rules(rules)) => {
                 assert!(rules.windows(2).all(|pair| pair[0].position < pair[1].position));

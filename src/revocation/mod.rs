@@ -13,4 +13,4 @@ mod view;
 
 pub use cursor::Cursor;
 pub use digests::TokenDigests;
-pub use view::{ReplaceError, View};
+pub use view::{Refill, ReplaceError, View};

@@ -45,7 +45,7 @@ impl Entry {
 }
 
 /// Sorted, immutable rules of any kind but `key` and `all`, each digest once.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Segment {
     entries: Box<[Entry]>,
     /// For each prefix of a digest the first entry that has it; one slot more than there are prefixes.
@@ -161,6 +161,11 @@ impl Segment {
     /// The generation that its youngest rule arrived with.
     pub(super) const fn newest(&self) -> u64 {
         self.newest
+    }
+
+    /// Dates it anew, before anybody has seen it.
+    pub(super) const fn arrive(&mut self, generation: u64) {
+        self.newest = generation;
     }
 
     /// Whether every rule's `until` lies before `horizon`.

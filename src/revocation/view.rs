@@ -9,6 +9,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+mod refill;
+
+pub use refill::Refill;
+
 use super::TokenDigests;
 use super::segment::{Entry, Segment};
 use crate::model::{Epoch, Position, Rule, RuleDigest, RuleKind, UnixTime};
@@ -110,25 +114,9 @@ impl View {
     /// # Errors
     /// [`ReplaceError`] where that would go back; nothing has changed then.
     pub fn replace(&self, epoch: Epoch, position: Position, rules: &[Rule], now: UnixTime) -> Result<(), ReplaceError> {
-        self.write(|state| {
-            let bounds = self.bounds(now);
-            state.admits(epoch, position)?;
-            match state.epoch {
-                Some(own) if own == epoch => {
-                    let known = state.position;
-                    state.add(rules, known, bounds);
-                }
-                own => {
-                    let left: Arc<[Epoch]> = own.into_iter().chain(state.left.iter().copied()).take(LEFT).collect();
-                    // The generation goes on, and grows even without rules: whatever was judged is judged again.
-                    let generation = state.generation + 1;
-                    *state = State { epoch: Some(epoch), generation, left, ..State::default() };
-                    state.add(rules, Position::START, bounds);
-                }
-            }
-            state.position = position;
-            Ok(())
-        })
+        let mut refill = self.begin(epoch, position)?;
+        refill.add(rules, now);
+        self.finish(refill, now)
     }
 
     /// Whether [`View::replace`] would take this epoch and place.
@@ -238,9 +226,7 @@ impl View {
 
     /// How many rules it holds; past ones that were not dropped yet count.
     pub fn len(&self) -> usize {
-        let state = self.state.load();
-        let segments: usize = state.segments.iter().map(|segment| segment.len()).sum();
-        segments + state.keys.len() + usize::from(state.all.is_some())
+        self.state.load().len()
     }
 
     /// Whether it holds none.
@@ -316,6 +302,11 @@ impl State {
         if grown {
             self.generation = generation;
         }
+    }
+
+    fn len(&self) -> usize {
+        let segments: usize = self.segments.iter().map(|segment| segment.len()).sum();
+        segments + self.keys.len() + usize::from(self.all.is_some())
     }
 
     fn lose(&mut self, until: u64) {

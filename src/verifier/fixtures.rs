@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::jose::es256::SigningKey;
-use crate::model::{Epoch, KeyId, Position, Rule, RuleKind, Selector, TaskId, UnixTime, WorkloadId};
+use crate::model::{AudienceUri, Epoch, KeyId, Position, Rule, RuleKind, Selector, TaskId, UnixTime, WorkloadId};
 use crate::revocation::Cursor;
 use crate::revocation::event::{Heartbeat, Keys, Kind, Revoke, write};
 use crate::revocation::snapshot::{SnapshotClaims, TYP, part_hash, parts};
@@ -79,7 +79,16 @@ pub(super) fn rule(task: &str, position: u64) -> Rule {
     Rule { kind: RuleKind::Task, digest: selector.digest(), position: Position::new(position), until }
 }
 
-/// An event whose cursor is its own name, as no reader looks into one.
+/// A heartbeat at [`NOW`] on the feed of another epoch or filter.
+pub(super) fn heartbeat_in(epoch: u64, audience: Option<&str>, position: u64, count: u64) -> Vec<u8> {
+    let position = Position::new(position);
+    let audience = audience.map(|uri| AudienceUri::parse(uri).unwrap());
+    let cursor = Cursor::new(Epoch::from_bits(epoch), position, audience.as_ref());
+    let beat = Heartbeat { position, count, now: NOW * 1000 };
+    write(Kind::Heartbeat, &cursor, &serde_json::to_string(&beat).unwrap()).to_vec()
+}
+
+/// An event of the unfiltered feed of epoch 1. Of a cursor no more than that is looked at.
 fn event(kind: Kind, data: &impl Serialize) -> Vec<u8> {
     let cursor = Cursor::new(Epoch::from_bits(1), Position::START, None);
     write(kind, &cursor, &serde_json::to_string(data).unwrap()).to_vec()

@@ -17,6 +17,7 @@ use super::jwks::{Jwks, JwksError};
 use super::{Checker, CheckerOptions, ConnectError, VerifierOptions};
 use crate::fetch::{Fetch, FetchOptions, Stream};
 use crate::model::Rule;
+use crate::revocation::Refill;
 use crate::revocation::event::{Event, Kind, Reader};
 use crate::revocation::snapshot::SnapshotClaims;
 
@@ -26,8 +27,6 @@ const MAX_JWKS: usize = 256 << 10;
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// How much of the stream is looked at in one step, so that a bad one is left at its first bad line.
 const PIECE: usize = 64 << 10;
-/// More rules than this are put into the view on a thread of their own: sorting them takes tens of milliseconds.
-const MANY: usize = 1 << 15;
 /// How often rules that are past are looked for while the feed says nothing.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
 /// The shortest and the longest wait between two connections; half as much again is added at random.
@@ -96,7 +95,8 @@ impl Shared {
             return Err(FeedError::Answer(stream.status.as_u16(), content_type.to_owned()));
         }
         let session = Session::new(place, self.age.told_ms());
-        Ok(Connection { stream, reader: Reader::default(), session, begun, has_beaten: false })
+        let (reader, heard) = (Reader::default(), Instant::now());
+        Ok(Connection { stream, reader, session, begun, refill: None, heard, has_beaten: false })
     }
 
     /// Takes one event in; an unknown key may first have the keys fetched anew.
@@ -110,9 +110,18 @@ impl Shared {
             }
             told => told?,
         };
+        if !matches!(news, News::Nothing | News::Rules(_) | News::Keys(_)) {
+            connection.heard = Instant::now();
+        }
         match news {
             News::Nothing => {}
-            News::Snapshot(claims, rules) => self.replace(*claims, rules, connection.begun).await?,
+            News::Begin(epoch, position) => connection.refill = Some(self.checker.view().begin(epoch, position)?),
+            News::Part(rules) => {
+                if let Some(refill) = &mut connection.refill {
+                    refill.add(&rules, self.checker.clock().now());
+                }
+            }
+            News::Whole(claims, rules) => self.replace(connection, &claims, &rules)?,
             News::Rules(rules) => {
                 let (view, now) = (self.checker.view(), self.checker.clock().now());
                 let upto = rules.last().map_or_else(|| view.position(), |rule| rule.position);
@@ -149,27 +158,20 @@ impl Shared {
         )
     }
 
-    async fn replace(
-        self: &Arc<Self>,
-        claims: SnapshotClaims,
-        rules: Vec<Rule>,
-        begun: Instant,
-    ) -> Result<(), FeedError> {
+    /// Puts a snapshot in place, all of whose parts but the last were taken in as they came.
+    fn replace(&self, connection: &mut Connection, claims: &SnapshotClaims, rest: &[Rule]) -> Result<(), FeedError> {
+        let (view, now) = (self.checker.view(), self.checker.clock().now());
+        let mut refill = match connection.refill.take() {
+            Some(refill) => refill,
+            None => view.begin(claims.epoch, claims.position)?,
+        };
+        refill.add(rest, now);
         // Keys first: a new epoch's view holds no rule of the old one, so the old one's tokens must be out by then.
         self.trust.set_kids(&claims.kids, &self.checker);
-        let count = rules.len();
-        let (shared, epoch, position) = (Arc::clone(self), claims.epoch, claims.position);
-        let put = move || {
-            let (view, now) = (shared.checker.view(), shared.checker.clock().now());
-            let put = view.replace(epoch, position, &rules, now);
-            view.expire(now);
-            put
-        };
-        match count > MANY {
-            true => tokio::task::spawn_blocking(put).await.map_err(|_| FeedError::Ended)??,
-            false => put()?,
-        }
-        self.age.heard(begun, claims.iat.secs().saturating_mul(1000));
+        let count = refill.len();
+        view.finish(refill, now)?;
+        view.expire(now);
+        self.age.heard(connection.begun, claims.iat.secs().saturating_mul(1000));
         self.want_missing_keys();
         self.observe_heard(count);
         Ok(())
@@ -213,14 +215,21 @@ struct Connection {
     session: Session,
     /// When the view that the next whole snapshot gives was asked for, at the latest.
     begun: Instant,
+    /// What has come of a snapshot.
+    refill: Option<Refill>,
+    /// When something came last that says how things stand, or a part of it.
+    heard: Instant,
     /// Whether a heartbeat was believed: this broker is one to come back to at once.
     has_beaten: bool,
 }
 
 impl Connection {
-    /// Takes in the next bytes of the stream.
+    /// Takes in the next bytes of the stream. Bytes alone are no sign of life: a heartbeat is, or a part of a snapshot.
     async fn step(&mut self, shared: &Arc<Shared>) -> Result<(), FeedError> {
-        let chunk = self.stream.chunk().await?.ok_or(FeedError::Ended)?;
+        let silence = shared.options.timeout;
+        let left = silence.checked_sub(self.heard.elapsed()).ok_or(FeedError::Silent(silence))?;
+        let chunk = tokio::time::timeout(left, self.stream.chunk()).await.map_err(|_| FeedError::Silent(silence))?;
+        let chunk = chunk?.ok_or(FeedError::Ended)?;
         for piece in chunk.chunks(PIECE) {
             for event in self.reader.push(piece)? {
                 shared.take(self, &event).await?;
@@ -300,9 +309,8 @@ async fn keep_view(shared: Arc<Shared>, first: Connection) {
                 if connection.has_beaten {
                     wait = Duration::ZERO;
                 }
-                // Where the connection broke, the feed is gone on with; where it was wrong, nothing of it counts.
-                let is_broken = matches!(error, FeedError::Fetch(_) | FeedError::Ended);
-                place = if is_broken { connection.session.place() } else { None };
+                // Where the connection broke, the feed is gone on with; where rules may be missing, it is begun anew.
+                place = if error.leaves_no_gap() { connection.session.place() } else { None };
                 error
             }
             Err(error) => error,

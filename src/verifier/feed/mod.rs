@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::fetch::FetchError;
 use crate::jose::es256::VerifyingKey;
 use crate::jose::{Alg, Compact, JoseError};
-use crate::model::{AudienceUri, KeyId, Position, UnixTime};
+use crate::model::{AudienceUri, Epoch, KeyId, Position, UnixTime};
 use crate::revocation::event::{EventError, MAX_LINE};
 use crate::revocation::snapshot::{SnapshotClaims, SnapshotError, TYP};
 use crate::revocation::{ReplaceError, View};
@@ -44,6 +44,17 @@ pub enum FeedError {
     /// An event where it has no place: before the last part of a snapshot, or a part without one.
     #[error("the event `{0}` came where it has no place")]
     Order(&'static str),
+    /// No heartbeat, whatever else may have come.
+    #[error("nothing was heard for {} ms that says how things stand", .0.as_millis())]
+    Silent(Duration),
+    /// An event of another life of the log, without a snapshot of it.
+    #[error("an event of epoch {told} came on the feed of epoch {heard}")]
+    Epoch {
+        /// The event's.
+        told: Epoch,
+        /// The feed's.
+        heard: Epoch,
+    },
     /// An event's data are not what its name promises.
     #[error("the event `{0}` is not as it should be: {1}")]
     Form(&'static str, String),
@@ -90,7 +101,7 @@ pub enum FeedError {
     #[error("the snapshot is issued by `{0}`")]
     Issuer(String),
     /// For another audience than was asked for.
-    #[error("the snapshot is filtered for another audience")]
+    #[error("the feed is filtered for another audience")]
     Audience,
     /// Made in the future, by this clock.
     #[error("the snapshot was made at {0}, which lies in the future: compare the clocks")]
@@ -101,6 +112,22 @@ pub enum FeedError {
     /// The view does not go back.
     #[error(transparent)]
     Replace(#[from] ReplaceError),
+}
+
+impl FeedError {
+    /// Whether the feed may be gone on with where it was left: what was heard before this is whole, and what comes next on
+    /// another connection may be right.
+    pub(super) const fn leaves_no_gap(&self) -> bool {
+        use FeedError as E;
+        match self {
+            E::Fetch(_) | E::Ended | E::Silent(_) | E::Answer(..) => true,
+            // A broker, or a clock, that comes round by itself.
+            E::Behind { .. } | E::Past(_) | E::Ahead(_) => true,
+            // A snapshot, or an event, of which nothing was believed.
+            E::Jws(_) | E::Key(_) | E::Signature | E::Issuer(_) | E::Audience | E::Future(_) => true,
+            _ => false,
+        }
+    }
 }
 
 /// What is believed of a feed, and by whom.

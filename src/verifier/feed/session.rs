@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use super::{FeedError, Wanted, verify};
-use crate::model::{KeyId, Position, Rule};
+use crate::model::{Epoch, KeyId, Position, Rule};
+use crate::revocation::Cursor;
 use crate::revocation::event::{Event, Heartbeat, Keys, Kind, Revoke};
 use crate::revocation::snapshot::{Incoming, SnapshotClaims};
 
@@ -16,8 +17,12 @@ use crate::revocation::snapshot::{Incoming, SnapshotClaims};
 pub(crate) enum News {
     /// Nothing yet, or nothing that is known here.
     Nothing,
-    /// The whole log, by the broker's signature: the rules are those that the view does not know.
-    Snapshot(Box<SnapshotClaims>, Vec<Rule>),
+    /// The whole log comes, part by part, by the broker's signature: of this epoch, up to this place.
+    Begin(Epoch, Position),
+    /// Rules of it, those that the view knows among them.
+    Part(Vec<Rule>),
+    /// All of it has come; the rules are those of its last part.
+    Whole(Box<SnapshotClaims>, Vec<Rule>),
     /// Rules behind all that was heard, at least one; up to the last one's place all is told.
     Rules(Vec<Rule>),
     /// These keys count from now on.
@@ -31,7 +36,19 @@ pub(crate) enum News {
 pub(crate) struct Place {
     /// `Last-Event-ID`.
     pub cursor: String,
+    standing: Standing,
+}
+
+/// How far a live feed has been told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Standing {
+    epoch: Epoch,
+    /// The place of the last rule; right behind a snapshot, the snapshot's.
     after: Position,
+    /// Up to where the log was told.
+    upto: Position,
+    /// How many rules this connection was sent, from its last snapshot on.
+    count: u64,
 }
 
 /// A connection's state.
@@ -49,27 +66,27 @@ enum Stage {
     /// Only a snapshot can come.
     Begun,
     /// Its parts come.
-    Parts { incoming: Box<Incoming>, known: Position, rules: Vec<Rule> },
-    /// All is told up to here; what comes, comes.
-    Live { after: Position, count: u64 },
+    Parts(Box<Incoming>),
+    /// All is told; what comes, comes.
+    Live(Standing),
 }
 
 impl Session {
     /// A connection that begins at a place, or at the beginning. `told_ms` is the latest moment that the feed told before.
     pub(crate) fn new(place: Option<&Place>, told_ms: u64) -> Self {
-        let stage = place.map_or(Stage::Begun, |place| Stage::Live { after: place.after, count: 0 });
+        let stage = place.map_or(Stage::Begun, |place| Stage::Live(Standing { count: 0, ..place.standing }));
         Self { stage, cursor: place.map(|place| place.cursor.clone()).unwrap_or_default(), told_ms }
     }
 
     /// Whether all is told up to some place: the first snapshot has come whole.
     pub(crate) const fn is_live(&self) -> bool {
-        matches!(self.stage, Stage::Live { .. })
+        matches!(self.stage, Stage::Live(_))
     }
 
     /// Where the feed can be gone on with, should the connection end now. None within a snapshot.
     pub(crate) fn place(&self) -> Option<Place> {
         match self.stage {
-            Stage::Live { after, .. } if !self.cursor.is_empty() => Some(Place { cursor: self.cursor.clone(), after }),
+            Stage::Live(standing) if !self.cursor.is_empty() => Some(Place { cursor: self.cursor.clone(), standing }),
             _ => None,
         }
     }
@@ -85,13 +102,14 @@ impl Session {
             None => return Ok(News::Nothing),
             Some(Kind::Snapshot) => self.snapshot(&event.data, wanted)?,
             Some(Kind::Part) => self.part(&event.data)?,
-            Some(Kind::Revoke) => self.revoke(read(Kind::Revoke, &event.data)?)?,
-            Some(Kind::Keys) => {
-                self.live(Kind::Keys)?;
-                let Keys { kids } = read(Kind::Keys, &event.data)?;
-                News::Keys(kids)
+            Some(kind) => {
+                self.live(kind)?.fits(&event.id, wanted)?;
+                match kind {
+                    Kind::Revoke => self.revoke(read(kind, &event.data)?)?,
+                    Kind::Keys => News::Keys(read::<Keys>(kind, &event.data)?.kids),
+                    _ => self.heartbeat(read(kind, &event.data)?, wanted)?,
+                }
             }
-            Some(Kind::Heartbeat) => self.heartbeat(read(Kind::Heartbeat, &event.data)?, wanted)?,
         };
         event.id.clone_into(&mut self.cursor);
         Ok(news)
@@ -99,53 +117,57 @@ impl Session {
 
     /// The log anew: at the beginning, or in the middle where it has another life.
     fn snapshot(&mut self, data: &str, wanted: &Wanted<'_>) -> Result<News, FeedError> {
-        if matches!(self.stage, Stage::Parts { .. }) {
+        if matches!(self.stage, Stage::Parts(_)) {
             return Err(FeedError::Order(Kind::Snapshot.as_str()));
         }
         let claims = verify(data, wanted)?;
-        wanted.view.admits(claims.epoch, claims.position)?;
-        let is_same = wanted.view.epoch() == Some(claims.epoch);
-        let known = if is_same { wanted.view.position() } else { Position::START };
-        self.stage = Stage::Parts { incoming: Box::new(Incoming::new(claims)?), known, rules: Vec::new() };
-        self.whole()
+        let (epoch, position) = (claims.epoch, claims.position);
+        wanted.view.admits(epoch, position)?;
+        self.stage = Stage::Parts(Box::new(Incoming::new(claims)?));
+        Ok(self.whole()?.map_or(News::Begin(epoch, position), |claims| News::Whole(claims, Vec::new())))
     }
 
     fn part(&mut self, data: &str) -> Result<News, FeedError> {
-        match &mut self.stage {
-            Stage::Parts { incoming, known, rules } => {
-                rules.extend(incoming.part(data)?.into_iter().filter(|rule| rule.position > *known));
-                self.whole()
-            }
-            Stage::Begun => Err(FeedError::NoSnapshot),
-            Stage::Live { .. } => Err(FeedError::Order(Kind::Part.as_str())),
-        }
+        let rules = match &mut self.stage {
+            Stage::Parts(incoming) => incoming.part(data)?,
+            Stage::Begun => return Err(FeedError::NoSnapshot),
+            Stage::Live(_) => return Err(FeedError::Order(Kind::Part.as_str())),
+        };
+        Ok(match self.whole()? {
+            Some(claims) => News::Whole(claims, rules),
+            None => News::Part(rules),
+        })
     }
 
-    /// The snapshot, where all of it is here.
-    fn whole(&mut self) -> Result<News, FeedError> {
-        let is_whole = matches!(&self.stage, Stage::Parts { incoming, .. } if incoming.is_complete());
-        if !is_whole {
-            return Ok(News::Nothing);
-        }
-        let Stage::Parts { incoming, rules, .. } = std::mem::replace(&mut self.stage, Stage::Begun) else {
-            return Ok(News::Nothing);
+    /// The claims of the snapshot, where all of it is here: from then on the feed is live.
+    fn whole(&mut self) -> Result<Option<Box<SnapshotClaims>>, FeedError> {
+        let stage = std::mem::replace(&mut self.stage, Stage::Begun);
+        let incoming = match stage {
+            Stage::Parts(incoming) if incoming.is_complete() => incoming,
+            other => {
+                self.stage = other;
+                return Ok(None);
+            }
         };
         let claims = incoming.finish()?;
-        self.stage = Stage::Live { after: claims.position, count: claims.count };
-        self.told_ms = self.told_ms.max(claims.iat.secs().saturating_mul(1000));
-        Ok(News::Snapshot(Box::new(claims), rules))
+        let SnapshotClaims { epoch, position, count, iat, .. } = claims;
+        self.stage = Stage::Live(Standing { epoch, after: position, upto: position, count });
+        self.told_ms = self.told_ms.max(iat.secs().saturating_mul(1000));
+        Ok(Some(Box::new(claims)))
     }
 
     fn revoke(&mut self, Revoke { after: told, rules }: Revoke) -> Result<News, FeedError> {
-        let (after, count) = self.live(Kind::Revoke)?;
-        if told != *after {
-            return Err(FeedError::Gap { told, heard: *after });
+        let standing = self.live(Kind::Revoke)?;
+        if told != standing.after {
+            return Err(FeedError::Gap { told, heard: standing.after });
         }
-        let in_order = rules.iter().try_fold(*after, |last, rule| (rule.position > last).then_some(rule.position));
+        // A heartbeat may have said that all was told up to a place behind the last rule: no other comes before it.
+        let in_order =
+            rules.iter().try_fold(standing.upto, |last, rule| (rule.position > last).then_some(rule.position));
         match in_order {
             Some(last) if !rules.is_empty() => {
-                *after = last;
-                *count += rules.len() as u64;
+                (standing.after, standing.upto) = (last, last);
+                standing.count += rules.len() as u64;
                 Ok(News::Rules(rules))
             }
             _ => Err(FeedError::Form(Kind::Revoke.as_str(), "its rules are none, or out of order".into())),
@@ -154,32 +176,47 @@ impl Session {
 
     fn heartbeat(&mut self, beat: Heartbeat, wanted: &Wanted<'_>) -> Result<News, FeedError> {
         let Heartbeat { position, count: told, now } = beat;
-        let (after, count) = self.live(Kind::Heartbeat)?;
-        if told != *count {
-            return Err(FeedError::Count { told, heard: *count });
+        let told_ms = self.told_ms;
+        let standing = self.live(Kind::Heartbeat)?;
+        if told != standing.count {
+            return Err(FeedError::Count { told, heard: standing.count });
         }
-        let known = wanted.view.position().max(*after);
+        let known = wanted.view.position().max(standing.upto);
         if position < known {
             return Err(FeedError::Behind { told: position, known });
         }
         let skew = millis(wanted.skew);
         // Two brokers' clocks may be off by as much, each its own way.
-        if now.saturating_add(2 * skew) < self.told_ms {
-            return Err(FeedError::Past(self.told_ms - now));
+        if now.saturating_add(2 * skew) < told_ms {
+            return Err(FeedError::Past(told_ms - now));
         }
         if now > wanted.now_ms.saturating_add(skew) {
             return Err(FeedError::Ahead(now - wanted.now_ms));
         }
-        self.told_ms = self.told_ms.max(now);
+        standing.upto = position;
+        self.told_ms = told_ms.max(now);
         Ok(News::Beat(position, now))
     }
 
-    /// The place of the last rule, and how many came; an error where `kind` came before a snapshot was whole.
-    const fn live(&mut self, kind: Kind) -> Result<(&mut Position, &mut u64), FeedError> {
+    /// How far the feed is; an error where `kind` came before a snapshot was whole.
+    const fn live(&mut self, kind: Kind) -> Result<&mut Standing, FeedError> {
         match &mut self.stage {
-            Stage::Live { after, count } => Ok((after, count)),
+            Stage::Live(standing) => Ok(standing),
             Stage::Begun => Err(FeedError::NoSnapshot),
-            Stage::Parts { .. } => Err(FeedError::Order(kind.as_str())),
+            Stage::Parts(_) => Err(FeedError::Order(kind.as_str())),
+        }
+    }
+}
+
+impl Standing {
+    /// Whether an event is of this feed, as far as its cursor tells: one that is not understood tells nothing.
+    fn fits(&self, id: &str, wanted: &Wanted<'_>) -> Result<(), FeedError> {
+        match Cursor::parse(id) {
+            Some(cursor) if cursor.epoch != self.epoch => {
+                Err(FeedError::Epoch { told: cursor.epoch, heard: self.epoch })
+            }
+            Some(cursor) if !cursor.is_for(wanted.audience) => Err(FeedError::Audience),
+            _ => Ok(()),
         }
     }
 }

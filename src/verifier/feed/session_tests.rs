@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::super::fixtures::{NOW, Snapshot, heartbeat, key, keys, revoke, rule};
+use super::super::fixtures::{NOW, Snapshot, heartbeat, heartbeat_in, key, keys, revoke, rule};
 use super::*;
 use crate::jose::es256::SigningKey;
 use crate::model::{Epoch, Rule};
+use crate::revocation::Refill;
 use crate::revocation::event::{Kind, Reader};
 
 /// A verifier's side of the feed: a view that stands at position 5 of epoch 1, and what comes.
@@ -13,6 +14,7 @@ struct Side {
     keys: Vec<(KeyId, VerifyingKey)>,
     view: View,
     session: Session,
+    refill: Option<Refill>,
     now_ms: u64,
 }
 
@@ -21,12 +23,12 @@ impl Side {
         let view = View::new();
         view.replace(Epoch::from_bits(1), Position::new(5), &[rule("ended", 5)], UnixTime::from_secs(NOW)).unwrap();
         let keys = vec![(key.kid().clone(), key.public().clone())];
-        Self { keys, view, session: Session::new(None, 0), now_ms: NOW * 1000 }
+        Self { keys, view, session: Session::new(None, 0), refill: None, now_ms: NOW * 1000 }
     }
 
     /// Takes all events of a stream, as the follower does; the rules that were heard.
     fn hear(&mut self, stream: &[u8]) -> Result<Vec<Rule>, FeedError> {
-        let mut heard = Vec::new();
+        let (mut heard, mut refill) = (Vec::new(), self.refill.take());
         for event in Reader::default().push(stream)? {
             let wanted = Wanted {
                 issuer: "https://broker",
@@ -38,9 +40,15 @@ impl Side {
             };
             let now = UnixTime::from_secs(self.now_ms / 1000);
             match self.session.take(&event, &wanted)? {
-                News::Snapshot(claims, rules) => {
-                    self.view.replace(claims.epoch, claims.position, &rules, now).unwrap();
-                    heard.extend(rules);
+                News::Begin(epoch, position) => refill = Some(self.view.begin(epoch, position).unwrap()),
+                News::Part(rules) => refill.as_mut().unwrap().add(&rules, now),
+                News::Whole(claims, rest) => {
+                    let begun = || self.view.begin(claims.epoch, claims.position).unwrap();
+                    let mut whole = refill.take().unwrap_or_else(begun);
+                    whole.add(&rest, now);
+                    let known = if self.view.epoch() == Some(claims.epoch) { self.view.rules() } else { Vec::new() };
+                    self.view.finish(whole, now).unwrap();
+                    heard.extend(self.view.rules().into_iter().filter(|rule| !known.contains(rule)));
                 }
                 News::Rules(rules) => {
                     self.view.apply(&rules, rules.last().unwrap().position, now);
@@ -50,6 +58,7 @@ impl Side {
                 News::Keys(_) | News::Nothing => {}
             }
         }
+        self.refill = refill;
         Ok(heard)
     }
 
@@ -154,6 +163,15 @@ fn a_wrong_event_is_named_and_nothing_of_it_believed() {
         ("behind", heartbeat(8, 2, now), |error| matches!(error, FeedError::Behind { .. })),
         ("of the past", heartbeat(9, 2, now - 10_001), |error| matches!(error, FeedError::Past(10_001))),
         ("of the future", heartbeat(9, 2, now + 5001), |error| matches!(error, FeedError::Ahead(5001))),
+        ("of another epoch", heartbeat_in(2, None, 9, 2), |error| matches!(error, FeedError::Epoch { .. })),
+        ("of another filter", heartbeat_in(1, Some("https://orders"), 9, 2), |error| {
+            matches!(error, FeedError::Audience)
+        }),
+        (
+            "rules from before a heartbeat's place",
+            [heartbeat(20, 2, now), revoke(9, &[rule("c", 15)])].concat(),
+            |error| matches!(error, FeedError::Form("revoke", _)),
+        ),
         ("no heartbeat", b"event: heartbeat\ndata: {}\n\n".to_vec(), |error| {
             matches!(error, FeedError::Form("heartbeat", _))
         }),
@@ -165,7 +183,8 @@ fn a_wrong_event_is_named_and_nothing_of_it_believed() {
         let error = side.hear(&bytes).expect_err(name);
         assert!(says(&error), "{name}: {error:?}");
         let taken = u64::from(name == "twice");
-        assert_eq!(side.view.position(), Position::new(9 + taken), "{name}");
+        let beaten = if name == "rules from before a heartbeat's place" { 11 } else { 0 };
+        assert_eq!(side.view.position(), Position::new(9 + taken + beaten), "{name}");
         assert!(side.view.rules().iter().all(|rule| rule.position.get() <= 9 + taken), "{name}");
     }
 }
@@ -204,7 +223,7 @@ fn another_life_of_the_log_comes_by_a_snapshot_alone_and_is_not_left_for_the_old
     let second = Snapshot::new(&key, 1, &[rule("x", 1)]).with(|claims| claims.epoch = Epoch::from_bits(2));
     assert_eq!(side.hear(&second.bytes()).unwrap(), [rule("x", 1)]);
     assert_eq!((side.view.epoch(), side.view.position()), (Some(Epoch::from_bits(2)), Position::new(1)));
-    assert_eq!(side.hear(&heartbeat(1, 1, NOW * 1000)).unwrap(), []);
+    assert_eq!(side.hear(&heartbeat_in(2, None, 1, 1)).unwrap(), []);
     let error = side.hear(&Snapshot::new(&key, 99, &[]).bytes()).unwrap_err();
     assert!(matches!(error, FeedError::Replace(ReplaceError::Left(_))), "{error:?}");
 }
