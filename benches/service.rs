@@ -5,7 +5,8 @@
 //! parts. Each runs on one core, the load and Redis on the other. They take turns, so that what else the machine does falls
 //! on all alike (`service/bout.rs` says who is compared with whom). One unexpected answer, and the whole run is void.
 //!
-//! `cargo bench --bench service -- NAME` runs the bouts whose names contain that, and writes no files. Under `cargo test` a
+//! `cargo bench --bench service -- NAME` runs the bouts whose names contain that, and writes no files; `-- NAME PARTY
+//! ROUNDS`, of these the sides of one party alone (`broker on Redis`), as often as a profile wants. Under `cargo test` a
 //! few requests show that it works.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot go on ends")]
@@ -61,13 +62,15 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Void> {
     let is_bench = std::env::args().any(|argument| argument == "--bench");
     let (rounds, requests) = if is_bench { (ROUNDS, REQUESTS) } else { (1, FEW) };
-    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let mut named = std::env::args().skip(1).filter(|argument| !argument.starts_with('-'));
+    let (only, party, rounds_wanted) = (named.next(), named.next(), named.next().and_then(|text| text.parse().ok()));
+    let rounds = rounds_wanted.unwrap_or(rounds);
     measure::off_the_measured_core();
     let peer = peer::installed(is_bench).inspect_err(|why| say(&format!("Rows of the peer are left out: {why}"))).ok();
     let mut outcomes = Vec::new();
     for bout in BOUTS.iter().filter(|bout| only.as_ref().is_none_or(|only| bout.name.contains(only.as_str()))) {
         say(&format!("… {}", bout.name));
-        outcomes.push(bout.run(rounds, requests, is_bench, peer.clone())?);
+        outcomes.push(bout.run(rounds, requests, is_bench, (peer.clone(), party.as_deref()))?);
     }
     // Only now: of a run that is void there are no figures.
     if is_bench {

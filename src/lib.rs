@@ -31,7 +31,9 @@ pub mod policy;
 #[cfg(feature = "verifier")]
 pub mod verifier;
 
-// Floor 3: where leases stand. A draft is made from a policy's grant.
+// Floor 3: where leases stand; the verifier as a process. A draft is made from a policy's grant.
+#[cfg(feature = "server")]
+pub mod guard;
 #[cfg(feature = "server")]
 pub mod store;
 

@@ -160,17 +160,18 @@ pub struct Outcome {
 }
 
 impl Bout {
-    /// So many rounds of so many requests to each side, after one round that only fills caches where `warm`.
+    /// So many rounds of so many requests to each side, or to those of one party, after one round that only fills caches
+    /// where `warm`.
     pub fn run(
         &'static self,
         rounds: usize,
         requests: usize,
         warm: bool,
-        peer: Option<PathBuf>,
+        (peer, only): (Option<PathBuf>, Option<&str>),
     ) -> Result<Outcome, Void> {
         let mut parties = Parties::new(peer, self.synced);
         let mut turns = Vec::new();
-        for side in self.sides {
+        for side in self.sides.iter().filter(|side| only.is_none_or(|only| side.0.name() == only)) {
             if parties.start(side.0)? {
                 turns.push((*side, Vec::new()));
             }

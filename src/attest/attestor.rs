@@ -145,8 +145,8 @@ impl Attestor {
     ) -> Result<Caller, (Unproven, Option<Wish>)> {
         let named = |wrong| (Unproven::named(wrong), None);
         let assertion = assertion(auth).map_err(named)?;
-        let shown = set.issuers().next().map(|_| Seen::digests(assertion, auth.client_id));
-        if let Some(caller) = shown.as_ref().and_then(|(key, _)| self.seen.again(key, set, now)) {
+        let is_trusting = set.issuers().next().is_some();
+        if let Some(caller) = is_trusting.then(|| self.seen.again(assertion, auth.client_id, set, now)).flatten() {
             return Ok(caller);
         }
         // Algorithms other than the four, `crit`, and headers that bring a key are refused here, by name.
@@ -160,11 +160,12 @@ impl Attestor {
                 .map_err(|unproven| (unproven, None));
         }
         let expect = oidc::Expect { broker: &self.issuer, skew: self.skew, now };
-        let (key, digest) = shown.unwrap_or_else(|| Seen::digests(assertion, auth.client_id));
+        let (name, digest) = Seen::digests(assertion, auth.client_id);
         let token = oidc::Token::judge((&compact, digest), &payload, set, &expect).map_err(named)?;
         match oidc::judge(&self.issuers, &self.decoys, set, &token, auth.client_id) {
             Judged::Proven(caller, trust) => {
-                self.seen.put(key, Proof::new(set.digest(), token.ends, trust, Caller::clone(&caller)));
+                let proof = Proof::new(name, set.digest(), token.ends, trust, Caller::clone(&caller));
+                self.seen.put(assertion, auth.client_id, proof);
                 Ok(*caller)
             }
             Judged::Not(fault, why) => Err((nobody_s(&token, fault, why), None)),

@@ -22,21 +22,44 @@ const SUM_LEN: usize = SUM_OPEN.len() + 16 + 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp(pub(super) u64);
 
-impl fmt::Display for Stamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Stamp {
+    /// Writes it digit by digit: each line has one, and a formatter would be called for each of its seven numbers.
+    fn write_into(self, text: &mut [u8; 24]) -> &str {
         // The last millisecond of year 9999: what lies beyond has no RFC 3339 form.
         let ms = self.0.min(253_402_300_799_999);
         let secs = i64::try_from(ms / 1000).unwrap_or(0);
         let at = time::OffsetDateTime::from_unix_timestamp(secs).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
         let (year, month, day) = at.to_calendar_date();
         let (hour, minute, second) = at.to_hms();
-        write!(f, "{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", u8::from(month), ms % 1000)
+        *text = *b"0000-00-00T00:00:00.000Z";
+        digits(&mut text[0..4], u64::from(year.unsigned_abs()));
+        digits(&mut text[5..7], u8::from(month).into());
+        digits(&mut text[8..10], day.into());
+        digits(&mut text[11..13], hour.into());
+        digits(&mut text[14..16], minute.into());
+        digits(&mut text[17..19], second.into());
+        digits(&mut text[20..23], ms % 1000);
+        std::str::from_utf8(text).unwrap_or_default()
+    }
+}
+
+/// Writes a number over all of `into`, with zeros in front.
+fn digits(into: &mut [u8], mut number: u64) {
+    for digit in into.iter_mut().rev() {
+        *digit = b"0123456789"[usize::try_from(number % 10).unwrap_or_default()];
+        number /= 10;
+    }
+}
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.write_into(&mut [0; 24]))
     }
 }
 
 impl Serialize for Stamp {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(self)
+        s.serialize_str(self.write_into(&mut [0; 24]))
     }
 }
 
@@ -196,5 +219,17 @@ mod tests {
     fn a_moment_without_an_rfc_3339_form_is_held_at_the_last_that_has_one() {
         assert_eq!(Stamp(u64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
         assert_eq!(Stamp(0).to_string(), "1970-01-01T00:00:00.000Z");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_moment_is_written_as_another_hand_writes_it(ms in 0..253_402_300_799_999_u64) {
+            let format = time::macros::format_description!(
+                "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
+            );
+            let at = time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).unwrap();
+            proptest::prop_assert_eq!(Stamp(ms).to_string(), at.format(&format).unwrap());
+            proptest::prop_assert_eq!(serde_json::to_string(&Stamp(ms)).unwrap(), format!("\"{}\"", Stamp(ms)));
+        }
     }
 }

@@ -7,10 +7,11 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::broadcast;
 
 use crate::model::{Clock, Reason};
 
+use super::answer::awaited;
 use super::error::AuditError;
 use super::file::LogFile;
 use super::flood::{Flood, FloodRate};
@@ -165,7 +166,7 @@ impl AuditLog {
     /// # Errors
     /// As [`AuditLog::witness`].
     pub async fn note(&self, record: AuditRecord) -> Result<(), AuditError> {
-        let (answer, written) = oneshot::channel();
+        let (answer, awaited) = awaited();
         let entry = Entry { at_ms: self.shared.clock.now_ms(), record, answer: Some(answer) };
         let result = match self.shared.queue.ask(entry) {
             Ok(wake) => {
@@ -173,9 +174,9 @@ impl AuditLog {
                     self.gather().await;
                     drop(wake);
                 }
-                match tokio::time::timeout(Self::PATIENCE, written).await {
-                    Ok(Ok(result)) => return result,
-                    Ok(Err(_)) => Err(AuditError::Closed),
+                match tokio::time::timeout(Self::PATIENCE, awaited.answer()).await {
+                    Ok(Some(result)) => return result,
+                    Ok(None) => Err(AuditError::Closed),
                     Err(_) => Err(AuditError::Late),
                 }
             }
@@ -267,6 +268,8 @@ impl std::fmt::Debug for AuditLog {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::oneshot;
+
     use super::*;
 
     #[tokio::test]

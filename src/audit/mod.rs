@@ -3,6 +3,7 @@
 //! Owns the lines, their file, and [`Witnessed`], the proof that a record is written: signing takes nothing less.
 //! Never holds a secret: records are built from typed names and bounded, escaped text. How it is checked: `verify`.
 
+mod answer;
 pub(crate) mod chain;
 mod error;
 mod file;

@@ -5,16 +5,12 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-
 use crate::model::Reason;
 
+use super::answer::Answer;
 use super::error::AuditError;
 use super::flood::{Counted, Flood};
 use super::record::AuditRecord;
-
-/// How the writer answers whoever waits.
-pub(super) type Answer = oneshot::Sender<Result<(), AuditError>>;
 
 /// A record with the moment it was handed over, and who waits for it.
 pub(super) struct Entry {
@@ -199,6 +195,7 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    use super::super::answer::awaited;
     use super::super::flood::FloodRate;
     use super::super::record::{Event, Outcome};
     use super::*;
@@ -214,7 +211,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_drops_the_oldest_that_nobody_waits_for_and_counts_it() {
         let queue = queue(4, 3);
-        let (answer, _kept) = oneshot::channel();
+        let (answer, _kept) = awaited();
         queue.ask(Entry { answer: Some(answer), ..entry(0) }).unwrap();
         for ms in 1..=5 {
             queue.post(entry(ms));
@@ -243,7 +240,7 @@ mod tests {
     fn whoever_asks_first_wakes_the_writer_and_nobody_else_does() {
         let queue = queue(9, 9);
         let ask = || {
-            let (answer, _) = oneshot::channel();
+            let (answer, _) = awaited();
             queue.ask(Entry { answer: Some(answer), ..entry(0) }).unwrap()
         };
         assert!(ask().is_none(), "the writer has not come to wait yet");
@@ -273,7 +270,7 @@ mod tests {
     fn one_more_than_the_queue_holds_is_refused_at_once() {
         let queue = queue(1, 1);
         let ask = || {
-            let (answer, kept) = oneshot::channel();
+            let (answer, kept) = awaited();
             (queue.ask(Entry { answer: Some(answer), ..entry(0) }), kept)
         };
         assert!(ask().0.is_ok());

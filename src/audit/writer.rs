@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 
+use super::answer::tell;
 use super::chain::Chain;
 use super::error::AuditError;
 use super::file::{LogFile, Opened};
@@ -161,12 +162,8 @@ impl Writer {
                 start = *end;
             }
         }
-        for entry in chunk {
-            if let Some(answer) = entry.answer {
-                // Whoever waited may be gone; the line stands all the same.
-                let _ = answer.send(Ok(()));
-            }
-        }
+        // Whoever waited may be gone; the lines stand all the same.
+        tell(Ok(()), chunk.into_iter().filter_map(|entry| entry.answer).collect());
     }
 
     fn fail(&mut self, error: &AuditError, entries: VecDeque<Entry>, lost: Lost) {
@@ -177,16 +174,15 @@ impl Writer {
             tracing::error!(%error, "the audit log cannot be written: no token is given until it can");
             Failing { since_ms: shared.clock.now_ms(), first: error.to_string(), refused: 0 }
         });
-        let mut kept = VecDeque::with_capacity(entries.len());
+        let (mut kept, mut asked) = (VecDeque::with_capacity(entries.len()), Vec::new());
         for mut entry in entries {
             match entry.answer.take() {
-                Some(answer) => {
-                    failing.refused += 1;
-                    let _ = answer.send(Err(error.clone()));
-                }
+                Some(answer) => asked.push(answer),
                 None => kept.push_back(entry),
             }
         }
+        failing.refused += asked.len() as u64;
+        tell(Err(error.clone()), asked);
         shared.queue.put_back(kept, lost);
     }
 }

@@ -140,12 +140,9 @@ impl Follower {
         let now = self.clock.now();
         self.view.expire(now);
         let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
-        rules.live.retain(|rule| {
-            let is_past = rule.is_past(now, super::Broker::SKEW);
-            if is_past {
-                self.lost.fetch_max(rule.until.map_or(0, UnixTime::secs), Ordering::AcqRel);
-            }
-            !is_past
+        let horizon = now.minus(super::Broker::SKEW);
+        rules.live.expire(horizon, |rule| {
+            self.lost.fetch_max(rule.until.map_or(0, UnixTime::secs), Ordering::AcqRel);
         });
     }
 

@@ -146,12 +146,14 @@ impl Broker {
             No::new(Reason::AuditUnavailable, "the audit log cannot be written: try again with a fresh assertion")
                 .with(trail)
         })?;
-        self.parts.keys.sign(witnessed).map_err(|error| {
+        let token = self.parts.keys.sign(witnessed).map_err(|error| {
             tracing::error!(%error, "a recorded lease could not be signed");
             let mut no = No::new(Reason::StoreUnavailable, "no signing key may sign now: try again");
             no.trail.detail = Some(error.to_string());
             no.with(trail)
-        })
+        })?;
+        self.checker.vouch(token.signed());
+        Ok(token)
     }
 
     async fn record(

@@ -2,6 +2,7 @@
 //!
 //! Owns names and parsing. Never acts: each command has its file beside this one.
 
+mod guard;
 mod operator;
 mod start;
 mod workload;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use guard::GuardArgs;
 pub use operator::{
     AudienceCommand, AuditCommand, KeyCommand, KeyFormat, LeaseCommand, LeaseFilterArgs, PolicyCommand, RevokeArgs,
     StateFilter, WorkloadCommand,
@@ -68,6 +70,9 @@ pub enum Command {
     /// Says whether a token is valid now at the broker, revocation included
     #[command(after_help = workload::VERIFY_HELP)]
     Verify(VerifyArgs),
+    /// Answers a proxy in front of a resource server: may this token pass here?
+    #[command(after_help = guard::HELP)]
+    Guard(GuardArgs),
     /// Lists, shows, revokes and watches leases
     #[command(subcommand, after_help = "Example:\n  jitney lease list --workload nightly-report")]
     Lease(LeaseCommand),
@@ -176,6 +181,8 @@ mod tests {
             "complete --token-file -",
             "verify --audience https://a -",
             "verify --token-file f --output json",
+            "guard",
+            "guard --listen 127.0.0.1:0 --audience https://a --audience https://b --max-staleness 5s --proxy nginx --rules f",
             "lease list --workload w --task t --audience https://a --output json",
             "lease list --state live --all --cursor c",
             "lease show 0190163d-8694-839b-aea5-966c26f8ad91",
@@ -233,7 +240,10 @@ mod tests {
             "init --platform github --repository-id name",
             "doctor --audience https://a",
             "doctor --scope a",
-            "guard",
+            "guard --max-staleness soon",
+            "guard --proxy apache",
+            "guard --listen here",
+            "guard --audience api",
             "completions bash",
         ];
         for line in lines {

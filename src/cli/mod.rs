@@ -13,6 +13,7 @@ mod doctor;
 mod event;
 mod failure;
 mod fresh;
+mod guard;
 mod init;
 mod input;
 mod key;
@@ -79,6 +80,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Run(args) => wait_for(run::run(args)),
         Command::Complete(args) => wait_for(complete::run(args)),
         Command::Verify(args) => wait_for(verify::run(args)),
+        Command::Guard(args) => Ok(guard::run(&args)),
         Command::Lease(command) => wait_for(lease::run(command, at)),
         Command::Workload(command) => wait_for(workload::run(command, at)),
         Command::Audience(command) => wait_for(audience::run(command, at)),

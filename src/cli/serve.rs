@@ -38,7 +38,7 @@ fn serve(args: &ServeArgs) -> Result<(), Failure> {
 }
 
 /// A thread for each core. Where there is one, tasks are handed to nobody, and what that takes is saved.
-fn event_loop() -> tokio::runtime::Builder {
+pub(super) fn event_loop() -> tokio::runtime::Builder {
     match std::thread::available_parallelism() {
         Ok(cores) if cores.get() == 1 => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),

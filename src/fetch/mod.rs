@@ -6,6 +6,7 @@
 mod address;
 mod error;
 pub mod foreign;
+mod stream;
 pub mod unix;
 
 use std::fmt;
@@ -21,6 +22,7 @@ use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 pub use error::FetchError;
+pub use stream::Stream;
 
 use crate::model::Secret;
 
@@ -127,16 +129,22 @@ impl Fetch {
     async fn send(&self, target: &Target, request: Request<Full<Bytes>>) -> Result<Answer, FetchError> {
         let FetchOptions { timeout, max_body, .. } = self.options;
         let answer = async {
-            let response = if target.https {
-                self.https(target)?.request(request).await
-            } else {
-                self.plain.request(request).await
-            };
-            let response = response.map_err(|error| FetchError::of(&target.shown, max_body, &error))?;
+            let response = self.begin(target, request).await?;
             whole(&target.shown, max_body, response).await
         };
         let late = |_| FetchError::Timeout { to: target.shown.clone(), after: timeout };
         tokio::time::timeout(timeout, answer).await.map_err(late)?
+    }
+
+    /// Sends a request and gives the answer with its headers; its body is still to come.
+    async fn begin(
+        &self,
+        target: &Target,
+        request: Request<Full<Bytes>>,
+    ) -> Result<http::Response<hyper::body::Incoming>, FetchError> {
+        let response =
+            if target.https { self.https(target)?.request(request).await } else { self.plain.request(request).await };
+        response.map_err(|error| FetchError::of(&target.shown, self.options.max_body, &error))
     }
 
     fn https(&self, target: &Target) -> Result<&Https, FetchError> {

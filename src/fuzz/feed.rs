@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use super::shared::{ISSUER, NOW, cut, key, signed};
 use crate::model::{Epoch, Position, Rule, RuleKind, UnixTime};
 use crate::revocation::event::{self, Kind, Reader};
-use crate::revocation::snapshot::{TYP, part_hash};
+use crate::revocation::snapshot::{SnapshotClaims, TYP, part_hash};
 use crate::revocation::{Cursor, View};
-use crate::verifier::feed::{Wanted, read};
+use crate::verifier::feed::{FeedError, News, Session, Wanted};
 
 /// A stream as it comes, or, behind an `S`, a line of claims and further lines, each a part. The claims are signed here;
 /// where they lack what a snapshot has, they are given it, so that the parts are reached.
@@ -76,12 +76,57 @@ fn made(data: &[u8]) -> Option<Vec<u8>> {
     Some(stream)
 }
 
+/// The first snapshot of a stream.
+fn read(stream: &[u8], wanted: &Wanted<'_>) -> Result<(SnapshotClaims, Vec<Rule>), FeedError> {
+    let mut session = Session::new(None, 0);
+    for event in Reader::default().push(stream)? {
+        if let News::Snapshot(claims, rules) = session.take(&event, wanted)? {
+            return Ok((*claims, rules));
+        }
+    }
+    Err(FeedError::Ended)
+}
+
+/// Whatever is believed of a stream, the view never moves back within an epoch, and rules come in order.
+fn follow(stream: &[u8], wanted: &Wanted<'_>, now: UnixTime) {
+    let (view, mut session) = (wanted.view, Session::new(None, 0));
+    let Ok(events) = Reader::default().push(stream) else { return };
+    for event in events {
+        let before = (view.epoch(), view.position());
+        match session.take(&event, wanted) {
+            Ok(News::Snapshot(claims, rules)) => {
+                view.replace(claims.epoch, claims.position, &rules, now).expect("what is admitted is taken");
+            }
+            Ok(News::Rules(rules)) => {
+                assert!(rules.windows(2).all(|pair| pair[0].position < pair[1].position));
+                view.apply(&rules, rules.last().expect("at least one").position, now);
+            }
+            Ok(News::Beat(position, now_ms)) => {
+                assert!(position >= view.position() && now_ms <= wanted.now_ms + 5000);
+                view.apply(&[], position, now);
+            }
+            Ok(News::Keys(_) | News::Nothing) => {}
+            Err(_) => return,
+        }
+        assert!(before.0 != view.epoch() || before.1 <= view.position());
+        assert!(session.place().is_none() || session.is_live());
+    }
+}
+
 /// What is believed becomes the view: no rule of it is lost, and the same snapshot again says nothing new.
 fn apply(stream: &[u8]) {
     let view = View::new();
     let now = UnixTime::from_secs(NOW);
     let keys = [(key().kid().clone(), key().public().clone())];
-    let wanted = Wanted { issuer: ISSUER, audience: None, now, skew: Duration::from_secs(5), keys: &keys, view: &view };
+    let wanted = Wanted {
+        issuer: ISSUER,
+        audience: None,
+        now_ms: NOW * 1000,
+        skew: Duration::from_secs(5),
+        keys: &keys,
+        view: &view,
+    };
+    follow(stream, &Wanted { view: &View::new(), ..wanted }, now);
     let Ok((claims, rules)) = read(stream, &wanted) else { return };
     assert_eq!(claims.iss, ISSUER);
     assert!(claims.iat.secs() <= NOW + 5 && claims.audience.is_none());

@@ -1,5 +1,7 @@
 //! `/oauth2/token` (RFC 6749 §4.4), `/oauth2/introspect` (RFC 7662), `/oauth2/revoke` (RFC 7009).
 
+use std::io::Write as _;
+
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
@@ -9,35 +11,39 @@ use serde::Serialize;
 
 use crate::audit::Event;
 use crate::broker::{Introspection, Issued, TokenAsk};
-use crate::model::{AccessClaims, Reason, Refusal, ScopeSet, TaskId};
+use crate::model::{AccessClaims, Lease, Reason, Refusal};
 
 use super::form::Form;
 use super::{Shared, answer, form};
 
-#[derive(Serialize)]
-struct TokenBody<'a> {
-    access_token: &'a str,
-    token_type: &'static str,
-    expires_in: u64,
-    scope: &'a ScopeSet,
-    /// What the client needs for `complete` and `renew`, so that it need not look into a token that is not for it.
-    task: &'a TaskId,
-    lease_id: String,
-}
-
 /// A token on its way out (RFC 6749 §5.1).
 pub(super) fn issued(issued: &Issued) -> Response {
-    let lease = issued.token.lease();
-    let body = TokenBody {
-        access_token: issued.token.text().expose(),
-        token_type: "Bearer",
-        expires_in: lease.expires_at.since(lease.issued_at).as_secs(),
-        scope: &lease.scopes,
-        task: &lease.task,
-        lease_id: lease.id.to_string(),
-    };
-    answer::json(StatusCode::OK, &body)
+    answer::raw_json(StatusCode::OK, token_body(issued.token.text().expose(), issued.token.lease()))
 }
+
+/// The answer's JSON, put together from texts none of which JSON would have escaped: a compact JWS, scopes and a task's name
+/// have neither quote, backslash nor anything beyond visible ASCII. Task and lease are what a client needs for `complete`
+/// and `renew`, so that it need not look into a token that is not for it.
+fn token_body(token: &str, lease: &Lease) -> Vec<u8> {
+    let Lease { scopes, task, id, .. } = lease;
+    let seconds = lease.expires_at.since(lease.issued_at).as_secs();
+    let mut body = Vec::with_capacity(token.len() + BESIDE_THE_TOKEN);
+    let parts = [r#"{"access_token":""#, token, r#"","token_type":"Bearer","expires_in":"#];
+    parts.iter().for_each(|part| body.extend_from_slice(part.as_bytes()));
+    // Into memory, nothing fails.
+    let _ = write!(body, r#"{seconds},"scope":""#);
+    for (at, scope) in scopes.iter().enumerate() {
+        body.extend_from_slice(if at > 0 { b" " } else { b"" });
+        body.extend_from_slice(scope.as_str().as_bytes());
+    }
+    let mut room = [0; 36];
+    let parts = [r#"","task":""#, task.as_str(), r#"","lease_id":""#, id.write_into(&mut room), r#""}"#];
+    parts.iter().for_each(|part| body.extend_from_slice(part.as_bytes()));
+    body
+}
+
+/// Room for what such an answer says besides the token, as a rule.
+const BESIDE_THE_TOKEN: usize = 384;
 
 pub(super) async fn token(
     State(shared): State<Shared>,
@@ -131,5 +137,53 @@ async fn read<'a>(
     match form::check_query(query).and_then(|()| Form::parse(body)) {
         Ok(form) => Ok(form),
         Err(refusal) => Err(Box::new(shared.broker.turn_away(event, refusal).await.into_response())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::model::{AudienceUri, Epoch, KeyId, LeaseId, Position, ScopeSet, TaskId, UnixTime, WorkloadId};
+
+    fn lease(scopes: &str, task: &str, ttl: u64) -> Option<Lease> {
+        let at = UnixTime::from_secs(1_790_000_000);
+        Some(Lease {
+            id: LeaseId::new(1_790_000_000_123, [1, 2, 3, 4], ttl),
+            workload: WorkloadId::parse("w").ok()?,
+            audience: AudienceUri::parse("https://api").ok()?,
+            scopes: ScopeSet::parse(scopes).ok()?,
+            task: TaskId::parse(task).ok()?,
+            issued_at: at,
+            expires_at: UnixTime::from_secs(at.secs() + ttl),
+            chain_limit: at,
+            predecessor: None,
+            actors: Vec::new(),
+            kid: KeyId::parse("k").ok()?,
+            epoch: Epoch::from_bits(1),
+            position: Position::START,
+        })
+    }
+
+    proptest! {
+        /// Whatever scopes and names of tasks there can be; those that cannot are refused where they are read.
+        #[test]
+        fn the_answer_is_the_json_that_serde_would_write(
+            token in "[A-Za-z0-9_.-]{1,900}",
+            scopes in "[ -~]{1,40}( [!-~]{1,20}){0,3}|[!-~]{1,128}|\\PC{1,9}",
+            task in "[A-Za-z0-9._~:/-]{1,128}|[ -~]{1,9}",
+            ttl in any::<u32>(),
+        ) {
+            let Some(lease) = lease(&scopes, &task, ttl.into()) else { return Ok(()) };
+            let body = token_body(&token, &lease);
+            let read: Value = serde_json::from_slice(&body).unwrap();
+            prop_assert_eq!(read, json!({
+                "access_token": token, "token_type": "Bearer", "expires_in": ttl, "scope": lease.scopes.to_string(),
+                "task": lease.task.as_str(), "lease_id": lease.id.to_string(),
+            }));
+            prop_assert_eq!(serde_json::to_string(&lease.scopes).unwrap().len(), lease.scopes.to_string().len() + 2);
+        }
     }
 }

@@ -23,7 +23,7 @@ pub use foreign::{ForeignKey, verify};
 pub use jwk::{Jwk, JwkSet};
 pub use jws::{Compact, Header, Segments};
 pub use object::{Json, Object};
-pub use sign::{EncodedHeader, sign_es256};
+pub use sign::{EncodedHeader, Signed, sign_es256};
 
 /// The signature algorithms that jitney checks (RFC 7518 §3.1, RFC 8037 §3.1). Access tokens are ES256 alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

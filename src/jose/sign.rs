@@ -5,10 +5,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::model::KeyId;
+use crate::model::{KeyId, Secret};
 
 use super::JoseError;
-use super::es256::SigningKey;
+use super::es256::{SigningKey, VerifyingKey};
 
 /// Room for the claims of a usual token, so that neither they nor its text are allocated twice.
 const USUAL_CLAIMS: usize = 576;
@@ -34,11 +34,30 @@ impl EncodedHeader {
     }
 }
 
+/// A compact JWS that this process signed itself, with a key that it holds. Only [`sign_es256`] makes one.
+#[derive(Debug)]
+pub struct Signed {
+    text: Secret<String>,
+    by: VerifyingKey,
+}
+
+impl Signed {
+    /// Its text.
+    pub const fn text(&self) -> &Secret<String> {
+        &self.text
+    }
+
+    /// The public half of the key.
+    pub const fn by(&self) -> &VerifyingKey {
+        &self.by
+    }
+}
+
 /// Writes and signs a compact JWS.
 ///
 /// # Errors
 /// [`JoseError::Signing`] where the claims do not serialize or the system has no randomness.
-pub fn sign_es256<T: Serialize>(key: &SigningKey, header: &EncodedHeader, claims: &T) -> Result<String, JoseError> {
+pub fn sign_es256<T: Serialize>(key: &SigningKey, header: &EncodedHeader, claims: &T) -> Result<Signed, JoseError> {
     // Written first and encoded at one go: an encoder between the two is called for each quote and comma of the JSON,
     // which costs a microsecond more than this allocation.
     let mut json = Vec::with_capacity(USUAL_CLAIMS);
@@ -50,7 +69,7 @@ pub fn sign_es256<T: Serialize>(key: &SigningKey, header: &EncodedHeader, claims
     let signature = key.sign(text.as_bytes())?;
     text.push('.');
     B64.encode_string(signature, &mut text);
-    Ok(text)
+    Ok(Signed { text: Secret::new(text), by: key.public().clone() })
 }
 
 #[cfg(test)]
@@ -65,8 +84,8 @@ mod tests {
         // Each remainder by three, and claims around the room that is kept for them.
         for len in [0, 1, 2, 3, 540, 550, 575, 576, 577, 1024, 4000] {
             let claims = serde_json::json!({"a": "x".repeat(len), "b": [1, "ü", null]});
-            let text = sign_es256(&key, &header, &claims).unwrap();
-            let compact = Compact::parse(&text).unwrap();
+            let signed = sign_es256(&key, &header, &claims).unwrap();
+            let compact = Compact::parse(signed.text().expose()).unwrap();
             assert_eq!(compact.header.alg, Alg::Es256);
             assert_eq!(compact.header.typ.as_deref(), Some("at+jwt"));
             assert_eq!(compact.header.kid.as_deref(), Some(key.kid().as_str()));

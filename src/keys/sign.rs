@@ -6,7 +6,7 @@ use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
 use crate::audit::Witnessed;
-use crate::jose::sign_es256;
+use crate::jose::{Signed, sign_es256};
 use crate::model::{Lease, LeaseId, Position, ScopeSet, Secret, UnixTime, WorkloadId};
 use crate::store::Recorded;
 
@@ -14,14 +14,19 @@ use super::{KeyError, Keyring};
 
 /// A signed access token and the lease behind it.
 pub struct SignedToken {
-    text: Secret<String>,
+    signed: Signed,
     recorded: Recorded,
 }
 
 impl SignedToken {
     /// The token's text.
     pub const fn text(&self) -> &Secret<String> {
-        &self.text
+        self.signed.text()
+    }
+
+    /// The same as what was just signed here.
+    pub const fn signed(&self) -> &Signed {
+        &self.signed
     }
 
     /// The lease it was made from.
@@ -58,8 +63,8 @@ impl Keyring {
         if lease.expires_at.plus(self.skew()) > until {
             return Err(KeyError::Unpublished { kid: kid.clone(), until });
         }
-        let text = sign_es256(&held.key, &held.token, &Claims::of(self.issuer(), lease))?;
-        Ok(SignedToken { text: Secret::new(text), recorded })
+        let signed = sign_es256(&held.key, &held.token, &Claims::of(self.issuer(), lease))?;
+        Ok(SignedToken { signed, recorded })
     }
 
     /// Signs the claims of a revocation snapshot (`typ` `revocations+jwt`), which no verifier takes for an access token.
@@ -69,7 +74,7 @@ impl Keyring {
     pub fn sign_snapshot<T: Serialize>(&self, claims: &T) -> Result<String, KeyError> {
         let state = self.state();
         let held = state.active.as_ref().filter(|held| state.until(held.kid()) > self.now()).ok_or(KeyError::NoKey)?;
-        Ok(sign_es256(&held.key, &held.snapshot, claims)?)
+        Ok(sign_es256(&held.key, &held.snapshot, claims)?.text().expose().clone())
     }
 }
 

@@ -287,7 +287,7 @@ impl LeaseId {
 
 impl LeaseId {
     /// Writes what `Display` writes into `room`.
-    pub(super) fn write_into(self, room: &mut [u8; 36]) -> &str {
+    pub(crate) fn write_into(self, room: &mut [u8; 36]) -> &str {
         uuid::Uuid::from_u128(self.0).as_hyphenated().encode_lower(room)
     }
 }

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Request, Response};
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
@@ -22,6 +23,12 @@ pub type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
 /// What is served behind the doors.
 pub trait Application: Send + Sync + 'static {
+    /// The whole answer to a request without a body, where it takes memory alone; none where it takes more. It has no
+    /// time limit of its own, and nothing is set up for its sake.
+    fn at_once(&self, _head: &Parts) -> Option<Response<Body>> {
+        None
+    }
+
     /// Begins the answer to a request whose body was read whole.
     fn answer(&self, request: Request<Bytes>) -> Answer;
 }

@@ -50,6 +50,11 @@ pub fn write(kind: Kind, id: &Cursor, data: &str) -> Bytes {
     format!("event: {}\nid: {id}\ndata: {data}\n\n", kind.as_str()).into()
 }
 
+/// What stands before and behind the data of an event, where that is too large to be copied.
+pub fn around(kind: Kind, id: &Cursor) -> (Bytes, Bytes) {
+    (format!("event: {}\nid: {id}\ndata: ", kind.as_str()).into(), Bytes::from_static(b"\n\n"))
+}
+
 /// New rules as an event: written by hand, as a snapshot's parts are.
 pub fn write_revoke(id: &Cursor, after: Position, rules: &[Rule]) -> Bytes {
     let mut text = String::with_capacity(128 + rules.len() * 72);
@@ -99,6 +104,8 @@ mod tests {
         let text = serde_json::to_string(data).unwrap();
         assert_eq!(text, wire);
         let bytes = write(kind, &cursor, &text);
+        let (before, behind) = around(kind, &cursor);
+        assert_eq!(bytes, [&before, text.as_bytes(), &behind].concat());
         assert_eq!(bytes, format!("event: {}\nid: {cursor}\ndata: {text}\n\n", kind.as_str()));
         let [event] = Reader::default().push(&bytes).unwrap().try_into().unwrap();
         assert_eq!((event.kind, Cursor::parse(&event.id)), (Some(kind), Some(cursor)));

@@ -2,8 +2,10 @@
 //!
 //! Owns formats and names. Never sees a token, an assertion or a key; never decides anything.
 
+mod guard;
 mod logs;
 mod metrics;
 
+pub use guard::{GuardMetrics, GuardOutcome};
 pub use logs::{Format, LogError, check_filter, init};
 pub use metrics::{Endpoint, Metrics, StoreOp};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::Checker;
 use crate::jose::es256::VerifyingKey;
-use crate::model::{KeyId, UnixTime};
+use crate::model::KeyId;
 
 /// The keys that are accepted: those of the JWKS that the feed names too. Two tasks write them, each its half.
 #[derive(Debug, Default)]
@@ -64,9 +64,9 @@ impl Halves {
 #[derive(Debug)]
 pub(super) struct Age {
     started: Instant,
-    /// Milliseconds from `started` to the last good answer, plus one; 0 before the first.
+    /// Milliseconds from `started` to when the feed was last heard, plus one; 0 before the first time.
     heard: AtomicU64,
-    /// The latest `iat`, Unix seconds.
+    /// The latest moment that it told, Unix milliseconds.
     told: AtomicU64,
 }
 
@@ -75,18 +75,22 @@ impl Age {
         Self { started: Instant::now(), heard: AtomicU64::new(0), told: AtomicU64::new(0) }
     }
 
-    /// A good snapshot, asked for at `asked` and made at `iat`.
-    pub(super) fn heard(&self, asked: Instant, iat: UnixTime) {
-        self.told.fetch_max(iat.secs(), Ordering::AcqRel);
-        self.heard.fetch_max(millis(asked.saturating_duration_since(self.started)) + 1, Ordering::AcqRel);
+    /// All was told up to where the log ended at `told_ms`, Unix milliseconds; this was heard at `at`.
+    pub(super) fn heard(&self, at: Instant, told_ms: u64) {
+        self.told.fetch_max(told_ms, Ordering::AcqRel);
+        self.heard.fetch_max(millis(at.saturating_duration_since(self.started)) + 1, Ordering::AcqRel);
+    }
+
+    /// The latest moment that the feed told, Unix milliseconds; 0 before the first.
+    pub(super) fn told_ms(&self) -> u64 {
+        self.told.load(Ordering::Acquire)
     }
 
     /// The age by a wall clock that tells `now_ms`; none before the first view.
     pub(super) fn at(&self, now_ms: u64) -> Option<Duration> {
         let heard = self.heard.load(Ordering::Acquire).checked_sub(1)?;
         let silent = millis(self.started.elapsed()).saturating_sub(heard);
-        let told = self.told.load(Ordering::Acquire).saturating_mul(1000);
-        Some(Duration::from_millis(silent.max(now_ms.saturating_sub(told))))
+        Some(Duration::from_millis(silent.max(now_ms.saturating_sub(self.told_ms()))))
     }
 }
 

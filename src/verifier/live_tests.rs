@@ -1,95 +1,20 @@
 //! A verifier against a broker of a few lines, which says whatever a test wants it to say.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
-use serde_json::{Value, json};
+use std::future::Future;
 
+use super::super::fixtures::{NOW, Snapshot, heartbeat, key, keys, revoke, rule, token};
 use super::super::stub::{FEED, JWKS, Stub};
+use super::super::{JwksError, Observer};
 use super::*;
 use crate::jose::es256::SigningKey;
-use crate::model::{Epoch, KeyId, Position, Rule, RuleKind, Selector, TaskId, UnixTime, WorkloadId};
-use crate::revocation::event::{Kind, write};
-use crate::revocation::snapshot::{SnapshotClaims, TYP, part_hash, parts};
-use crate::revocation::{Cursor, ReplaceError};
+use crate::model::{Clock, Epoch, Position, Rule, RuleKind, Selector, UnixTime};
+use crate::revocation::ReplaceError;
 
-const NOW: u64 = 1_790_000_000;
-
-/// A snapshot to be, with the usual claims and one rule at each position.
-struct Snapshot<'a> {
-    key: &'a SigningKey,
-    header: Value,
-    claims: SnapshotClaims,
-    parts: Vec<String>,
-}
-
-impl<'a> Snapshot<'a> {
-    fn new(key: &'a SigningKey, position: u64, rules: &[Rule]) -> Self {
-        let parts = parts(rules);
-        let claims = SnapshotClaims {
-            iss: "https://broker".into(),
-            iat: UnixTime::from_secs(NOW),
-            epoch: Epoch::from_bits(1),
-            position: Position::new(position),
-            audience: None,
-            kids: vec![key.kid().clone()],
-            count: rules.len() as u64,
-            parts: parts.iter().map(|data| part_hash(data)).collect(),
-        };
-        Self { key, header: json!({ "alg": "ES256", "typ": TYP, "kid": key.kid().as_str() }), claims, parts }
-    }
-
-    fn with(mut self, change: impl FnOnce(&mut SnapshotClaims)) -> Self {
-        change(&mut self.claims);
-        self
-    }
-
-    fn with_header(mut self, name: &str, value: Value) -> Self {
-        self.header[name] = value;
-        self
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        let jws = sign(self.key, &self.header, &serde_json::to_value(&self.claims).unwrap());
-        let cursor = Cursor::new(self.claims.epoch, self.claims.position, None);
-        let mut bytes = write(Kind::Snapshot, &cursor, &jws).to_vec();
-        for part in &self.parts {
-            bytes.extend_from_slice(&write(Kind::Part, &cursor, part));
-        }
-        bytes
-    }
-}
-
-fn sign(key: &SigningKey, header: &Value, claims: &Value) -> String {
-    let input = format!("{}.{}", B64.encode(header.to_string()), B64.encode(claims.to_string()));
-    format!("{input}.{}", B64.encode(key.sign(input.as_bytes()).unwrap()))
-}
-
-fn token(key: &SigningKey, task: &str) -> String {
-    let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": key.kid().as_str() });
-    let claims = json!({
-        "iss": "https://broker", "sub": "w", "client_id": "w", "aud": "https://orders",
-        "iat": NOW, "nbf": NOW, "exp": NOW + 300, "jti": "0190163d-8694-839b-aea5-966c26f8ad91",
-        "scope": "orders:read", "txn": task, "rev": 0,
-    });
-    sign(key, &header, &claims)
-}
-
-fn rule(task: &str, position: u64) -> Rule {
-    let selector = Selector::Task(WorkloadId::parse("w").unwrap(), TaskId::parse(task).unwrap());
-    let until = Some(UnixTime::from_secs(NOW + 300));
-    Rule { kind: RuleKind::Task, digest: selector.digest(), position: Position::new(position), until }
-}
-
-fn key() -> SigningKey {
-    SigningKey::generate().unwrap().0
-}
-
-/// Polls once an hour, so that a test alone says when the feed is asked.
+/// A test alone says when the keys may be fetched anew.
 fn options(stub: &Stub) -> VerifierOptions {
     VerifierOptions {
         issuer: "https://broker".into(),
         clock: Clock::manual(UnixTime::from_secs(NOW)),
-        poll: Duration::from_secs(3600),
         cool_down: Duration::from_secs(3600),
         ..VerifierOptions::new(&stub.url)
     }
@@ -108,104 +33,149 @@ async fn outcome(verifier: &Verifier, token: &str) -> Result<(), Invalid> {
     verifier.verify(token, &Expect::default()).await.map(|_| ())
 }
 
+/// Waits until something holds that another task brings about.
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let held = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    assert!(within(held).await.is_some(), "{what}");
+}
+
+async fn within<T>(work: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(Duration::from_secs(20), work).await.ok()
+}
+
+/// The feed says something wrong, is left, and is begun again with what the stub says by then.
+async fn wrong(stub: &Stub, verifier: &Verifier, pushed: &[u8], then: &[u8]) -> Arc<FeedError> {
+    stub.put_feed(then);
+    stub.push(pushed);
+    let mut problem = None;
+    until("it says what is wrong", || {
+        problem = verifier.problem();
+        problem.is_some()
+    })
+    .await;
+    problem.unwrap()
+}
+
 const REVOKED: Result<(), Invalid> = Err(Invalid::Revoked(RuleKind::Task));
 
 #[tokio::test]
-async fn tokens_are_judged_by_the_brokers_keys_and_rules() {
+async fn an_end_is_known_as_soon_as_it_is_pushed() {
     let key = key();
     let (stub, verifier) = connected(&key).await;
     let (live, ended) = (token(&key, "live"), token(&key, "ended"));
     assert_eq!((outcome(&verifier, &live).await, outcome(&verifier, &ended).await), (Ok(()), REVOKED));
-    stub.put_feed(&Snapshot::new(&key, 6, &[rule("ended", 5), rule("live", 6)]).bytes());
-    verifier.shared.poll().await.unwrap();
+    stub.push(&revoke(5, &[rule("live", 6)]));
+    until("the end is heard", || verifier.check(&live, &Expect::default()).is_err()).await;
     assert_eq!((outcome(&verifier, &live).await, outcome(&verifier, &ended).await), (REVOKED, REVOKED));
     assert_eq!((verifier.view().position(), verifier.view().len()), (Position::new(6), 2));
+    assert!(verifier.problem().is_none());
 }
 
 #[tokio::test]
-async fn a_wrong_feed_is_named_and_the_view_kept() {
-    let (key, other) = (key(), key());
-    let (stub, verifier) = connected(&key).await;
-    stub.put_keys(&[&key]);
-    let good = || Snapshot::new(&key, 9, &[rule("live", 9)]);
-    let without = |what: &str| {
-        let text = String::from_utf8(good().bytes()).unwrap();
-        text.split_inclusive("\n\n").filter(|event| !event.contains(what)).collect::<String>().into_bytes()
-    };
-    let mut forged = Snapshot { key: &other, ..good() };
-    forged.header = json!({ "alg": "ES256", "typ": TYP, "kid": key.kid().as_str() });
-    let long = [b"event: snapshot\ndata: ".to_vec(), vec![b'a'; 2 << 20]].concat();
-    let many = good().with(|claims| claims.parts = vec![String::new(); 5000]).bytes();
-    let altered = String::from_utf8(good().bytes()).unwrap().replace(",9,", ",8,").into_bytes();
-    let kid = |name: &str| KeyId::parse(name).unwrap();
-    type Says = fn(&FeedError) -> bool;
-    let table: Vec<(&str, Vec<u8>, Says)> = vec![
-        ("forged", forged.bytes(), |error| matches!(error, FeedError::Signature)),
-        ("another key", Snapshot::new(&other, 9, &[]).bytes(), |error| matches!(error, FeedError::Key(_))),
-        ("no kid", good().with_header("kid", Value::Null).bytes(), |error| matches!(error, FeedError::Jws(_))),
-        ("a token", good().with_header("typ", json!("at+jwt")).bytes(), |error| matches!(error, FeedError::Jws(_))),
-        ("none", good().with_header("alg", json!("none")).bytes(), |error| matches!(error, FeedError::Jws(_))),
-        ("not its own", good().with(|claims| claims.kids = vec![kid("x")]).bytes(), |error| {
-            matches!(error, FeedError::Key(_))
-        }),
-        ("issuer", good().with(|claims| claims.iss.push('/')).bytes(), |error| matches!(error, FeedError::Issuer(_))),
-        (
-            "audience",
-            good().with(|claims| claims.audience = Some(AudienceUri::parse("https://x").unwrap())).bytes(),
-            |error| matches!(error, FeedError::Audience),
-        ),
-        ("future", good().with(|claims| claims.iat = UnixTime::from_secs(NOW + 6)).bytes(), |error| {
-            matches!(error, FeedError::Future(_))
-        }),
-        ("replayed", Snapshot::new(&key, 4, &[]).bytes(), |error| {
-            matches!(error, FeedError::Replace(ReplaceError::Backwards { .. }))
-        }),
-        ("altered", altered, |error| matches!(error, FeedError::Snapshot(_))),
-        ("no part", without("event: part"), |error| matches!(error, FeedError::Snapshot(_))),
-        ("no snapshot", without("event: snapshot"), |error| matches!(error, FeedError::NoSnapshot)),
-        ("count", good().with(|claims| claims.count = 2).bytes(), |error| matches!(error, FeedError::Snapshot(_))),
-        ("ahead", good().with(|claims| claims.position = Position::new(8)).bytes(), |error| {
-            matches!(error, FeedError::Snapshot(_))
-        }),
-        ("many", many, |error| matches!(error, FeedError::Snapshot(_))),
-        ("long", long, |error| matches!(error, FeedError::Event(_))),
-        ("empty", Vec::new(), |error| matches!(error, FeedError::NoSnapshot)),
-        ("binary", vec![0xff, b'\n'], |error| matches!(error, FeedError::Event(_))),
-    ];
-    let (live, ended) = (token(&key, "live"), token(&key, "ended"));
-    for (name, bytes, says) in table {
-        stub.put_feed(&bytes);
-        let error = verifier.shared.poll().await.expect_err(name);
-        assert!(says(&error), "{name}: {error:?}");
-        assert_eq!((verifier.view().position(), verifier.view().len()), (Position::new(5), 1), "{name}");
-        assert_eq!((outcome(&verifier, &live).await, outcome(&verifier, &ended).await), (Ok(()), REVOKED), "{name}");
-    }
-    for (status, content_type) in [(503, "text/event-stream"), (200, "text/html")] {
-        stub.put(FEED, status, content_type, &good().bytes());
-        assert!(matches!(verifier.shared.poll().await, Err(FeedError::Answer(..))), "{status} {content_type}");
-    }
-    stub.put_feed(&good().bytes());
-    verifier.shared.poll().await.unwrap();
-    assert_eq!(outcome(&verifier, &live).await, REVOKED);
+async fn a_feed_that_is_cut_is_gone_on_with_where_it_was_left() {
+    let key = key();
+    let (mut stub, verifier) = connected(&key).await;
+    stub.push(&[revoke(5, &[rule("a", 6)]), heartbeat(7, 2, NOW * 1000)].concat());
+    until("it is heard", || verifier.view().position() == Position::new(7)).await;
+    stub.put_feed(&[revoke(6, &[rule("live", 8)]), heartbeat(8, 1, NOW * 1000)].concat());
+    stub.cut();
+    stub.reached(FEED, 2).await;
+    until("what was missed is heard", || verifier.view().position() == Position::new(8)).await;
+    until("all is well", || verifier.problem().is_none()).await;
+    assert_eq!(outcome(&verifier, &token(&key, "live")).await, REVOKED);
+    let cursors = stub.cursors();
+    assert!(cursors[0].is_none() && cursors[1].is_some(), "{cursors:?}");
 }
 
 #[tokio::test]
-async fn a_view_that_ages_refuses_everything_until_it_is_renewed() {
+async fn a_feed_that_says_something_wrong_is_named_the_view_kept_and_a_snapshot_asked_for() {
     let key = key();
     let (stub, verifier) = connected(&key).await;
     let (live, ended) = (token(&key, "live"), token(&key, "ended"));
-    let at = |secs| verifier.shared.checker.clock().set(UnixTime::from_secs(NOW + secs));
+    let told = wrong(&stub, &verifier, &revoke(8, &[rule("live", 9)]), b"").await;
+    assert!(matches!(*told, FeedError::Gap { .. }), "{told:?}");
+    assert_eq!((verifier.view().position(), verifier.view().len()), (Position::new(5), 1));
+    assert_eq!((outcome(&verifier, &live).await, outcome(&verifier, &ended).await), (Ok(()), REVOKED));
+    let missed = Snapshot::new(&key, 9, &[rule("ended", 5), rule("lost", 8), rule("live", 9)]);
+    stub.put_feed(&[missed.bytes(), heartbeat(9, 3, NOW * 1000)].concat());
+    stub.cut();
+    until("the feed is well again", || verifier.problem().is_none()).await;
+    assert_eq!((outcome(&verifier, &live).await, verifier.view().len()), (REVOKED, 3));
+    assert!(stub.cursors().iter().all(Option::is_none), "no cursor from before the gap: {:?}", stub.cursors());
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_feed_is_named() {
+    let key = key();
+    let (stub, verifier) = connected(&key).await;
+    for (status, content_type) in [(503, "text/event-stream"), (200, "text/html")] {
+        stub.put(FEED, status, content_type, &Snapshot::new(&key, 9, &[]).bytes());
+        stub.cut();
+        let is_named = || matches!(verifier.problem().as_deref(), Some(FeedError::Answer(said, _)) if *said == status);
+        until("it is named", is_named).await;
+        assert_eq!(verifier.view().position(), Position::new(5));
+    }
+}
+
+#[tokio::test]
+async fn a_feed_cut_in_the_middle_of_its_snapshot_changes_nothing() {
+    let key = key();
+    let (mut stub, verifier) = connected(&key).await;
+    let second = Snapshot::new(&key, 9, &[rule("live", 9)]).with(|claims| claims.epoch = Epoch::from_bits(2)).bytes();
+    let begun = second.windows(2).position(|pair| pair == b"\n\n").unwrap() + 20;
+    stub.put_feed(&second[..begun]);
+    stub.cut();
+    stub.reached(FEED, 2).await;
+    assert_eq!((verifier.view().epoch(), verifier.view().position()), (Some(Epoch::from_bits(1)), Position::new(5)));
+    stub.put_feed(&second);
+    stub.cut();
+    until("the whole one is heard", || verifier.view().epoch() == Some(Epoch::from_bits(2))).await;
+    assert!(stub.cursors().iter().skip(2).all(Option::is_none), "{:?}", stub.cursors());
+}
+
+#[tokio::test]
+async fn a_feed_that_falls_silent_is_left_for_another_connection() {
+    let key = key();
+    let mut stub = Stub::start().await;
+    stub.put_keys(&[&key]);
+    stub.put_feed(&Snapshot::new(&key, 5, &[]).bytes());
+    let soon = VerifierOptions { timeout: Duration::from_millis(100), ..options(&stub) };
+    let verifier = Verifier::connect(soon).await.unwrap();
+    stub.reached(FEED, 3).await;
+    assert!(matches!(verifier.problem().as_deref(), Some(FeedError::Fetch(_))), "{:?}", verifier.problem());
+    assert!(stub.cursors()[2].is_some());
+}
+
+#[tokio::test]
+async fn a_view_that_ages_refuses_everything_until_a_heartbeat_or_accepts_where_it_is_told_to() {
+    let key = key();
+    let (stub, verifier) = connected(&key).await;
+    let lenient = VerifierOptions { when_stale: WhenStale::Accept, ..options(&stub) };
+    let lenient = Verifier::connect(lenient).await.unwrap();
+    let (live, ended) = (token(&key, "live"), token(&key, "ended"));
+    let at = |secs| {
+        [&verifier, &lenient]
+            .into_iter()
+            .for_each(|each| each.shared.checker.clock().set(UnixTime::from_secs(NOW + secs)));
+    };
     at(9);
     assert_eq!(outcome(&verifier, &live).await, Ok(()));
     at(11);
     assert_eq!((outcome(&verifier, &live).await, verifier.is_fresh()), (Err(Invalid::Stale), false));
-    assert_eq!(outcome(&verifier, &ended).await, REVOKED, "what is known to have ended is said to have ended");
-    // The same snapshot heard again is no younger for that.
-    verifier.shared.poll().await.unwrap();
+    assert_eq!((outcome(&lenient, &live).await, lenient.is_fresh()), (Ok(()), false));
+    for each in [&verifier, &lenient] {
+        assert_eq!(outcome(each, &ended).await, REVOKED, "what is known to have ended is said to have ended");
+    }
+    // What was true long ago is no younger for being heard now.
+    stub.push(&heartbeat(6, 1, NOW * 1000));
+    until("it is heard", || verifier.view().position() == Position::new(6)).await;
     assert_eq!(outcome(&verifier, &live).await, Err(Invalid::Stale));
-    let fresh = Snapshot::new(&key, 5, &[rule("ended", 5)]).with(|claims| claims.iat = UnixTime::from_secs(NOW + 10));
-    stub.put_feed(&fresh.bytes());
-    verifier.shared.poll().await.unwrap();
+    stub.push(&heartbeat(7, 1, (NOW + 10) * 1000));
+    until("it is heard", || verifier.view().position() == Position::new(7)).await;
     assert_eq!(outcome(&verifier, &live).await, Ok(()));
     assert!(verifier.view_age().unwrap() >= Duration::from_secs(1));
 }
@@ -249,8 +219,8 @@ async fn a_key_that_the_feed_does_not_name_counts_no_more_whatever_the_jwks_says
     let verifier = Verifier::connect(options(&stub)).await.unwrap();
     let tokens = [token(&old, "live"), token(&new, "live")];
     assert_eq!([outcome(&verifier, &tokens[0]).await, outcome(&verifier, &tokens[1]).await], [Ok(()), Ok(())]);
-    stub.put_feed(&Snapshot::new(&new, 6, &[]).bytes());
-    verifier.shared.poll().await.unwrap();
+    stub.push(&keys(&[new.kid()]));
+    until("it is heard", || verifier.check(&tokens[0], &Expect::default()).is_err()).await;
     let told = [outcome(&verifier, &tokens[0]).await, outcome(&verifier, &tokens[1]).await];
     assert_eq!(told, [Err(Invalid::Key), Ok(())]);
 }
@@ -264,27 +234,27 @@ async fn a_revoked_key_ends_its_tokens_and_signs_no_snapshot() {
     let verifier = Verifier::connect(options(&stub)).await.unwrap();
     let digest = Selector::Key(thief.kid().clone()).digest();
     let rule = Rule { kind: RuleKind::Key, digest, position: Position::new(6), until: None };
-    let both = vec![thief.kid().clone(), new.kid().clone()];
-    stub.put_feed(&Snapshot::new(&new, 6, &[rule]).with(|claims| claims.kids = both).bytes());
-    verifier.shared.poll().await.unwrap();
-    let told = outcome(&verifier, &token(&thief, "live")).await;
-    assert_eq!(told, Err(Invalid::Revoked(RuleKind::Key)));
-    stub.put_feed(&Snapshot::new(&thief, 99, &[]).with(|claims| claims.epoch = Epoch::from_bits(2)).bytes());
-    assert!(matches!(verifier.shared.poll().await, Err(FeedError::Key(_))));
+    stub.push(&revoke(5, &[rule]));
+    until("it is heard", || verifier.view().position() == Position::new(6)).await;
+    assert_eq!(outcome(&verifier, &token(&thief, "live")).await, Err(Invalid::Revoked(RuleKind::Key)));
+    let stolen = Snapshot::new(&thief, 99, &[]).with(|claims| claims.epoch = Epoch::from_bits(2)).bytes();
+    let told = wrong(&stub, &verifier, &stolen, b"").await;
+    assert!(matches!(*told, FeedError::Key(_)), "{told:?}");
 }
 
 #[tokio::test]
 async fn a_new_epoch_ends_the_tokens_of_the_old_one_and_is_not_left_for_it() {
     let (old, new) = (key(), key());
-    let (stub, verifier) = connected(&old).await;
-    let (before, after) = (token(&old, "live"), token(&new, "ended"));
+    let stub = Stub::start().await;
     stub.put_keys(&[&old, &new]);
-    verifier.shared.fetch_keys().await.unwrap();
-    stub.put_feed(&Snapshot::new(&new, 1, &[]).with(|claims| claims.epoch = Epoch::from_bits(2)).bytes());
-    verifier.shared.poll().await.unwrap();
+    stub.put_feed(&Snapshot::new(&old, 5, &[rule("ended", 5)]).bytes());
+    let verifier = Verifier::connect(options(&stub)).await.unwrap();
+    let (before, after) = (token(&old, "live"), token(&new, "ended"));
+    stub.push(&Snapshot::new(&new, 1, &[]).with(|claims| claims.epoch = Epoch::from_bits(2)).bytes());
+    until("it is heard", || verifier.view().epoch() == Some(Epoch::from_bits(2))).await;
     assert_eq!((outcome(&verifier, &before).await, outcome(&verifier, &after).await), (Err(Invalid::Key), Ok(())));
-    stub.put_feed(&Snapshot::new(&old, 50, &[]).bytes());
-    assert!(matches!(verifier.shared.poll().await, Err(FeedError::Replace(ReplaceError::Left(_)))));
+    let told = wrong(&stub, &verifier, &Snapshot::new(&old, 50, &[]).bytes(), b"").await;
+    assert!(matches!(*told, FeedError::Replace(ReplaceError::Left(_))), "{told:?}");
 }
 
 #[tokio::test]
@@ -294,9 +264,9 @@ async fn a_verifier_for_one_audience_asks_for_its_rules_and_takes_its_tokens_alo
     stub.put_keys(&[&key]);
     for (uri, told) in [("https://orders", Ok(())), ("https://bills", Err(Invalid::Audience))] {
         let audience = AudienceUri::parse(uri).unwrap();
-        let path = format!("{FEED}&audience={}", uri.replace(':', "%3A").replace('/', "%2F"));
+        let path = format!("{FEED}?audience={}", uri.replace(':', "%3A").replace('/', "%2F"));
         let snapshot = Snapshot::new(&key, 5, &[]).with(|claims| claims.audience = Some(audience.clone()));
-        stub.put(&path, 200, "text/event-stream; charset=utf-8", &snapshot.bytes());
+        stub.put_feed_at(&path, "text/event-stream; charset=utf-8", &snapshot.bytes());
         let verifier = Verifier::connect(VerifierOptions { audience: Some(audience), ..options(&stub) }).await.unwrap();
         assert_eq!(outcome(&verifier, &token(&key, "live")).await, told, "{uri}");
         let other = Expect { audience: Some("https://orders"), ..Expect::default() };
@@ -316,36 +286,63 @@ async fn without_a_first_view_it_says_why() {
     stub.put_keys(&[&key]);
     let told = Verifier::connect(options(&stub)).await;
     assert!(matches!(told, Err(ConnectError::Feed(FeedError::Answer(404, _)))), "{told:?}");
+    stub.put_feed(b": nothing yet\n\n");
+    let told = Verifier::connect(VerifierOptions { start_within: Duration::from_millis(50), ..options(&stub) }).await;
+    assert!(matches!(told, Err(ConnectError::Feed(FeedError::Late(_)))), "{told:?}");
+    stub.put(FEED, 200, "text/event-stream", b"");
+    let told = Verifier::connect(options(&stub)).await;
+    assert!(matches!(told, Err(ConnectError::Feed(FeedError::Ended))), "{told:?}");
     let far = VerifierOptions { clock: Clock::system(), ..VerifierOptions::new("http://192.0.2.1:1") };
     let told = Verifier::connect(far).await;
     let plain = matches!(told, Err(ConnectError::Keys(JwksError::Fetch(crate::fetch::FetchError::PlainHttp { .. }))));
     assert!(plain, "{told:?}");
 }
 
+/// Counts what it hears.
+#[derive(Debug, Default)]
+struct Counts(std::sync::Mutex<[usize; 4]>);
+
+impl Counts {
+    fn add(&self, at: usize, count: usize) {
+        self.0.lock().unwrap()[at] += count;
+    }
+}
+
+impl Observer for Counts {
+    fn checked(&self, outcome: &Result<Arc<VerifiedToken>, Invalid>) {
+        self.add(0, usize::from(outcome.is_ok()));
+    }
+
+    fn connected(&self, anew: bool) {
+        self.add(1, usize::from(anew));
+    }
+
+    fn heard(&self, rules: usize) {
+        self.add(2, rules);
+    }
+
+    fn lost(&self, _: &FeedError) {
+        self.add(3, 1);
+    }
+}
+
 #[tokio::test]
-async fn it_polls_by_itself_says_what_is_wrong_and_ends_when_dropped() {
+async fn it_tells_an_observer_what_it_does_and_ends_when_dropped() {
     let key = key();
-    let mut stub = Stub::start().await;
+    let (stub, counts) = (Stub::start().await, Arc::new(Counts::default()));
     stub.put_keys(&[&key]);
-    stub.put_feed(&Snapshot::new(&key, 5, &[]).bytes());
-    let often = VerifierOptions { poll: Duration::from_millis(5), ..options(&stub) };
-    let verifier = Verifier::connect(often).await.unwrap();
-    let live = token(&key, "live");
-    assert_eq!(outcome(&verifier, &live).await, Ok(()));
-    stub.put_feed(&Snapshot::new(&key, 6, &[rule("live", 6)]).bytes());
-    // Two more answers: the first may have been the old one, and is taken in before the feed is asked again.
-    stub.reached(FEED, stub.hits(FEED) + 3).await;
-    assert_eq!(outcome(&verifier, &live).await, REVOKED);
-    assert!(verifier.problem().is_none());
-    stub.put_feed(b"data: x\n\n");
-    stub.reached(FEED, stub.hits(FEED) + 3).await;
-    assert!(matches!(verifier.problem().as_deref(), Some(FeedError::NoSnapshot)));
+    stub.put_feed(&Snapshot::new(&key, 5, &[rule("ended", 5)]).bytes());
+    let observer: Arc<dyn Observer> = counts.clone();
+    let verifier = Verifier::connect(VerifierOptions { observer: Some(observer), ..options(&stub) }).await.unwrap();
+    assert_eq!(
+        (outcome(&verifier, &token(&key, "live")).await, outcome(&verifier, "x").await.is_err()),
+        (Ok(()), true)
+    );
+    stub.push(&revoke(5, &[rule("live", 6)]));
+    until("it is heard", || verifier.view().position() == Position::new(6)).await;
+    wrong(&stub, &verifier, b"data: x\n\nevent: heartbeat\ndata: x\n\n", b"").await;
+    until("all is told", || *counts.0.lock().unwrap() == [1, 1, 2, 1]).await;
     let shared = Arc::downgrade(&verifier.shared);
     drop(verifier);
-    let ended = async {
-        while shared.upgrade().is_some() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), ended).await.unwrap();
+    until("its tasks end", || shared.upgrade().is_none()).await;
 }

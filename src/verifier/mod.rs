@@ -21,10 +21,15 @@
 mod check;
 mod claims;
 pub(crate) mod feed;
+#[cfg(test)]
+mod fixtures;
+mod follow;
 mod fresh;
 mod invalid;
 pub(crate) mod jwks;
 mod live;
+mod options;
+mod own;
 #[cfg(test)]
 mod stub;
 mod token;
@@ -33,5 +38,6 @@ pub use check::{Checker, CheckerOptions, Expect};
 pub use feed::FeedError;
 pub use invalid::Invalid;
 pub use jwks::JwksError;
-pub use live::{ConnectError, Verifier, VerifierOptions};
+pub use live::Verifier;
+pub use options::{ConnectError, Observer, VerifierOptions, WhenStale};
 pub use token::VerifiedToken;

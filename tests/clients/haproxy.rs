@@ -27,6 +27,10 @@ fn lets_a_good_token_through_and_no_other(backing: &Backing) {
     let rotated = world.broker.operator("/admin/v1/keys/rotate", serde_json::json!({"now": true})).expect(200).json();
     let next = world.mint("demo", &Ask::of("demo"));
     assert_eq!(rotated["kid"], next.kid());
+    let ended = world.mint("demo", &Ask::of("demo"));
+    let words = ["lease", "revoke", "--lease", &ended.lease(), "--reason", "test"];
+    assert!(world.broker.cli("demo", &words).status.success());
+    assert!(!world.stands(&ended));
     // It has the keys in files: it needs no broker.
     world.broker.stop();
     for token in [&good, &next] {
@@ -36,6 +40,9 @@ fn lets_a_good_token_through_and_no_other(backing: &Backing) {
         let said: Vec<&str> = head.lines().filter(|line| line.starts_with("x-workload")).collect();
         assert_eq!(said, ["x-workload: demo"], "and what the caller claimed to be is gone");
     }
+
+    // What it does not know: that one of them has ended. Until its `exp` it passes.
+    assert_eq!(proxy.ask(Some(&ended.text)).0.status, 200);
 
     eventually("the brief one is over", || (now() > brief.number("exp")).then_some(()));
     let mut bad = forged(&good, &key);

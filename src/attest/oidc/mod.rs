@@ -24,7 +24,7 @@ use super::keys::Decoys;
 
 pub use issuers::{Bounds, Issuers};
 pub(super) use issuers::{Platform, Wish};
-pub(super) use seen::{Key as SeenKey, Proof, Seen};
+pub(super) use seen::{Proof, Seen};
 pub(super) use token::{Expect, Token, is_platform_token};
 
 /// What came of a token.
@@ -194,8 +194,8 @@ fn why_not(token: &Token<'_>, member: &Member, is_addressed: bool) -> String {
 
 impl Seen {
     /// What was proven by this very token before, if all it rests on still holds.
-    pub(super) fn again(&self, key: &SeenKey, set: &PolicySet, now: UnixTime) -> Option<Caller> {
-        let proof = self.get(key)?;
+    pub(super) fn again(&self, token: &str, client_id: Option<&str>, set: &PolicySet, now: UnixTime) -> Option<Caller> {
+        let proof = self.get(token, client_id)?;
         let holds =
             *proof.set == *set.digest() && now < proof.until && proof.trust.as_ref().is_none_or(Trust::still_holds);
         holds.then(|| proof.caller.clone())

@@ -27,7 +27,7 @@ pub struct Subscription {
     once: bool,
     phase: Phase,
     /// What is left of the event under way.
-    rest: Bytes,
+    rest: [Bytes; 3],
 }
 
 type Opening = Pin<Box<dyn Future<Output = Result<Snapshot, Refusal>> + Send>>;
@@ -48,13 +48,13 @@ impl Subscription {
     /// One that begins with a snapshot.
     pub(super) fn with_snapshot(broker: Arc<Broker>, snapshot: Snapshot, once: bool) -> Self {
         let audience = snapshot.place.audience.clone();
-        Self { broker, audience, once, phase: Phase::Snapshot(Box::new(snapshot)), rest: Bytes::new() }
+        Self { broker, audience, once, phase: Phase::Snapshot(Box::new(snapshot)), rest: Default::default() }
     }
 
     /// One that goes on from a cursor's place. The keys may have changed since, so they come first.
     pub(super) fn from_place(broker: Arc<Broker>, place: Place) -> Self {
         let cursor = cursor_at(&place);
-        let rest = event::write(Kind::Keys, &cursor, &keys_data(&place.keys));
+        let rest = whole(event::write(Kind::Keys, &cursor, &keys_data(&place.keys)));
         let audience = place.audience.clone();
         Self { broker, audience, once: false, phase: Phase::Behind(Box::new(place)), rest }
     }
@@ -62,9 +62,8 @@ impl Subscription {
     /// The next bytes; none at the end.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
-            if !self.rest.is_empty() {
-                let piece = self.rest.split_to(self.rest.len().min(PIECE));
-                return Poll::Ready(Some(piece));
+            if let Some(rest) = self.rest.iter_mut().find(|rest| !rest.is_empty()) {
+                return Poll::Ready(Some(rest.split_to(rest.len().min(PIECE))));
             }
             match self.step(cx) {
                 Poll::Ready(Some(event)) => self.rest = event,
@@ -78,7 +77,7 @@ impl Subscription {
     }
 
     /// The next event, which may be empty where only the phase has changed; none at the end.
-    fn step(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    fn step(&mut self, cx: &mut Context<'_>) -> Poll<Option<[Bytes; 3]>> {
         match &mut self.phase {
             Phase::Opening(_) | Phase::Snapshot(_) if self.broker.hub.is_closed() => return Poll::Ready(None),
             Phase::Opening(opening) => match opening.as_mut().poll(cx) {
@@ -97,13 +96,13 @@ impl Subscription {
                 match self.broker.hub.join(&self.broker.follower, &keys, place) {
                     Joined::Not(rules) => {
                         place.position = last_of(&rules, place.position);
-                        return Poll::Ready(Some(tell(place, &rules)));
+                        return Poll::Ready(Some(whole(tell(place, &rules))));
                     }
                     Joined::Live(rules, upto, queue) => {
                         place.position = upto;
                         let event = if rules.is_empty() { Bytes::new() } else { tell(place, &rules) };
                         self.phase = Phase::Live(queue);
-                        return Poll::Ready(Some(event));
+                        return Poll::Ready(Some(whole(event)));
                     }
                     Joined::Renewed => self.renew(),
                     Joined::Closed => return Poll::Ready(None),
@@ -111,13 +110,13 @@ impl Subscription {
             }
             Phase::Live(queue) => match queue.poll(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Next::Event(event)) => return Poll::Ready(Some(event)),
+                Poll::Ready(Next::Event(event)) => return Poll::Ready(Some(whole(event))),
                 Poll::Ready(Next::Renewed) => self.renew(),
                 Poll::Ready(Next::Ended) => return Poll::Ready(None),
             },
             Phase::Ended => return Poll::Ready(None),
         }
-        Poll::Ready(Some(Bytes::new()))
+        Poll::Ready(Some(Default::default()))
     }
 
     /// The log has another life: the same connection gets a new snapshot.
@@ -137,6 +136,10 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         self.leave();
     }
+}
+
+fn whole(event: Bytes) -> [Bytes; 3] {
+    [event, Bytes::new(), Bytes::new()]
 }
 
 fn cursor_at(place: &Place) -> Cursor {

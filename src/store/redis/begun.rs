@@ -19,6 +19,8 @@ pub(super) enum Kept {
     Leases(Shard, u64),
     /// Assertions that cannot be used after it.
     Assertions(Shard, u64),
+    /// Marks of leases that expire before it.
+    Marks(Shard, u64),
 }
 
 /// By what was begun: the minute up to which it is kept.

@@ -71,9 +71,12 @@ fn told(target: &EndTarget) -> Result<Told, StoreError> {
         EndTarget::Task { workload, task, closed_until } | EndTarget::LiveTask { workload, task, closed_until } => {
             Told {
                 word: if matches!(target, EndTarget::Task { .. }) { "task" } else { "livetask" },
-                key: layout::mark(workload, task.as_str()),
+                key: layout::ended(workload, task.as_str()),
                 selector: Selector::Task(workload.clone(), task.clone()),
-                arguments: vec![closed_until.to_string().into()],
+                arguments: vec![
+                    closed_until.to_string().into(),
+                    layout::marks_prefix(LeaseId::shard_of(workload)).into(),
+                ],
             }
         }
         EndTarget::Lease(id) => Told {

@@ -90,8 +90,29 @@ pub(super) fn lease_at(shard: Shard, field: &[u8]) -> Option<LeaseId> {
     (id.shard() == shard).then_some(id)
 }
 
-/// The mark of a task, a string.
-pub(super) fn mark(workload: &WorkloadId, task: &str) -> Vec<u8> {
+/// The minute before which a lease expires, as its marks are kept: the longer it lives the rounder, by an eighth of its life at
+/// most, so that few windows hold the marks of all that live.
+pub(super) fn window(issued_at: UnixTime, expires_at: UnixTime) -> u64 {
+    let eighth = expires_at.since(issued_at).as_secs().div_ceil(8 * 60).max(1);
+    let length = 1 << (u64::BITS - 1 - eighth.leading_zeros());
+    (minute(expires_at) / length + 1).saturating_mul(length)
+}
+
+/// The marks of a shard's tasks in one window, a hash: no key of its own each, for the same reason. All such windows are named
+/// by what stands before and `all`.
+pub(super) fn marks(shard: Shard, window: u64) -> String {
+    let mut key = marks_prefix(shard);
+    let _ = write!(key, "{window}");
+    key
+}
+
+/// What stands before the window of it.
+pub(super) fn marks_prefix(shard: Shard) -> String {
+    in_shard(shard, 'm')
+}
+
+/// A task that was ended, a string.
+pub(super) fn ended(workload: &WorkloadId, task: &str) -> Vec<u8> {
     let mut key = in_shard(LeaseId::shard_of(workload), 't').into_bytes();
     key.extend_from_slice(&RuleDigest::task(workload, task).to_bytes());
     key
@@ -141,7 +162,8 @@ mod tests {
         let tag = format!("jitney:{{{:08x}}}:", u32::from_be_bytes(shard));
         for key in [
             lease(LeaseId::new(1, shard, 2)),
-            mark(&workload, "a/b"),
+            ended(&workload, "a/b"),
+            marks(shard, 1).into_bytes(),
             replay(shard, 1).into_bytes(),
             quarantine(&workload).into_bytes(),
         ] {
@@ -161,6 +183,17 @@ mod tests {
         }
         assert_eq!((lease_at([0; 4], &[0; 11]), lease_at([0; 4], &[0; 16])), (None, None));
         assert_eq!(lease_at([0, 0, 0, 1], &[0; 12]), None, "of another shard");
+    }
+
+    #[test]
+    fn a_window_ends_behind_the_lease_and_by_an_eighth_of_its_life_at_most() {
+        for at in [0, 1, 59, 60, 12_345, 1_790_000_000, 1_790_000_039] {
+            for ttl in [1, 60, 300, 480, 481, 959, 960, 961, 3600, 86_400, 700_000] {
+                let (at, exp) = (UnixTime::from_secs(at), UnixTime::from_secs(at + ttl));
+                let behind = window(at, exp) * 60 - exp.secs();
+                assert!((1..=(ttl / 8).max(60) + 60).contains(&behind), "{at} {ttl}: {behind}");
+            }
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::layout;
 use super::packed;
 use super::script::{Answer, Call, MINT, SPEND, Script, Seen, odd};
 use super::shared::Shared;
-use crate::model::{Position, RuleDigest, UnixTime};
+use crate::model::{Lease, Position, RuleDigest, UnixTime};
 use crate::store::{Head, LeaseDraft, RecordError, Recorded, Spent};
 
 /// Records a lease.
@@ -25,75 +25,82 @@ pub(super) async fn record(shared: &Shared, draft: LeaseDraft) -> Result<Recorde
     Ok(Recorded::by_the_store(draft.at(answer.seen.position)))
 }
 
+fn window(lease: &Lease) -> u64 {
+    layout::window(lease.issued_at, lease.expires_at)
+}
+
 /// The minutes that it falls into, with those up to which they are to be kept.
 fn kept(draft: &LeaseDraft) -> impl Iterator<Item = (Kept, u64)> {
     let lease = draft.lease();
     let leases = Kept::Leases(lease.id.shard(), layout::made_in(lease.id));
+    let marks = Kept::Marks(lease.id.shard(), window(lease));
     let assertion = draft.spent().map(|spent| {
         let minute = layout::minute(spent.until);
         (Kept::Assertions(spent.shard(), minute), minute)
     });
-    std::iter::once((leases, layout::minute_behind(lease.expires_at))).chain(assertion)
+    [(leases, layout::minute_behind(lease.expires_at)), (marks, window(lease))].into_iter().chain(assertion)
 }
 
 fn call(draft: &LeaseDraft, seen: &Seen, begun: &Begun) -> Call {
     let lease = draft.lease();
-    let now = lease.issued_at;
+    let shard = lease.id.shard();
     let quarantines = 1 + lease.actors.len();
+    let names = lease.task.lineage().count();
     let renews = lease.predecessor.is_some();
     let begins = !begun.knows(seen.generation, kept(draft));
     let leases = layout::lease(lease.id);
     let replay = draft.spent().map(|spent| layout::replay(spent.shard(), layout::minute(spent.until)).into_bytes());
-    let keys = 3 + quarantines + lease.task.lineage().count() + usize::from(renews);
-    let mut call = Call::new(&MINT, keys)
+    let mut call = Call::new(&MINT, 4 + quarantines + names + usize::from(renews))
         .with(&leases)
         .with(replay.as_ref().unwrap_or(&leases))
+        .with(layout::marks(shard, window(lease)))
         .with(layout::published(&lease.kid));
     for workload in std::iter::once(&lease.workload).chain(&lease.actors) {
         call = call.with(layout::quarantine(workload));
     }
     for name in lease.task.lineage() {
-        call = call.with(layout::mark(&lease.workload, name));
+        call = call.with(layout::ended(&lease.workload, name));
     }
     if let Some(predecessor) = lease.predecessor {
         call = call.with(layout::lease(predecessor));
     }
-    let (digest, remembered) = replay_of(draft.spent(), now);
+    let (digest, remembered) = replay_of(draft.spent(), lease.issued_at);
+    let is_plain =
+        quarantines == 1 && names == 1 && !renews && !begins && digest.len() == 16 && lease.epoch == seen.epoch;
+    let position = draft.ceiling().map_or(seen.position, |ceiling| ceiling.min(seen.position));
     call = call
         .seen(seen)
         .with(numbers(draft, quarantines, begins, remembered))
         .with(&digest)
         .with(layout::field(lease.id))
-        .with(packed::behind_position(lease))
-        .with(packed::first_mark(lease))
-        .with(layout::seconds(lease.expires_at, now))
-        .with(now.secs());
-    if begins || renews {
-        call = call.with(layout::made_in(lease.id)).with(&lease.id.shard());
-    }
+        .with(packed::at(lease, position))
+        .with(packed::mark(lease));
     // Only a successor's rule is asked for by its digest later, when its chain is walked.
-    match lease.predecessor {
-        None => call,
-        Some(predecessor) => call
-            .with(layout::field(predecessor))
-            .with(&lease.id.to_bytes())
-            .with(&RuleDigest::lease(lease.id).to_bytes()),
+    if let Some(predecessor) = lease.predecessor {
+        let (id, rule) = (lease.id.to_bytes(), RuleDigest::lease(lease.id).to_bytes());
+        call = call.with(layout::field(predecessor)).with(&id).with(&rule);
     }
+    if is_plain { call } else { call.with(layout::made_in(lease.id)).with(&shard) }
 }
 
-/// The numbers of a mint in one argument, for each argument costs Redis as much as a small command: epoch 16, ceiling 6,
-/// since when the assertion is usable 5, exp 5, quarantines 1, whether it is a renewal 1, whether it begins a minute 1, for
-/// how many seconds its minute's leases are kept 4, and its assertions 4.
+/// The numbers of a mint in one argument, for each argument costs Redis as much as a small command: epoch 16, now 5, ceiling
+/// 6, since when the assertion is usable 5, exp 5, quarantines 1, whether it is a renewal 1, whether it begins a minute 1, for
+/// how many seconds its minute's leases are kept 4, and its assertions 4; its window 4, and for how many seconds that is 4.
 fn numbers(draft: &LeaseDraft, quarantines: usize, begins: bool, remembered: u64) -> Vec<u8> {
     let lease = draft.lease();
-    let mut packed = lease.epoch.to_string().into_bytes();
+    let (now, window) = (lease.issued_at, window(lease));
+    let mut packed = Vec::with_capacity(64);
+    packed.extend_from_slice(lease.epoch.to_string().as_bytes());
+    packed::number(&mut packed, now.secs(), 5);
     packed::number(&mut packed, draft.ceiling().map_or(u64::MAX, Position::get), 6);
     packed::number(&mut packed, draft.spent().map_or(0, |spent| spent.from.secs()), 5);
     packed::number(&mut packed, lease.expires_at.secs(), 5);
     packed::number(&mut packed, quarantines as u64, 1);
     packed.extend([u8::from(lease.predecessor.is_some()), u8::from(begins)]);
-    packed::number(&mut packed, layout::seconds_of_minute(lease.expires_at, lease.issued_at), 4);
+    packed::number(&mut packed, layout::seconds_of_minute(lease.expires_at, now), 4);
     packed::number(&mut packed, remembered, 4);
+    packed::number(&mut packed, window, 4);
+    packed::number(&mut packed, layout::seconds(UnixTime::from_secs(window.saturating_mul(60)), now), 4);
     packed
 }
 

@@ -17,7 +17,16 @@ const VERSION: u64 = 1;
 /// Before a `kid` that is the base64url of 32 bytes, as a thumbprint is: it is kept as those.
 const RAW_KID: u8 = 0;
 
-/// All of a lease's record behind its position, which the script writes: only there the head is known.
+/// A lease's record as it is written at this head. Only the script knows the head: where that is another one, it writes it.
+pub(super) fn at(lease: &Lease, position: Position) -> Vec<u8> {
+    let mut record = Vec::with_capacity(224);
+    number(&mut record, VERSION, 1);
+    number(&mut record, position.get(), 6);
+    record.extend_from_slice(&behind_position(lease));
+    record
+}
+
+/// All of a lease's record behind its position.
 pub(crate) fn behind_position(lease: &Lease) -> Vec<u8> {
     let mut body = Vec::with_capacity(192);
     short(&mut body, lease.audience.as_str());
@@ -48,8 +57,8 @@ pub(crate) fn behind_position(lease: &Lease) -> Vec<u8> {
     all
 }
 
-/// The mark of a task whose first lease this is, as the scripts write it: 0, the lease's exp 5, its audience.
-pub(super) fn first_mark(lease: &Lease) -> Vec<u8> {
+/// The mark of a task by one lease, as the scripts write it: 0, the lease's exp 5, its audience.
+pub(super) fn mark(lease: &Lease) -> Vec<u8> {
     let mut mark = vec![0];
     number(&mut mark, lease.expires_at.secs(), 5);
     mark.extend_from_slice(lease.audience.as_str().as_bytes());
@@ -170,11 +179,7 @@ mod tests {
     use super::*;
 
     fn written(lease: &Lease, trailers: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![1];
-        number(&mut bytes, lease.position.get(), 6);
-        bytes.extend(behind_position(lease));
-        bytes.extend_from_slice(trailers);
-        bytes
+        [&at(lease, lease.position), trailers].concat()
     }
 
     fn lease() -> impl Strategy<Value = Lease> {

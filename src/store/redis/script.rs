@@ -1,6 +1,6 @@
 //! The Lua scripts, and how one is called and its answer read.
 //!
-//! Each begins with `lua/head.lua`; each is told what the caller last saw of the log and answers with the log's head, so
+//! Each begins with `lua/head.lua`, a mint with `lua/plain.lua` before it; each is told what the caller last saw of the log and answers with the log's head, so
 //! that a lost tail is noticed by whatever call comes first.
 
 use std::io::Write as _;
@@ -26,9 +26,13 @@ script!(
 script!(
     /// A new epoch, by compare and set.
     EPOCH, "epoch");
-script!(
-    /// A lease.
-    MINT, "mint");
+/// A lease. What nearly every mint is comes before the text that begins each script.
+pub(crate) static MINT: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "mint",
+        concat!(include_str!("lua/plain.lua"), include_str!("lua/head.lua"), include_str!("lua/mint.lua")),
+    )
+});
 script!(
     /// An assertion used up.
     SPEND, "spend");

@@ -2,8 +2,8 @@
 -- the head again where it keeps nothing), 3 all quarantines, 4 the replay memory (if ARGV[5] is 1). ARGV: 2 target, 3 now,
 -- 4 digest of the rule, 6 replay digest, 7 seconds of the replay memory, 8 since when the assertion is usable, 9 and further
 -- as the target needs.
-if lost() then return answer('LOST') end
 local lib = library()
+if lib.lost() then return lib.answer('LOST') end
 local target, now, digest = ARGV[2], lib.earlier(ARGV[3]), ARGV[4]
 local KIND = {lease = 1, task = 2, livetask = 2, workload = 3, quarantine = 3, restore = 3, audience = 4, key = 5, all = 6}
 local kind = KIND[target]
@@ -15,7 +15,7 @@ if target == 'lease' then
   local id, of = ARGV[10], digest
   while id do
     local key, field = lib.field(ARGV[9], id)
-    local raw = redis.call('HGET', key, field)
+    local raw = call('HGET', key, field)
     local found = raw and lib.lease(raw)
     if not found or found.epoch ~= epoch then break end
     if not found.ended and found.exp > now then
@@ -24,62 +24,68 @@ if target == 'lease' then
     id, of = found.successor, found.digest
   end
 end
-local m = (target == 'task' or target == 'livetask') and lib.mark(redis.call('GET', KEYS[2]))
--- Whether leases may live that no rule covers.
-local uncovered = m and m.x + LEEWAY > now and m.e == 0
+local m, marked, windows = (target == 'task' or target == 'livetask') and lib.mark(call('GET', KEYS[2])), nil, nil
+local uncovered
+if m then
+  marked, windows = lib.marked(ARGV[10], sub(KEYS[2], -16, -3), m, now)
+  -- Whether leases may live that no rule covers. Marks of before there were windows lie with the ended names.
+  uncovered = math.max(m.e == 0 and m.x or 0, marked.x) + LEEWAY > now
+end
 if target == 'restore' then
-  if epoch ~= ARGV[11] then return answer('EPOCH') end
+  if epoch ~= ARGV[11] then return lib.answer('EPOCH') end
   -- A release in this epoch stands: whoever restores knows of the one before only.
-  local known = redis.call('HMGET', KEYS[3], ARGV[10])[1]
-  if redis.call('EXISTS', KEYS[2]) == 1 or known == '-' .. gen then return answer('OK', {}, {}, 0) end
+  local known = call('HMGET', KEYS[3], ARGV[10])[1]
+  if call('EXISTS', KEYS[2]) == 1 or known == '-' .. gen then return lib.answer('OK', {}, {}, 0) end
 end
 local no = ARGV[5] == '1' and lib.unspendable(KEYS[4], ARGV[6], ARGV[8])
-if no then return answer(no, memory) end
-if target == 'livetask' and not uncovered then return answer('NOTHING') end
+if no then return lib.answer(no, memory) end
+if target == 'livetask' and not uncovered then return lib.answer('NOTHING') end
 
 -- Nothing forbids it: from here on everything is written.
 local function append(of, till, audiences)
   pos = pos + 1
   local body = string.char(kind) .. of .. struct.pack('>I6I5', pos, till)
-  tag = string.sub(redis.sha1hex(tag .. body .. audiences), 1, 12)
+  tag = sub(redis.sha1hex(tag .. body .. audiences), 1, 12)
   local entry, key = body .. tag .. audiences, lib.segment(pos)
   local ttl = math.max(till - now, 0) + GRACE
-  local length = redis.call('RPUSH', key, entry)
+  local length = call('RPUSH', key, entry)
   lib.keep(key, ttl)
   local live = 'jitney:{log}:live:' .. epoch
-  redis.call('ZADD', live, 'GT', now + ttl, math.floor((pos - 1) / SEGMENT))
+  call('ZADD', live, 'GT', now + ttl, math.floor((pos - 1) / SEGMENT))
   lib.keep(live, ttl)
-  if length == 1 then redis.call('ZREMRANGEBYSCORE', live, '-inf', now - GRACE) end
+  if length == 1 then call('ZREMRANGEBYSCORE', live, '-inf', now - GRACE) end
   rules[#rules + 1] = entry
 end
 
 if ARGV[5] == '1' then lib.remember(KEYS[4], ARGV[6], ARGV[7], ARGV[3]) end
 if m then
   m.c = math.max(m.c, tonumber(ARGV[9]))
+  m.x, m.a = math.max(m.x, marked.x), lib.both(m.a, marked.a)
   if uncovered then m.e = pos + 1 end
-  redis.call('SET', KEYS[2], lib.mark_bytes(m), 'EX', lib.mark_seconds(m, now))
+  call('SET', KEYS[2], lib.mark_bytes(m), 'EX', lib.mark_seconds(m, now))
   if uncovered then append(digest, m.x, m.a == '*' and '' or m.a) end
+  for _, window in ipairs(windows) do call('HSET', window, sub(KEYS[2], -16, -3), '') end
 elseif target == 'lease' then
   for _, each in ipairs(chain) do
-    redis.call('HSET', each.key, each.field, each.raw .. 'E' .. struct.pack('>I5I6', now, pos + 1))
+    call('HSET', each.key, each.field, each.raw .. 'E' .. struct.pack('>I5I6', now, pos + 1))
     append(each.digest, each.exp, each.audience)
     leases[#leases + 1] = each.id
   end
 elseif target == 'key' then
-  if redis.call('HEXISTS', KEYS[1], 'k:' .. ARGV[9]) == 0 then
-    redis.call('HSET', KEYS[1], 'k:' .. ARGV[9], pos + 1)
-    redis.call('DEL', KEYS[2])
+  if call('HEXISTS', KEYS[1], 'k:' .. ARGV[9]) == 0 then
+    call('HSET', KEYS[1], 'k:' .. ARGV[9], pos + 1)
+    call('DEL', KEYS[2])
     append(digest, 0, '')
   end
 else
   if imposes then
-    redis.call('SET', KEYS[2], ARGV[9])
-    redis.call('HSET', KEYS[3], ARGV[10], ARGV[9])
+    call('SET', KEYS[2], ARGV[9])
+    call('HSET', KEYS[3], ARGV[10], ARGV[9])
   end
   if maxexp + LEEWAY > now then append(digest, maxexp, '') end
 end
 -- Written even where nothing was appended: WAIT may count from this connection's last write only, and what an earlier
 -- call wrote on another connection is to be waited for too. (Redis 7.0 counts from its last command of any kind.)
-redis.call('HSET', KEYS[1], 'pos', pos, 'tag', tag)
-if #rules > 0 then redis.call('PUBLISH', 'jitney:moved', pos) end
-return answer('OK', rules, leases, imposes and 1 or 0)
+lib.set_head()
+if #rules > 0 then call('PUBLISH', 'jitney:moved', pos) end
+return lib.answer('OK', rules, leases, imposes and 1 or 0)

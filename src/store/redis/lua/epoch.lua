@@ -2,13 +2,15 @@
 -- 5 the generation and the position that the caller saw. Places go on from the highest one known, so that no place is ever
 -- used twice. Where another epoch was before, assertions that were used in it are forgotten: the memory begins now, by this
 -- server's clock, which all brokers share.
+local lib = library()
 if epoch == ARGV[2] then
   local seen_gen, seen_pos = tonumber(ARGV[4]), tonumber(ARGV[5])
-  if gen > 0 or seen_gen > 0 then memory = math.max(memory, tonumber(redis.call('TIME')[1])) end
+  if gen > 0 or seen_gen > 0 then memory = math.max(memory, tonumber(call('TIME')[1])) end
   epoch, gen, pos = ARGV[3], math.max(gen, seen_gen) + 1, math.max(pos, seen_pos)
-  tag = string.sub(epoch, 1, 12)
-  library().set_life()
-  redis.call('HSET', KEYS[1], 'pos', pos, 'tag', tag, 'base', pos)
-  redis.call('PUBLISH', 'jitney:moved', pos)
+  tag = sub(epoch, 1, 12)
+  lib.set_head()
+  -- An empty `life` shuts out brokers of before there was `now`, see above.
+  call('HSET', KEYS[1], 'life', '', 'base', pos)
+  call('PUBLISH', 'jitney:moved', pos)
 end
-return answer('OK')
+return lib.answer('OK')

@@ -201,17 +201,28 @@ async fn nonsense_under_our_names_is_an_error_and_no_panic() {
     let lease = Ask::task("t", epoch).record(&store).await.unwrap();
     for nonsense in [
         "for _, key in ipairs(redis.call('KEYS', 'jitney:{*}:l:*')) do redis.call('SET', key, 'nonsense') end",
-        "for _, key in ipairs(redis.call('KEYS', 'jitney:{*}:t:*')) do redis.call('SET', key, 'nonsense') end",
+        "for _, key in ipairs(redis.call('KEYS', 'jitney:{*}:m:[0-9]*')) do
+            for _, name in ipairs(redis.call('HKEYS', key)) do redis.call('HSET', key, name, 'nonsense') end
+        end",
         "redis.call('SET', 'jitney:{keys}:k:bad', string.rep('0', 16) .. '{')",
     ] {
         server.say(&["EVAL", nonsense, "0"]).await;
     }
     let error = store.lease(lease.id).await.expect_err("not a lease");
     assert!(matches!(error, StoreError::Corrupt(_)), "{error:?}");
-    let error = Ask::task("t", epoch).record(&store).await.expect_err("not a mark");
+    let ask = Ask::task("t", epoch).spending(assertion("one"));
+    let error = ask.clone().record(&store).await.expect_err("not a mark");
+    assert!(matches!(error, RecordError::Store(StoreError::Corrupt(_))), "{error:?}");
+    let error = store.end(End { target: completion("t"), at: now(), spent: None }).await.expect_err("not a mark");
     assert!(matches!(error, RecordError::Store(StoreError::Corrupt(_))), "{error:?}");
     Ask::task("u", epoch).renews(lease.id).record(&store).await.expect_err("not a lease");
     let end = End { target: crate::store::EndTarget::Lease(lease.id), at: now(), spent: None };
     store.end(end).await.expect_err("not a lease");
-    Ask::task("u", epoch).record(&store).await.expect("what is whole still works");
+    Ask::task("u", epoch).spending(assertion("one")).record(&store).await.expect("what is whole still works");
+    let nonsense =
+        "for _, key in ipairs(redis.call('KEYS', 'jitney:{*}:m:[0-9]*')) do redis.call('SET', key, 'nonsense') end";
+    server.say(&["EVAL", nonsense, "0"]).await;
+    let error = Ask::task("v", epoch).spending(assertion("two")).record(&store).await.expect_err("no marks");
+    assert!(matches!(error, RecordError::Store(StoreError::Corrupt(_))), "{error:?}");
+    store.spend(assertion("two")).await.expect("it used nothing up");
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::server::Server;
-use crate::model::{Epoch, Position};
+use crate::model::{Epoch, LeaseId, Position};
 use crate::store::suite::{
     Ask, KEY, WORKLOAD, assertion, complete, completion, end, now, published, quarantine, ready, workload,
 };
@@ -167,16 +167,12 @@ async fn a_head_that_went_back_begins_a_new_epoch() {
         Ask::task(name, old).record(&store).await.unwrap();
     }
     complete(&store, "a").await;
-    let head = server.list(&["HMGET", "jitney:{log}:head", "pos", "tag"]).await;
-    let head: Vec<String> = head.into_iter().map(|field| String::from_utf8(field).unwrap()).collect();
+    server.say(&["EVAL", "redis.call('SET', 'before', redis.call('HGET', 'jitney:{log}:head', 'now'))", "0"]).await;
     complete(&store, "b").await;
     // All at once, as a failover does it: the older head, and the last rule gone.
-    let script = format!(
-        "redis.call('RPOP', redis.call('KEYS', 'jitney:{{log}}:s:*')[1])
-        redis.call('HSET', 'jitney:{{log}}:head', 'pos', '{}', 'tag', '{}')",
-        head[0], head[1]
-    );
-    server.say(&["EVAL", &script, "0"]).await;
+    let script = "redis.call('RPOP', redis.call('KEYS', 'jitney:{log}:s:*')[1])
+        redis.call('HSET', 'jitney:{log}:head', 'now', redis.call('GET', 'before'))";
+    server.say(&["EVAL", script, "0"]).await;
     old_epoch_is_over(&server, &[store], old).await;
 }
 
@@ -196,7 +192,8 @@ async fn another_rule_at_the_last_known_place_begins_a_new_epoch() {
               local body = '\\2' .. string.rep('x', 16) .. struct.pack('>I6I5', place, 9999999999)
               redis.call('RPUSH', segment, body .. '{other}')
             end
-            redis.call('HSET', 'jitney:{{log}}:head', 'pos', {last}, 'tag', '{other}')"
+            local now = string.sub(redis.call('HGET', 'jitney:{{log}}:head', 'now'), 1, 34)
+            redis.call('HSET', 'jitney:{{log}}:head', 'now', now .. '{other}' .. {last})"
         );
         server.say(&["EVAL", &script, "0"]).await;
         old_epoch_is_over(&server, &[store], old).await;
@@ -210,6 +207,44 @@ async fn a_lost_lease_begins_a_new_epoch_though_no_rule_is_missing() {
     Ask::task("t", old).record(&store).await.unwrap();
     server.say(&["EVAL", "return redis.call('DEL', redis.call('KEYS', 'jitney:{*}:l:*')[1])", "0"]).await;
     old_epoch_is_over(&server, &[store], old).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_marks_begin_a_new_epoch_though_every_lease_is_there() {
+    for lost in ["jitney:{*}:m:all", "jitney:{*}:m:[0-9]*"] {
+        let server = Server::safe().await;
+        let (store, old) = ready(&server).await;
+        Ask::task("t", old).record(&store).await.unwrap();
+        assert_eq!(store.head().await.unwrap().epoch, old);
+        server.say(&["EVAL", "return redis.call('DEL', redis.call('KEYS', ARGV[1])[1])", "0", lost]).await;
+        old_epoch_is_over(&server, &[store], old).await;
+    }
+}
+
+/// Nobody looks for them any more: sixteen other writes were acknowledged since.
+#[tokio::test(flavor = "multi_thread")]
+async fn marks_that_were_taken_away_are_made_up_for_by_a_rule_for_all_that_may_live() {
+    let server = Server::safe().await;
+    let (store, epoch) = ready(&server).await;
+    // Of one minute and one window, whenever this runs.
+    let (at, corner) = (now(), LeaseId::shard_of(&workload(WORKLOAD)));
+    let mint = async |name: &str, n: u64| {
+        let id = LeaseId::new(at.secs() * 1000, corner, n);
+        Ask::task(name, epoch).at(at).id(id).record(&store).await.unwrap()
+    };
+    let lease = mint("t", 4).await;
+    for n in 0..20 {
+        Ask::task(&format!("u-{n}"), epoch).workload("another").record(&store).await.unwrap();
+    }
+    let marks = format!("jitney:{{{:08x}}}:m:[0-9]*", u32::from_be_bytes(corner));
+    server.say(&["EVAL", "return redis.call('DEL', redis.call('KEYS', ARGV[1])[1])", "0", &marks]).await;
+    mint("another", 8).await;
+    let ended = complete(&store, "t").await;
+    let [rule] = ended.rules[..] else { panic!("{ended:?}") };
+    assert!(rule.until >= Some(lease.expires_at), "{rule:?}");
+    assert_eq!(store.head().await.unwrap().epoch, epoch);
+    assert_eq!(complete(&store, "t").await.rules, [], "that covers all of them");
+    assert_eq!(complete(&store, "another").await.rules.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! The store on a real redis-server: the common suite, and what only a server far away can do to it.
 
+mod before;
 mod deployed;
 mod faults;
 mod kept;

@@ -1,19 +1,23 @@
-//! Reads the feed's snapshot (`GET /v1/revocations?once=1`): signature, issuer, parts; gives its claims and rules.
+//! Reads the revocation feed: the signed snapshot, its parts, and the events behind it, in the order of a stream.
 //!
-//! Believes nothing before the signature, and no part before its hash. Never changes the view itself.
+//! Believes nothing before the signature of a snapshot, no part before its hash, and no rule behind a gap. Never changes the
+//! view itself, never opens a connection: `session` says what was heard.
+
+mod session;
+#[cfg(test)]
+mod session_tests;
 
 use std::time::Duration;
 
 use crate::fetch::FetchError;
 use crate::jose::es256::VerifyingKey;
 use crate::jose::{Alg, Compact, JoseError};
-use crate::model::{AudienceUri, KeyId, Position, Rule, UnixTime};
-use crate::revocation::event::{EventError, Kind, MAX_LINE, Reader};
-use crate::revocation::snapshot::{Incoming, SnapshotClaims, SnapshotError, TYP};
+use crate::model::{AudienceUri, KeyId, Position, UnixTime};
+use crate::revocation::event::{EventError, MAX_LINE};
+use crate::revocation::snapshot::{SnapshotClaims, SnapshotError, TYP};
 use crate::revocation::{ReplaceError, View};
 
-/// How much of the stream is looked at in one step, so that a bad one is left at its first bad line.
-const CHUNK: usize = 64 << 10;
+pub(crate) use session::{News, Place, Session};
 
 /// Why the feed was not believed. The view is as it was, and ages.
 #[derive(Debug, thiserror::Error)]
@@ -28,9 +32,51 @@ pub enum FeedError {
     /// No event stream within the bounds.
     #[error(transparent)]
     Event(#[from] EventError),
-    /// A part, or the end, came before any snapshot.
+    /// Something else than a snapshot came first.
     #[error("the stream holds no snapshot")]
     NoSnapshot,
+    /// The stream ended.
+    #[error("the broker ended the stream")]
+    Ended,
+    /// No whole first snapshot in time.
+    #[error("no whole snapshot came within {} s", .0.as_secs())]
+    Late(Duration),
+    /// An event where it has no place: before the last part of a snapshot, or a part without one.
+    #[error("the event `{0}` came where it has no place")]
+    Order(&'static str),
+    /// An event's data are not what its name promises.
+    #[error("the event `{0}` is not as it should be: {1}")]
+    Form(&'static str, String),
+    /// Rules are missing, or came twice.
+    #[error("rules are said to follow the one at {told}, but the last one heard stands at {heard}")]
+    Gap {
+        /// The place that the event follows, by its own word.
+        told: Position,
+        /// The place of the last rule heard.
+        heard: Position,
+    },
+    /// Another number of rules came than the broker says it sent.
+    #[error("the broker says that it sent {told} rules, and {heard} came")]
+    Count {
+        /// By the broker's word.
+        told: u64,
+        /// By count.
+        heard: u64,
+    },
+    /// The broker stands behind what was heard before.
+    #[error("the broker stands at position {told}, behind {known}, which was heard before")]
+    Behind {
+        /// Where it stands.
+        told: Position,
+        /// What was heard.
+        known: Position,
+    },
+    /// A heartbeat of long before the one that was heard before it.
+    #[error("a heartbeat is {0} ms older than what was heard before it")]
+    Past(u64),
+    /// A heartbeat of the future, by this clock.
+    #[error("a heartbeat lies {0} ms in the future: compare the clocks")]
+    Ahead(u64),
     /// The snapshot is no JWS of the right kind.
     #[error("the snapshot is no JWS as it should be: {0}")]
     Jws(String),
@@ -57,47 +103,19 @@ pub enum FeedError {
     Replace(#[from] ReplaceError),
 }
 
-/// What a snapshot must be.
+/// What is believed of a feed, and by whom.
+#[derive(Clone, Copy)]
 pub(crate) struct Wanted<'a> {
     pub issuer: &'a str,
     pub audience: Option<&'a AudienceUri>,
-    pub now: UnixTime,
+    /// Unix milliseconds.
+    pub now_ms: u64,
     pub skew: Duration,
     pub keys: &'a [(KeyId, VerifyingKey)],
     pub view: &'a View,
 }
 
-/// Reads a whole stream. The rules are those that the view does not know yet.
-///
-/// # Errors
-/// [`FeedError`]: the first thing that is wrong.
-pub(crate) fn read(stream: &[u8], wanted: &Wanted<'_>) -> Result<(SnapshotClaims, Vec<Rule>), FeedError> {
-    let mut reader = Reader::default();
-    let mut incoming: Option<(Incoming, Position)> = None;
-    let mut rules = Vec::new();
-    for chunk in stream.chunks(CHUNK) {
-        for event in reader.push(chunk)? {
-            match (event.kind, &mut incoming) {
-                (Some(Kind::Snapshot), None) => {
-                    let claims = verify(&event.data, wanted)?;
-                    wanted.view.admits(claims.epoch, claims.position)?;
-                    let same = wanted.view.epoch() == Some(claims.epoch);
-                    let known = if same { wanted.view.position() } else { Position::START };
-                    incoming = Some((Incoming::new(claims)?, known));
-                }
-                (Some(Kind::Part), Some((incoming, known))) => {
-                    rules.extend(incoming.part(&event.data)?.into_iter().filter(|rule| rule.position > *known));
-                }
-                (Some(Kind::Part), None) => return Err(FeedError::NoSnapshot),
-                // Whatever else a broker says has no place in one snapshot, and is not believed without a signature.
-                _ => {}
-            }
-        }
-    }
-    let (incoming, _) = incoming.ok_or(FeedError::NoSnapshot)?;
-    Ok((incoming.finish()?, rules))
-}
-
+/// The claims of a snapshot, whose signature, issuer, audience and time are as they must be.
 fn verify(jws: &str, wanted: &Wanted<'_>) -> Result<SnapshotClaims, FeedError> {
     let bad = |error: JoseError| FeedError::Jws(error.to_string());
     let compact = Compact::parse_within(jws, MAX_LINE).map_err(bad)?;
@@ -127,7 +145,7 @@ fn verify(jws: &str, wanted: &Wanted<'_>) -> Result<SnapshotClaims, FeedError> {
     if claims.audience.as_ref() != wanted.audience {
         return Err(FeedError::Audience);
     }
-    if claims.iat > wanted.now.plus(wanted.skew) {
+    if claims.iat > UnixTime::from_secs(wanted.now_ms / 1000).plus(wanted.skew) {
         return Err(FeedError::Future(claims.iat));
     }
     Ok(claims)
