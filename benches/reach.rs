@@ -1,6 +1,6 @@
-//! How far an end reaches, and how fast: `cargo bench --bench reach`; with `ends`, `feed`, `mass`, `rules` behind `--`, one part
-//! alone. Brokers run on one core, all else on the other. Takes some minutes and some gigabytes of `TMPDIR`. Under `cargo
-//! test` a few of everything show that it works.
+//! How far an end reaches, and how fast: `cargo bench --bench reach`; with `ends`, `feed`, `guard`, `mass` or `rules` behind
+//! `--`, one part alone. Brokers run on one core, all else on the other. Takes some minutes and some gigabytes of `TMPDIR`.
+//! Under `cargo test` a few of everything show that it works.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot go on ends")]
 #![allow(clippy::cast_precision_loss, reason = "millions of bytes and microseconds")]
@@ -11,6 +11,8 @@ mod common;
 mod ends;
 #[path = "million/fill.rs"]
 mod fill;
+#[path = "reach/guard.rs"]
+mod guard;
 #[path = "reach/listen.rs"]
 mod listen;
 #[allow(dead_code, reason = "other benches use more of it")]
@@ -84,7 +86,7 @@ impl Rows {
 }
 
 fn main() -> std::process::ExitCode {
-    if memory::is_child() {
+    if memory::is_child() || guard::is_child() {
         return std::process::ExitCode::SUCCESS;
     }
     let is_bench = std::env::args().any(|argument| argument == "--bench");
@@ -92,8 +94,13 @@ fn main() -> std::process::ExitCode {
     let size = if is_bench { WHOLE } else { SMOKE };
     measure::off_the_measured_core();
     let mut rows = Rows::default();
-    let parts: [(&str, fn(&Size, &mut Rows) -> Result<(), Failed>); 4] =
-        [("ends", until_refused), ("feed", beside_a_feed), ("mass", mass::million), ("rules", held)];
+    let parts: [(&str, fn(&Size, &mut Rows) -> Result<(), Failed>); 5] = [
+        ("ends", until_refused),
+        ("feed", beside_a_feed),
+        ("guard", guard::seen_before),
+        ("mass", mass::million),
+        ("rules", held),
+    ];
     for (name, part) in parts {
         if only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
             continue;

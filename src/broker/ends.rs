@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::model::{Position, Rule};
 use crate::store::{End, Ended, RecordError};
@@ -23,6 +23,7 @@ const WATCHERS: usize = 32;
 pub(super) struct Ends {
     state: Mutex<State>,
     done: Notify,
+    over: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -54,6 +55,16 @@ impl Ends {
             state.watchers += 1;
             Watching(self)
         })
+    }
+
+    /// Lets go of all who watch.
+    pub(super) fn close(&self) {
+        self.over.send_replace(true);
+    }
+
+    /// Becomes true when they are let go.
+    pub(super) fn over(&self) -> watch::Receiver<bool> {
+        self.over.subscribe()
     }
 
     /// How many watch.

@@ -12,6 +12,9 @@ use super::{Broker, LeaseState};
 /// So many leases are looked at for one page.
 const PAGE: usize = 2000;
 
+/// The same where somebody waits for something else.
+const FEW: usize = 512;
+
 /// The longest rest between two pages.
 const REST: Duration = Duration::from_millis(50);
 
@@ -42,14 +45,13 @@ impl Broker {
             let count = self.parts.store.count(selector.clone(), now).await?;
             return Ok(Tally { count, more: false });
         }
-        let mut pages = Pages::new(self, filter(selector, now));
+        let page = if looks == Looks::Few { FEW } else { PAGE };
+        let mut pages = Pages::new(self, LeaseFilter { looks: Some(page), ..filter(selector, now) });
         let mut count = 0;
         while let Some(leases) = pages.next().await? {
-            let standing = leases.into_iter().filter(|record| {
-                let is_meant = !matches!(selector, Selector::Key(kid) if *kid != record.lease.kid);
-                is_meant && self.view_lease(record.clone()).state == LeaseState::Live
-            });
-            count += standing.count() as u64;
+            let is_meant = |record: &LeaseRecord| !matches!(selector, Selector::Key(kid) if *kid != record.lease.kid);
+            let views = leases.into_iter().filter(is_meant).map(|record| self.view_lease(record));
+            count += views.filter(|view| view.state == LeaseState::Live).count() as u64;
             if looks == Looks::Few {
                 return Ok(Tally { count, more: !pages.is_over() });
             }
@@ -60,7 +62,7 @@ impl Broker {
     /// Whether a selector selects a lease that has not expired, ended ones too. Where not all can be looked at in a moment, it
     /// may.
     pub(super) async fn had_some(&self, selector: &Selector, now: UnixTime) -> Result<bool, StoreError> {
-        let mut pages = Pages::new(self, filter(selector, now));
+        let mut pages = Pages::new(self, LeaseFilter { looks: Some(FEW), ..filter(selector, now) });
         let leases = pages.next().await?.unwrap_or_default();
         Ok(!leases.is_empty() || !pages.is_over())
     }

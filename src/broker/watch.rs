@@ -28,6 +28,7 @@ pub struct Watcher<'a> {
     broker: &'a Broker,
     lines: broadcast::Receiver<Bytes>,
     moved: watch::Receiver<u64>,
+    over: watch::Receiver<bool>,
     tick: Interval,
     /// Where the log has been told up to.
     told: Head,
@@ -89,7 +90,8 @@ impl Broker {
         };
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Ok(Watcher { broker: self, lines, moved, tick, told, read: Instant::now(), _watching: watching })
+        let over = self.ends.over();
+        Ok(Watcher { broker: self, lines, moved, over, tick, told, read: Instant::now(), _watching: watching })
     }
 }
 
@@ -103,6 +105,7 @@ impl Watcher<'_> {
                     Err(broadcast::error::RecvError::Lagged(count)) => Told::Cut(count),
                     Err(broadcast::error::RecvError::Closed) => Told::Over,
                 },
+                () = is_true(&mut self.over) => return Told::Over,
                 Ok(()) = self.moved.changed() => tokio::time::sleep_until(self.read + APART).await,
                 _ = self.tick.tick() => {}
             }
@@ -178,4 +181,9 @@ impl Broker {
     fn key_named(&self, is: &dyn Fn(&str) -> bool) -> Option<KeyId> {
         self.parts.keys.list().into_iter().map(|key| key.kid).find(|kid| is(kid.as_str()))
     }
+}
+
+async fn is_true(flag: &mut watch::Receiver<bool>) {
+    // Its sender is the broker's, which is there.
+    let _ = flag.wait_for(|flag| *flag).await.map(drop);
 }

@@ -158,9 +158,9 @@ impl AdminClient {
     /// [`ClientError`].
     pub async fn watch(&self, after: Option<(u64, &str)>) -> Result<Watch, ClientError> {
         let query = after.map_or_else(String::new, |(position, epoch)| {
-            let mut query = form_urlencoded::Serializer::new("?".to_owned());
+            let mut query = form_urlencoded::Serializer::new(String::new());
             query.append_pair("after", &position.to_string()).append_pair("epoch", epoch);
-            query.finish()
+            format!("?{}", query.finish())
         });
         Ok(Watch(self.fetch.lines(&format!("/admin/v1/watch{query}")).await?))
     }
