@@ -174,8 +174,8 @@ fn events_are_followed_and_gone_on_with_behind_the_last_end() {
         ("GET /admin/v1/watch?after=4&epoch=e", 200, first.into()),
         (
             "GET /admin/v1/watch?after=7&epoch=e",
-            503,
-            r#"{"error":"temporarily_unavailable","error_description":"no"}"#.into(),
+            400,
+            r#"{"error":"invalid_request","error_description":"no"}"#.into(),
         ),
     ];
     let admin = Admin::start(table);

@@ -9,6 +9,7 @@ use crate::cli::args::Format;
 use crate::cli::{Failure, event, output};
 use crate::client::ClientError;
 use crate::client::admin::AdminClient;
+use crate::fetch::FetchError;
 
 /// How long a broker may be away.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -50,10 +51,15 @@ async fn again(client: &AdminClient, place: &Place) -> Result<crate::client::adm
         tokio::time::sleep(AGAIN).await;
         match client.watch(place.after()).await {
             Ok(watch) => return Ok(watch),
-            Err(ClientError::NoAnswer(_)) if begun.elapsed() < PATIENCE => {}
+            Err(ClientError::NoAnswer(error)) if begun.elapsed() < PATIENCE && !is_refused(&error) => {}
             Err(error) => return Err(explain(error)),
         }
     }
+}
+
+/// Whether the broker is there and will not have it; one whose store is away says so with a status above.
+const fn is_refused(error: &FetchError) -> bool {
+    matches!(error, FetchError::Status { status: ..500, .. })
 }
 
 /// Up to where ends have been shown.
