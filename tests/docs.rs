@@ -260,6 +260,24 @@ fn what_is_shown_of_a_platform_s_files_stands_in_them() {
     }
 }
 
+/// So is what the page on verifying shows of the proxies' files: each block stands in one of them.
+#[test]
+fn what_is_shown_of_the_proxies_stands_in_their_files() {
+    let plain = |text: &str| text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>().join("\n");
+    let text = fs::read_to_string(root().join("docs/verify.md")).expect("page");
+    let files = fs::read_dir(root().join("deploy/proxies")).expect("deploy/proxies");
+    let files: Vec<_> =
+        files.map(|file| plain(&fs::read_to_string(file.expect("entry").path()).expect("file"))).collect();
+    let mut seen = 0;
+    for language in ["nginx", "caddy", "yaml", "haproxy", "toml"] {
+        for block in text.split(&format!("```{language}\n")).skip(1).filter_map(|rest| rest.split("```").next()) {
+            assert!(files.iter().any(|file| file.contains(plain(block).trim_end())), "in no file:\n{block}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 6);
+}
+
 /// Links between pages, and to files of the repository, lead somewhere.
 #[test]
 fn links_lead_somewhere() {

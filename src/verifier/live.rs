@@ -50,7 +50,7 @@ impl Verifier {
         self.observed(self.judge(token, expect))
     }
 
-    fn judge(&self, token: &str, expect: &Expect<'_>) -> Result<Arc<VerifiedToken>, Invalid> {
+    pub(super) fn judge(&self, token: &str, expect: &Expect<'_>) -> Result<Arc<VerifiedToken>, Invalid> {
         let own = self.shared.options.audience.as_ref();
         let audience = expect.audience.or(own.map(AudienceUri::as_str));
         let verified = self.shared.checker.check(token, &Expect { audience, ..*expect })?;
@@ -64,7 +64,7 @@ impl Verifier {
         }
     }
 
-    fn observed(&self, outcome: Result<Arc<VerifiedToken>, Invalid>) -> Result<Arc<VerifiedToken>, Invalid> {
+    pub(super) fn observed(&self, outcome: Result<Arc<VerifiedToken>, Invalid>) -> Result<Arc<VerifiedToken>, Invalid> {
         if let Some(observer) = &self.shared.options.observer {
             observer.checked(&outcome);
         }

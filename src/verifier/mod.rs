@@ -3,21 +3,10 @@
 //! [`Checker`] is the check alone, without I/O; [`Verifier`] keeps a checker's keys and view fresh from a broker. Never
 //! mints, never asks anybody about a token while it is checked.
 //!
-//! ```no_run
-//! use jitney::model::AudienceUri;
-//! use jitney::verifier::{Expect, Verifier, VerifierOptions};
-//!
-//! # async fn example(bearer: &str) -> Result<(), Box<dyn std::error::Error>> {
-//! let audience = Some(AudienceUri::parse("https://api.example.com")?);
-//! let verifier =
-//!     Verifier::connect(VerifierOptions { audience, ..VerifierOptions::new("https://broker.example.com") }).await?;
-//! // For each request; the reason of a refusal goes into `WWW-Authenticate`.
-//! let token = verifier.verify(bearer, &Expect { scopes: &["orders:read"], ..Expect::default() }).await?;
-//! println!("{} for {}", token.claims().sub, token.claims().txn);
-//! # Ok(())
-//! # }
-//! ```
+#![doc = include_str!("../../docs/rust.md")]
 
+pub mod blocking;
+mod challenge;
 mod check;
 mod claims;
 pub(crate) mod feed;
@@ -33,6 +22,7 @@ mod own;
 #[cfg(test)]
 mod stub;
 mod token;
+pub mod tower;
 
 pub use check::{Checker, CheckerOptions, Expect};
 pub use feed::FeedError;

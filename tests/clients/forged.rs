@@ -34,7 +34,8 @@ impl SignedBy {
         Self { jwk, pem, private }
     }
 
-    fn sign(&self, header: &Value, claims: &Value) -> String {
+    /// A token as the broker would sign it.
+    pub fn sign(&self, header: &Value, claims: &Value) -> String {
         let sign = |message: &[u8]| self.private.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec();
         signed(header, claims, sign)
     }

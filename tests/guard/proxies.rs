@@ -14,7 +14,7 @@ fn nginx_asks_the_guard() {
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
         let temporary: String = temporary.iter().map(|name| format!("{name}_temp_path {name};\n")).collect();
         let main = format!(
-            "daemon off;\npid nginx.pid;\nerror_log stderr;\nworker_processes 1;\nevents {{}}\n\
+            "daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log stderr;\nworker_processes 1;\nevents {{}}\n\
              http {{\naccess_log off;\n{temporary}include nginx.conf;\n}}\n"
         );
         std::fs::write(dir.join("main.conf"), main).unwrap();
