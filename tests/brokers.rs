@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use common::{API, Answer, Ask, Broker, Feed, Jwks, Redis, Request, Setup, Token, complete_path, eventually, within};
@@ -30,6 +32,97 @@ fn a_token_of_one_is_good_at_the_other_from_its_first_moment() {
     assert!(second.stands(&renewed));
     first.complete_by(&theirs.text, "t").expect(204);
     assert!(!second.stands(&theirs) && !second.stands(&renewed) && !second.stands(&ours));
+}
+
+/// The events of ends that a watcher is told, until there are so many.
+fn watched(connection: &mut common::Http<std::os::unix::net::UnixStream>, count: usize) -> Vec<Value> {
+    let mut lines = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&lines);
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let events =
+            whole.lines().filter(|line| !line.is_empty()).map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let is_end =
+            |event: &Value| ["complete", "revoke", "quarantine", "end"].iter().any(|word| event["event"] == *word);
+        let ends: Vec<Value> = events.filter(is_end).collect();
+        if ends.len() >= count {
+            return ends;
+        }
+        assert!(connection.chunk(&mut lines).unwrap(), "it ended");
+    }
+}
+
+#[test]
+fn who_watches_one_sees_every_end_of_the_other_and_each_once() {
+    let redis = Redis::start();
+    let [here, there] = two(&redis);
+    let mut watch = here.connect_admin();
+    watch.send(&Request::get("/admin/v1/watch").bytes()).unwrap();
+    assert_eq!(watch.head().unwrap().0, 200);
+    // In turn, so that each of them has ends around it which the other made.
+    for n in 0..6 {
+        let broker = if n % 2 == 0 { &here } else { &there };
+        broker.mint("demo", &format!("t-{n}"));
+        broker.complete("demo", &format!("t-{n}")).expect(204);
+    }
+    there.mint("demo", "t");
+    there.operator_revokes(json!({"workload": "demo"}));
+    there.mint("demo", "t");
+    there.operator_revokes(json!({"audience": API}));
+    here.mint("demo", "last");
+    here.operator_revokes(json!({"all": true}));
+    let ends = watched(&mut watch, 9);
+    let mut positions: Vec<u64> = ends.iter().map(|end| end["position"].as_u64().unwrap()).collect();
+    positions.sort_unstable();
+    assert_eq!(positions, (1..=9).collect::<Vec<_>>(), "{ends:?}");
+    let at = |position: u64| ends.iter().find(|end| end["position"] == position).unwrap();
+    for (position, n) in (1..=6).zip(0..) {
+        let (end, is_own) = (at(position), n % 2 == 0);
+        assert_eq!(end["event"], if is_own { "complete" } else { "end" }, "{end}");
+        let told = if is_own { (&end["task"], json!(format!("t-{n}"))) } else { (&end["audiences"], json!([API])) };
+        assert_eq!(*told.0, told.1, "{end}");
+    }
+    assert_eq!((&at(7)["kind"], &at(7)["workload"]), (&json!("workload"), &json!("demo")));
+    assert_eq!((&at(8)["kind"], &at(8)["audience"]), (&json!("audience"), &json!(API)));
+    assert_eq!((&at(9)["event"], &at(9)["actor"].is_string()), (&json!("revoke"), &true));
+}
+
+#[test]
+fn who_watches_over_a_restart_misses_no_end() {
+    let redis = Redis::start();
+    let [mut here, there] = two(&redis);
+    let mut command = here.cli_command("demo", &["lease", "watch", "--output", "json"]);
+    let mut watch = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let end = |task: &str| {
+        there.mint("demo", task);
+        there.complete("demo", task).expect(204);
+    };
+    let mut seen = Vec::new();
+    let mut next = |event: &str| loop {
+        let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        if line["event"] == event {
+            seen.push(line["position"].as_u64());
+            return;
+        }
+    };
+    // It follows once it has shown something of this broker's.
+    while !here.operator_sees("/admin/v1/status")["watchers"].as_u64().is_some_and(|count| count > 0) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    end("before");
+    next("end");
+    here.kill();
+    end("meanwhile");
+    end("still");
+    here.start_again();
+    end("behind");
+    for _ in 0..3 {
+        next("end");
+    }
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    assert_eq!(seen, [1, 2, 3, 4].map(Some));
 }
 
 #[test]

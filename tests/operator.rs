@@ -163,14 +163,37 @@ fn two_selectors_or_no_reason_are_wrong_usage_and_ask_nothing() {
     assert!(admin.heard().is_empty());
 }
 
+const STATUS: &str = r#"{"store":{"position":4,"epoch":"e"}}"#;
+
 #[test]
-fn events_are_followed_until_the_broker_ends_them() {
-    let events = "{\"time\":\"T\",\"event\":\"mint\",\"outcome\":\"granted\",\"task\":\"t\"}\n{\"event\":\"revoke\"}\n";
-    let admin = Admin::start(vec![("GET /admin/v1/watch", 200, events.into())]);
-    let (code, lines, _) = said(&admin.jitney("lease watch --output json"));
-    assert_eq!((code, lines.as_str()), (Some(1), events));
+fn events_are_followed_and_gone_on_with_behind_the_last_end() {
+    let first = "{\"time\":\"T\",\"event\":\"mint\",\"outcome\":\"granted\",\"task\":\"t\",\"position\":9}\n\n\
+                 {\"event\":\"end\",\"position\":7,\"epoch\":\"e\"}\n";
+    let table = vec![
+        ("GET /admin/v1/status", 200, STATUS.into()),
+        ("GET /admin/v1/watch?after=4&epoch=e", 200, first.into()),
+        (
+            "GET /admin/v1/watch?after=7&epoch=e",
+            400,
+            r#"{"error":"invalid_request","error_description":"no"}"#.into(),
+        ),
+    ];
+    let admin = Admin::start(table);
+    let (code, lines, error) = said(&admin.jitney("lease watch --output json"));
+    assert_eq!((code, lines), (Some(1), first.replace("\n\n", "\n")), "{error}");
+    assert!(error.contains("warning: the broker is away"), "{error}");
     let (_, lines, _) = said(&admin.jitney("lease watch"));
     assert!(lines.starts_with("T  mint        granted  task=t\n"), "{lines}");
+}
+
+#[test]
+fn who_reads_too_slowly_is_told_so() {
+    let cut = "{\"event\":\"watch.cut\",\"outcome\":\"failed\",\"count\":12,\"detail\":\"d\"}\n";
+    let table =
+        vec![("GET /admin/v1/status", 200, STATUS.into()), ("GET /admin/v1/watch?after=4&epoch=e", 200, cut.into())];
+    let (code, lines, error) = said(&Admin::start(table).jitney("lease watch --output json"));
+    assert_eq!((code, lines.as_str()), (Some(1), cut));
+    assert!(error.contains("it read too slowly, and missed 12 lines"), "{error}");
 }
 
 #[test]

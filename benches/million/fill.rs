@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jitney::keys::{Keyring, KeyringOptions, Storage};
 use jitney::model::{Clock, LeaseId, ScopeSet, TaskId, WorkloadId};
@@ -19,7 +19,7 @@ use super::scene::{AUDIENCE, Failed, SCOPES, name, set};
 /// So many are under way at once, each behind the one before it in its lane.
 const LANES: usize = 512;
 /// By whom the leases are.
-const WORKLOADS: usize = 100;
+pub const WORKLOADS: usize = 100;
 /// They outlive the bench.
 const TTL: Duration = Duration::from_secs(3600);
 
@@ -95,6 +95,27 @@ impl Filler {
             return Err("a lease was ended by none, or by several".into());
         }
         Ok(())
+    }
+
+    /// Completes the tasks of the first so many leases, so many a second; when each was acknowledged.
+    #[allow(dead_code, reason = "one bench of two ends tasks")]
+    pub fn complete(&self, count: usize, a_second: f64) -> Result<Vec<Instant>, Failed> {
+        let begun = tokio::time::Instant::now();
+        let done = self.lanes(count, move |parts, n| async move {
+            tokio::time::sleep_until(begun + Duration::from_secs_f64(n as f64 / a_second)).await;
+            let workload = WorkloadId::parse(&name(n % WORKLOADS)).map_err(|error| error.to_string())?;
+            let task = TaskId::parse(&format!("run-{n}")).map_err(|error| error.to_string())?;
+            let (at, closed_until) = (parts.clock.now(), parts.clock.now());
+            let target = EndTarget::Task { workload, task, closed_until };
+            let ended = parts.store.end(End { target, at, spent: None }).await.map_err(|error| error.to_string())?;
+            match ended.rules.len() {
+                1 => Ok((n, Instant::now())),
+                rules => Err(format!("a task was ended by {rules} rules")),
+            }
+        })?;
+        let mut acknowledged = vec![Instant::now(); count];
+        done.into_iter().for_each(|(n, at)| acknowledged[n] = at);
+        Ok(acknowledged)
     }
 
     fn lanes<T: Send + 'static, F: Future<Output = Result<T, String>> + Send>(

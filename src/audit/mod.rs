@@ -25,5 +25,10 @@ pub use tail::{Filter, Follow, tail};
 pub use verify::{LineInfo, Summary, verify, verify_holding};
 pub use witness::Witnessed;
 
+/// A moment in milliseconds since the Unix epoch, as a line tells it.
+pub fn time(ms: u64) -> String {
+    chain::Stamp(ms).to_string()
+}
+
 #[cfg(test)]
 mod tests;

@@ -105,7 +105,7 @@ impl Broker {
             true => EndTarget::Task { workload: workload.clone(), task, closed_until },
             false => EndTarget::LiveTask { workload: workload.clone(), task, closed_until },
         };
-        let ended = match self.parts.store.end(End { target, at: now, spent: spent.clone() }).await {
+        let ended = match self.end(End { target, at: now, spent: spent.clone() }).await {
             Ok(ended) => ended,
             // Nothing was written, and the assertion counts once all the same.
             Err(error @ RecordError::NothingLives) => {

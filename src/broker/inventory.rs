@@ -1,16 +1,15 @@
-//! What operators see: leases with their state, workloads and audiences, keys, the broker itself.
+//! What operators see: leases with their state, workloads and audiences.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering::Relaxed;
 
 use serde::Serialize;
 
-use crate::model::{Epoch, KeyId, LeaseId, LeaseRecord, Position, RuleKind, UnixTime};
+use crate::model::{LeaseId, LeaseRecord, RuleKind};
 use crate::policy::{Audience, Identity, Proof, Workload};
 use crate::revocation::TokenDigests;
-use crate::store::{LeaseFilter, Quarantine, Safety, StoreError, StoreStats};
+use crate::store::{LeaseFilter, Quarantine, StoreError};
 
-use super::{Broker, FeedView};
+use super::Broker;
 
 /// Whether a lease still stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -69,6 +68,9 @@ pub struct WorkloadView {
     /// Its live leases, where one workload is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub live_leases: Option<u64>,
+    /// There may be more than were counted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub more_leases: bool,
     /// The command that ends all its leases.
     pub revoke: String,
 }
@@ -129,115 +131,24 @@ pub struct AudienceView {
     pub identities: Vec<IdentityView>,
 }
 
-/// A broker at a glance.
-#[derive(Debug, Clone, Serialize)]
-pub struct StatusView {
-    /// Its name.
-    pub broker: String,
-    /// Its version.
-    pub version: &'static str,
-    /// The issuer of its tokens.
-    pub issuer: String,
-    /// The store.
-    pub store: StoreView,
-    /// The published keys.
-    pub keys: Vec<KeyId>,
-    /// The policy set.
-    pub policies: PoliciesView,
-    /// The audit log.
-    pub audit: AuditView,
-    /// The feed's subscribers.
-    pub feed: FeedView,
-    /// Seconds since it started.
-    pub uptime_seconds: u64,
-}
-
-/// The store at a glance.
-#[derive(Debug, Clone, Serialize)]
-pub struct StoreView {
-    /// Whether it answers.
-    pub available: bool,
-    /// What is known of it where it does not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub away: Option<StoreAway>,
-    /// What it said to the last write, where it answers and yet takes none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub refuses_writes: Option<String>,
-    /// Figures.
-    #[serde(flatten)]
-    pub stats: Option<StoreStats>,
-    /// What its settings promise.
-    pub safety: Vec<Safety>,
-}
-
-/// A store that does not answer.
-#[derive(Debug, Clone, Serialize)]
-pub struct StoreAway {
-    /// What went wrong.
-    pub why: String,
-    /// When its log was last read up to its head.
-    pub heard_at: UnixTime,
-    /// The head that was read then.
-    pub position: Position,
-    /// The log's life then.
-    pub epoch: Option<Epoch>,
-}
-
-/// The policy set at a glance.
-#[derive(Debug, Clone, Serialize)]
-pub struct PoliciesView {
-    /// The folder.
-    pub dir: String,
-    /// The set's digest.
-    pub digest: String,
-    /// Loaded at.
-    pub loaded_at: UnixTime,
-    /// What is wrong with the folder, where it was refused since: the set in use is the one before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub refused: Option<PoliciesRefused>,
-    /// How many workloads.
-    pub workloads: usize,
-    /// How many audiences.
-    pub audiences: usize,
-    /// How many policies.
-    pub policies: usize,
-}
-
-/// A changed policy set that is not in use.
-#[derive(Debug, Clone, Serialize)]
-pub struct PoliciesRefused {
-    /// Since when no change to the folder has come into use.
-    pub since: UnixTime,
-    /// The first thing that is wrong in it, and where.
-    pub finding: String,
-}
-
-/// The audit log at a glance.
-#[derive(Debug, Clone, Serialize)]
-pub struct AuditView {
-    /// The file.
-    pub path: String,
-    /// Whether it takes records.
-    pub healthy: bool,
-}
-
 impl Broker {
-    /// A page of the leases that have not expired, ended ones too.
+    /// A page of the leases that have not expired, ended ones too where no state is asked for. It may be short, or empty, and
+    /// yet have one behind it.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn leases(
         &self,
         filter: LeaseFilter,
+        state: Option<LeaseState>,
         cursor: Option<String>,
         limit: usize,
     ) -> Result<LeaseList, StoreError> {
         self.follower.catch_up().await?;
         let page = self.parts.store.leases(filter, cursor, limit).await?;
-        Ok(LeaseList {
-            leases: page.leases.into_iter().map(|record| self.view_lease(record)).collect(),
-            next: page.next,
-        })
+        let views = page.leases.into_iter().map(|record| self.view_lease(record));
+        let leases = views.filter(|view| state.is_none_or(|state| state == view.state)).collect();
+        Ok(LeaseList { leases, next: page.next })
     }
 
     /// One lease.
@@ -288,8 +199,12 @@ impl Broker {
         let quarantines = self.parts.store.quarantines().await?.all;
         let quarantine = quarantines.into_iter().find(|each| each.workload == workload.id);
         let selector = crate::model::Selector::Workload(workload.id.clone());
-        let live = self.selected(&selector, super::operate::COUNTED).await?;
-        Ok(Some(WorkloadView { live_leases: Some(live), ..self.view_workload(workload, quarantine) }))
+        let live = self.selected(&selector, super::tally::Looks::Few).await?;
+        Ok(Some(WorkloadView {
+            live_leases: Some(live.count),
+            more_leases: live.more,
+            ..self.view_workload(workload, quarantine)
+        }))
     }
 
     fn view_workload(&self, workload: &Workload, quarantine: Option<Quarantine>) -> WorkloadView {
@@ -319,6 +234,7 @@ impl Broker {
                 })
                 .collect(),
             live_leases: None,
+            more_leases: false,
             revoke: format!("jitney lease revoke --workload {} --reason …", workload.id),
         }
     }
@@ -331,59 +247,6 @@ impl Broker {
     /// One audience.
     pub fn audience(&self, id: &str) -> Option<AudienceView> {
         self.parts.policies.current().audience(id).map(|audience| view_audience(audience))
-    }
-
-    /// The broker at a glance; also where the store is away, with what is known.
-    pub async fn status(&self) -> StatusView {
-        let now = self.parts.clock.now();
-        let (policies, set) = (&self.parts.policies, self.parts.policies.current());
-        let refused = policies.refused();
-        StatusView {
-            broker: self.options.name.clone(),
-            version: env!("CARGO_PKG_VERSION"),
-            issuer: self.options.issuer.clone(),
-            store: self.view_store(now).await,
-            keys: self.parts.keys.jwks().kids.clone(),
-            policies: PoliciesView {
-                dir: policies.dir().map_or_else(String::new, |dir| dir.display().to_string()),
-                digest: set.digest().to_owned(),
-                loaded_at: policies.loaded_at(),
-                refused: refused.map(|it| PoliciesRefused { since: it.since, finding: it.finding.clone() }),
-                workloads: set.workloads().count(),
-                audiences: set.audiences().count(),
-                policies: set.policy_count(),
-            },
-            audit: AuditView {
-                path: self.parts.audit.path().display().to_string(),
-                healthy: self.parts.audit.healthy().is_ok(),
-            },
-            feed: self.view_feed(),
-            uptime_seconds: now.since(self.started).as_secs(),
-        }
-    }
-
-    async fn view_store(&self, now: UnixTime) -> StoreView {
-        let store = &self.parts.store;
-        let read = async { Ok::<_, StoreError>((store.stats(now).await?, store.safety().await?)) };
-        match read.await {
-            Ok((stats, safety)) => StoreView {
-                available: true,
-                away: None,
-                refuses_writes: store.writable().err().map(|error| error.to_string()),
-                stats: Some(stats),
-                safety,
-            },
-            Err(error) => {
-                let view = self.follower.view();
-                let away = StoreAway {
-                    why: error.to_string(),
-                    heard_at: UnixTime::from_secs(self.heard_at.load(Relaxed)),
-                    position: view.position(),
-                    epoch: view.epoch(),
-                };
-                StoreView { available: false, away: Some(away), refuses_writes: None, stats: None, safety: Vec::new() }
-            }
-        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod away;
 mod complete;
+mod ends;
 mod feed;
 mod follow;
 mod introspect;
@@ -21,9 +22,12 @@ mod renew;
 mod revoke;
 mod settings;
 mod shut;
+mod status;
+mod tally;
 mod tend;
 mod timed;
 mod trail;
+mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,12 +48,15 @@ use crate::verifier::{Checker, CheckerOptions, Invalid};
 pub use complete::{CompleteAsk, Credential};
 pub use feed::{FeedAsk, FeedLimits, FeedView, SubscriberView, Subscription};
 pub use introspect::Introspection;
-pub use inventory::{AudienceView, LeaseList, LeaseState, LeaseView, StatusView, WorkloadView};
+pub use inventory::{AudienceView, LeaseList, LeaseState, LeaseView, WorkloadView};
 pub use mint::{Issued, TokenAsk};
 pub use operate::{OperatorRefusal, Revoked, What};
 pub use refused::Refused;
+pub use status::StatusView;
+pub use tally::Tally;
 pub use tend::Readiness;
 pub use timed::Timed;
+pub use watch::{Told, Watcher};
 
 use follow::Follower;
 use pace::Pace;
@@ -106,6 +113,7 @@ pub struct Broker {
     empty_ends: Pace,
     settings: Settings,
     shut: Shut,
+    ends: ends::Ends,
     /// Held while the broker goes over into another epoch.
     turning: tokio::sync::Mutex<()>,
     hub: feed::Hub,
@@ -170,6 +178,7 @@ impl Broker {
             empty_ends: Pace::new(1000, 50),
             settings: Settings::default(),
             shut: Shut::default(),
+            ends: ends::Ends::default(),
             turning: tokio::sync::Mutex::default(),
             hub: feed::Hub::new(feed::ROOM),
             guests,
@@ -255,6 +264,7 @@ impl Broker {
         if !self.shut.is_new(epoch) || self.follower.view().epoch() != Some(epoch) {
             return Ok(());
         }
+        self.ends.forget();
         self.impose_again(epoch).await?;
         self.parts.keys.new_epoch(epoch).await?;
         self.refresh_keys().await?;

@@ -5,12 +5,10 @@ use crate::model::{
     AudienceUri, DecisionId, InvalidName, KeyId, LeaseId, Rule, RuleKind, Selector, TaskId, UnixTime, WorkloadId,
     without_credentials,
 };
-use crate::store::{End, EndTarget, Ended, LeaseFilter, Quarantine, RecordError, StoreError};
+use crate::store::{End, EndTarget, Ended, Quarantine, RecordError, StoreError};
 
-use super::{Broker, LeaseState};
-
-/// How many leases are looked at, at most, to tell how many an end has ended.
-pub(super) const COUNTED: usize = 2000;
+use super::Broker;
+use super::tally::{Looks, Tally};
 
 /// What an operator wants ended.
 #[derive(Debug, Clone)]
@@ -33,7 +31,7 @@ pub enum What {
 #[derive(Debug, Clone, Default)]
 pub struct Revoked {
     /// How many live leases it selected.
-    pub selected: u64,
+    pub selected: Tally,
     /// The rules appended.
     pub rules: Vec<Rule>,
     /// The leases ended by name.
@@ -63,6 +61,9 @@ pub enum OperatorRefusal {
     /// The keys could not be changed.
     #[error("{0}")]
     Keys(#[from] crate::keys::KeyError),
+    /// As many as can be are there already.
+    #[error("too many {0}: wait until one has gone")]
+    Busy(&'static str),
     /// What jitney itself could not do.
     #[error("{0}")]
     Internal(String),
@@ -100,8 +101,9 @@ impl Broker {
         }
         let now = self.parts.clock.now();
         let (selector, target) = self.resolve(what, now).await?;
-        let selected = self.selected(&selector, if dry_run { usize::MAX } else { COUNTED }).await?;
-        if selected == 0 {
+        // An end among millions does not wait to be counted.
+        let selected = self.selected(&selector, if dry_run { Looks::AsNeeded } else { Looks::Few }).await?;
+        if selected == Tally::default() {
             self.refuse_typo(&selector, now).await?;
         }
         if dry_run {
@@ -112,7 +114,7 @@ impl Broker {
             EndTarget::Task { closed_until, .. } => Some(*closed_until),
             _ => None,
         };
-        let ended = self.parts.store.end(End { target, at: now, spent: None }).await?;
+        let ended = self.end(End { target, at: now, spent: None }).await?;
         self.follower.hear(&ended.rules);
         if let Selector::Key(kid) = &selector {
             self.parts.keys.revoked(kid.clone()).await?;
@@ -120,7 +122,7 @@ impl Broker {
         }
         self.parts.metrics.end(selector.kind());
         let record = operator_record(Event::Revoke, &decision, reason, actor, &ended);
-        self.parts.audit.post(name(record, &selector).count(selected));
+        self.parts.audit.post(name(record, &selector).count(selected.count));
         Ok(revoked(selected, ended, closed_until, decision))
     }
 
@@ -135,7 +137,7 @@ impl Broker {
         }
         let now = self.parts.clock.now();
         let decision = self.operator_decision()?;
-        let selected = self.selected(&Selector::Workload(workload.clone()), COUNTED).await?;
+        let selected = self.selected(&Selector::Workload(workload.clone()), Looks::Few).await?;
         // Kept in the store until the release, and shown: no place for a token that was pasted into it.
         let reason = without_credentials(reason);
         let quarantine = Quarantine {
@@ -144,16 +146,12 @@ impl Broker {
             actor: actor.to_owned(),
             since: now,
         };
-        let ended = self
-            .parts
-            .store
-            .end(End { target: EndTarget::Quarantine(quarantine.clone()), at: now, spent: None })
-            .await?;
+        let ended = self.end(End { target: EndTarget::Quarantine(quarantine.clone()), at: now, spent: None }).await?;
         self.shut.imposed(quarantine);
         self.follower.hear(&ended.rules);
         self.parts.metrics.end(RuleKind::Workload);
         let record = operator_record(Event::Quarantine, &decision, &reason, actor, &ended);
-        self.parts.audit.post(record.workload(workload).count(selected));
+        self.parts.audit.post(record.workload(workload).count(selected.count));
         Ok(revoked(selected, ended, None, decision))
     }
 
@@ -239,77 +237,9 @@ impl Broker {
             Selector::Audience(id) if set.audience(id.as_str()).is_none() => format!("audience {id}"),
             _ => return Ok(()),
         };
-        match self.parts.store.count(selector.clone(), now).await? {
-            0 => Err(OperatorRefusal::NotFound(format!("{name}, and no lease of one"))),
-            _ => Ok(()),
-        }
-    }
-
-    /// How many leases that stand now a selector selects: held against the rules, up to `most` of them. Beyond that the
-    /// store's own count is told, which knows nothing of rules, so that an end among millions does not wait to be counted.
-    pub(super) async fn selected(&self, selector: &Selector, most: usize) -> Result<u64, StoreError> {
-        self.follower.catch_up().await?;
-        let now = self.parts.clock.now();
-        let mut filter = LeaseFilter { now, ..LeaseFilter::default() };
-        match selector {
-            Selector::Task(workload, task) => {
-                filter.workload = Some(workload.clone());
-                filter.task = Some(task.clone());
-            }
-            Selector::Workload(workload) => filter.workload = Some(workload.clone()),
-            Selector::Audience(audience) => filter.audience = Some(audience.clone()),
-            Selector::Lease(_) => return self.parts.store.count(selector.clone(), now).await,
-            Selector::Key(_) | Selector::All => {}
-        }
-        let (mut count, mut looked_at, mut cursor) = (0, 0, None);
-        loop {
-            let page = self.parts.store.leases(filter.clone(), cursor, 1000).await?;
-            looked_at += page.leases.len();
-            let standing = page.leases.iter().filter(|record| {
-                let lease = &record.lease;
-                let is_meant = !matches!(selector, Selector::Key(kid) if *kid != lease.kid);
-                is_meant && self.view_lease((*record).clone()).state == LeaseState::Live
-            });
-            count += standing.count() as u64;
-            cursor = page.next;
-            if cursor.is_none() {
-                return Ok(count);
-            }
-            if looked_at >= most {
-                return self.parts.store.count(selector.clone(), now).await;
-            }
-        }
-    }
-
-    /// The one workload that runs a task of this name now.
-    async fn only_workload(&self, task: &TaskId, now: UnixTime) -> Result<WorkloadId, OperatorRefusal> {
-        let filter = LeaseFilter { task: Some(task.clone()), now, ..LeaseFilter::default() };
-        self.follower.catch_up().await?;
-        let mut found: Vec<WorkloadId> = Vec::new();
-        let mut cursor = None;
-        loop {
-            let page = self.parts.store.leases(filter.clone(), cursor, 1000).await?;
-            for record in page.leases {
-                let is_new = !found.contains(&record.lease.workload) && found.len() < 20;
-                let view = self.view_lease(record);
-                if is_new && view.state == LeaseState::Live {
-                    found.push(view.record.lease.workload);
-                }
-            }
-            cursor = page.next;
-            if cursor.is_none() {
-                break;
-            }
-        }
-        match found.len() {
-            0 => {
-                Err(OperatorRefusal::NotFound(format!("live lease of a task {task}: name its --workload to close it")))
-            }
-            1 => Ok(found.remove(0)),
-            _ => {
-                found.sort();
-                Err(OperatorRefusal::Ambiguous(found))
-            }
+        match self.had_some(selector, now).await? {
+            false => Err(OperatorRefusal::NotFound(format!("{name}, and no lease of one"))),
+            true => Ok(()),
         }
     }
 
@@ -323,7 +253,7 @@ impl Broker {
     }
 }
 
-fn revoked(selected: u64, ended: Ended, closed_until: Option<UnixTime>, decision: DecisionId) -> Revoked {
+fn revoked(selected: Tally, ended: Ended, closed_until: Option<UnixTime>, decision: DecisionId) -> Revoked {
     Revoked { selected, rules: ended.rules, leases: ended.leases, closed_until, decision_id: Some(decision) }
 }
 

@@ -56,7 +56,7 @@ impl Broker {
         };
         trail.lease = Some(lease);
         let end = End { target: EndTarget::Lease(lease), at: now, spent: caller.spent };
-        let ended = self.parts.store.end(end).await.map_err(|error| No::from_record(&error))?;
+        let ended = self.end(end).await.map_err(|error| No::from_record(&error))?;
         self.follower.hear(&ended.rules);
         if ended.leases.is_empty() {
             self.ended_before(token).await?;

@@ -88,7 +88,7 @@ impl Broker {
     pub(super) async fn impose_again(&self, epoch: Epoch) -> Result<(), BrokerError> {
         for quarantine in self.shut.all() {
             let target = EndTarget::Restore(quarantine.clone(), epoch);
-            let ended = match self.parts.store.end(End { target, at: self.parts.clock.now(), spent: None }).await {
+            let ended = match self.end(End { target, at: self.parts.clock.now(), spent: None }).await {
                 Ok(ended) => ended,
                 Err(RecordError::Store(error)) => return Err(error.into()),
                 Err(other) => return Err(StoreError::Unavailable(other.to_string()).into()),

@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use guard::GuardArgs;
 pub use operator::{
     AudienceCommand, AuditCommand, KeyCommand, KeyFormat, LeaseCommand, LeaseFilterArgs, PolicyCommand, RevokeArgs,
-    WorkloadCommand,
+    StateFilter, WorkloadCommand,
 };
 pub use start::{DEFAULT_AUDIENCE, DoctorArgs, InitArgs, Platform};
 pub use workload::{AskArgs, CompleteArgs, RunArgs, TokenArgs, VerifyArgs, joined};
@@ -184,6 +184,7 @@ mod tests {
             "guard",
             "guard --listen 127.0.0.1:0 --audience https://a --audience https://b --max-staleness 5s --proxy nginx --rules f",
             "lease list --workload w --task t --audience https://a --output json",
+            "lease list --state live --all --cursor c",
             "lease show 0190163d-8694-839b-aea5-966c26f8ad91",
             "lease revoke --task t --workload w --reason why --dry-run",
             // One key in 64 is called so.

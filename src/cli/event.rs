@@ -12,11 +12,14 @@ const TOLD: &[&str] = &[
     "workload",
     "task",
     "audience",
+    "audiences",
     "scope",
     "ttl",
     "lease",
     "predecessor",
     "kid",
+    "kind",
+    "position",
     "policies",
     "refusal",
     "count",
@@ -46,7 +49,9 @@ fn told(event: &Value) -> String {
         output::paint(colour(word), format_args!("{:<10}", output::plain(word))),
         output::paint(outcome_colour(outcome), format_args!("{:<7}", output::plain(outcome))),
     );
-    for &name in TOLD.iter().filter(|&&name| !event[name].is_null()) {
+    // Of a grant the place in the log says little; of an end it is where every broker finds it.
+    let is_grant = matches!(word, "mint" | "renew");
+    for &name in TOLD.iter().filter(|&&name| !event[name].is_null() && !(is_grant && name == "position")) {
         let label = output::paint(style::DIM, format_args!("{name}="));
         told.push_str(&format!("  {label}{}", said(&event[name])));
     }
@@ -66,8 +71,8 @@ fn said(value: &Value) -> String {
 fn colour(event: &str) -> Style {
     match event {
         "mint" | "renew" | "release" => style::GOOD,
-        "refuse" | "revoke" | "quarantine" => style::BAD,
-        "complete" => style::WARN,
+        "refuse" | "revoke" | "quarantine" | "watch.cut" => style::BAD,
+        "complete" | "end" => style::WARN,
         _ => style::STRONG,
     }
 }
@@ -84,6 +89,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn another_broker_s_end_says_what_is_known_of_it() {
+        let event = json!({
+            "time": "t", "event": "end", "outcome": "done", "kind": "task", "audiences": ["https://a", "https://b"], "position": 7,
+            "digest": "AAAA", "until": 9,
+        });
+        let line = anstream::adapter::strip_str(&told(&event)).to_string();
+        assert_eq!(line, "t  end         done     audiences=https://a,https://b  kind=task  position=7");
+    }
 
     #[test]
     fn an_event_is_one_line_whatever_it_holds() {

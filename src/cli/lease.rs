@@ -1,20 +1,17 @@
 //! `jitney lease`: lists, shows, revokes, follows.
 
+mod list;
 mod show;
 mod watch;
 
 use std::process::ExitCode;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::admin::{self, explain, list, moment, relative, text};
-use super::args::{Format, LeaseCommand, LeaseFilterArgs, RevokeArgs};
+use super::admin::{self, explain, list as items, moment, text};
+use super::args::{Format, LeaseCommand, RevokeArgs};
 use super::{Failure, output};
-use crate::client::admin::{AdminClient, LeaseQuery, Revoke};
-use crate::model::{Clock, UnixTime};
-
-/// How many leases are asked for at once.
-const PAGE: usize = 500;
+use crate::client::admin::{AdminClient, Revoke};
 
 /// Does what one of `jitney lease …` says.
 ///
@@ -23,55 +20,12 @@ const PAGE: usize = 500;
 pub async fn run(command: LeaseCommand, at: Option<&str>) -> Result<ExitCode, Failure> {
     let client = admin::connect(at)?;
     match command {
-        LeaseCommand::List { filter, output } => all(&client, filter, output.output).await?,
+        LeaseCommand::List { filter, output } => list::list(&client, filter, output.output).await?,
         LeaseCommand::Show { id, output } => show::show(&client, id, output.output).await?,
         LeaseCommand::Revoke(args) => revoke(&client, args).await?,
         LeaseCommand::Watch { output } => watch::watch(&client, output.output).await?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-async fn all(client: &AdminClient, filter: LeaseFilterArgs, format: Format) -> Result<(), Failure> {
-    let query = LeaseQuery { workload: filter.workload, audience: filter.audience, task: filter.task };
-    let mut leases = Vec::new();
-    let mut next = None::<String>;
-    loop {
-        let wanted = PAGE.min(filter.limit - leases.len());
-        let page = client.leases(&query, wanted, next.as_deref()).await.map_err(explain)?;
-        leases.extend_from_slice(list(&page, "leases"));
-        leases.truncate(filter.limit);
-        next = page["next"].as_str().map(str::to_owned);
-        if next.is_none() || leases.len() == filter.limit {
-            break;
-        }
-    }
-    if format == Format::Json {
-        return output::json(&json!({"leases": leases, "next": next}));
-    }
-    let now = Clock::system().now();
-    let rows = leases.iter().map(|lease| row(lease, now)).collect();
-    output::table(
-        &["LEASE", "WORKLOAD", "TASK", "AUDIENCE", "SCOPES", "STATE", "EXPIRES"],
-        rows,
-        "no lease that has not expired",
-    )?;
-    if next.is_some() {
-        output::warning(format_args!("there are more than {}: narrow the list, or raise --limit", filter.limit));
-    }
-    Ok(())
-}
-
-fn row(lease: &Value, now: UnixTime) -> Vec<String> {
-    let expires = lease["expires_at"].as_u64().map_or("-".into(), |at| relative(UnixTime::from_secs(at), now));
-    vec![
-        text(lease, "id"),
-        text(lease, "workload"),
-        text(lease, "task"),
-        text(lease, "audience"),
-        text(lease, "scopes"),
-        state(lease),
-        expires,
-    ]
 }
 
 /// `live`, `expired`, or by what it was ended.
@@ -92,15 +46,15 @@ async fn revoke(client: &AdminClient, args: RevokeArgs) -> Result<(), Failure> {
         return output::json(&outcome);
     }
     let count = outcome["selected"].as_u64().unwrap_or(0);
-    let leases = if count == 1 { "lease" } else { "leases" };
+    let leases = selection(&outcome);
     if dry_run {
-        return output::line(format_args!("{count} live {leases} selected; nothing was revoked"));
+        return output::line(format_args!("{leases}; nothing was revoked"));
     }
     let decision = text(&outcome, "decision_id");
-    match list(&outcome, "rules") {
+    match items(&outcome, "rules") {
         [] => output::line(format_args!("nothing was left to revoke (decision {decision})"))?,
         _ => output::line(format_args!(
-            "{} by {}: {count} live {leases} selected (decision {decision})",
+            "{} by {}: {leases} (decision {decision})",
             output::paint(output::style::BAD, "revoked"),
             positions(&outcome),
         ))?,
@@ -117,9 +71,19 @@ async fn revoke(client: &AdminClient, args: RevokeArgs) -> Result<(), Failure> {
     }
 }
 
+/// How many leases an end has selected: it does not wait until millions are counted.
+pub(super) fn selection(outcome: &Value) -> String {
+    match (outcome["selected"].as_u64().unwrap_or(0), outcome["more"] == true) {
+        (0, true) => "live leases not counted".into(),
+        (count, true) => format!("at least {count} live leases selected"),
+        (1, false) => "1 live lease selected".into(),
+        (count, false) => format!("{count} live leases selected"),
+    }
+}
+
 /// Where the rules stand in the log.
 pub(super) fn positions(outcome: &Value) -> String {
-    let places: Vec<String> = list(outcome, "rules").iter().map(|rule| rule[2].to_string()).collect();
+    let places: Vec<String> = items(outcome, "rules").iter().map(|rule| rule[2].to_string()).collect();
     match places.as_slice() {
         [] => "no new rule".into(),
         [one] => format!("rule {one} of the log"),
@@ -142,7 +106,21 @@ fn selected(args: RevokeArgs) -> Result<Revoke, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn what_was_not_counted_to_the_end_is_told_as_such() {
+        let told = |selected: u64, more: bool| selection(&json!({"selected": selected, "more": more}));
+        assert_eq!(told(1, false), "1 live lease selected");
+        assert_eq!(
+            (told(0, false), told(7, true)),
+            ("0 live leases selected".into(), "at least 7 live leases selected".into())
+        );
+        assert_eq!(told(0, true), "live leases not counted");
+        assert_eq!(selection(&json!({"selected": 2})), "2 live leases selected", "of an older broker");
+    }
 
     #[test]
     fn rules_are_told_by_their_place() {

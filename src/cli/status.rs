@@ -1,5 +1,6 @@
-//! `jitney status`: a broker's store, log position, keys, policy set and audit log.
+//! `jitney status`: a broker's store, log position, feed, keys, policy set and audit log.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -42,7 +43,10 @@ pub async fn run(args: OutputArgs, at: Option<&str>) -> Result<ExitCode, Failure
             output::plain(&text(refused, "finding")),
         ));
     }
-    for setting in list(&status["store"], "safety").iter().filter(|setting| setting["safe"] == false) {
+    for warning in list(&status["policies"], "warnings") {
+        output::warning(format_args!("in the policies: {}", output::plain(warning.as_str().unwrap_or_default())));
+    }
+    for setting in list(&status["store"], "safety").iter().filter(|setting| is_to_be_mended(setting)) {
         output::warning(format_args!(
             "the store's {} is {}: {}",
             output::plain(&text(setting, "setting")),
@@ -51,6 +55,11 @@ pub async fn run(args: OutputArgs, at: Option<&str>) -> Result<ExitCode, Failure
         ));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// One that is unsafe, or safe and yet better set otherwise.
+fn is_to_be_mended(setting: &Value) -> bool {
+    setting["safe"] == false || setting["mend"].as_str().is_some_and(|mend| !mend.is_empty())
 }
 
 fn story(status: &Value) -> Vec<(&'static str, String)> {
@@ -70,7 +79,28 @@ fn story(status: &Value) -> Vec<(&'static str, String)> {
         ("policy set", text(policies, "digest")),
         ("audit", format!("{}, {health}", text(audit, "path"))),
         ("keys", text(status, "keys")),
+        ("feed", feed(&status["feed"])),
     ]
+}
+
+/// Who follows the revocations, by filter, and how far behind the slowest of them is.
+fn feed(feed: &Value) -> String {
+    let each = list(feed, "each");
+    if each.is_empty() {
+        return "no subscriber".into();
+    }
+    let mut filters: BTreeMap<String, (usize, u64)> = BTreeMap::new();
+    for subscriber in each {
+        let filter = subscriber["audience"].as_str().unwrap_or("everything").to_owned();
+        let (count, lag) = filters.entry(filter).or_default();
+        *count += 1;
+        *lag = (*lag).max(subscriber["lag"].as_u64().unwrap_or(0));
+    }
+    let behind = |lag: u64| if lag == 0 { "up to date".into() } else { format!("up to {lag} rules behind") };
+    let told: Vec<String> =
+        filters.iter().map(|(filter, (count, lag))| format!("{count} of {filter}, {}", behind(*lag))).collect();
+    let subscribers = if each.len() == 1 { "subscriber" } else { "subscribers" };
+    format!("{} {subscribers}: {}", each.len(), told.join("; "))
 }
 
 fn in_store(store: &Value) -> String {
@@ -100,6 +130,16 @@ mod tests {
         let told: String = story(&status).iter().map(|(name, value)| format!("{name}={value}\n")).collect();
         assert!(told.contains("store=AWAY since 2026-09-21T14:13:20Z ("), "{told}");
         assert!(told.contains("log=position 7, epoch e, as last read"), "{told}");
+    }
+
+    #[test]
+    fn who_follows_the_feed_and_how_far_behind_is_told_by_filter() {
+        assert_eq!(feed(&json!({"subscribers": 0, "max_lag": 0, "each": []})), "no subscriber");
+        assert_eq!(feed(&Value::Null), "no subscriber", "of an older broker");
+        let of = |audience: Value, lag: u64| json!({"audience": audience, "lag": lag});
+        let each = [of(json!("https://a"), 0), of(Value::Null, 7), of(json!("https://a"), 0), of(Value::Null, 3)];
+        let told = feed(&json!({"each": each}));
+        assert_eq!(told, "4 subscribers: 2 of everything, up to 7 rules behind; 2 of https://a, up to date");
     }
 
     #[test]

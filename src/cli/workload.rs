@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::admin::{self, explain, list, proves, text};
 use super::args::{Format, OutputArgs, WorkloadCommand};
-use super::lease::positions;
+use super::lease::{positions, selection};
 use super::{Failure, output};
 use crate::client::admin::AdminClient;
 use crate::model::WorkloadId;
@@ -22,9 +22,8 @@ pub async fn run(command: WorkloadCommand, at: Option<&str>) -> Result<ExitCode,
         WorkloadCommand::Show { id, output } => show(&client, &id, output.output).await?,
         WorkloadCommand::Quarantine { id, reason, output } => {
             let outcome = client.quarantine(&id, &reason.reason).await.map_err(explain)?;
-            let (state, count) = (text(&outcome, "state"), outcome["selected"].as_u64().unwrap_or(0));
-            let leases = if count == 1 { "lease" } else { "leases" };
-            let state = format!("{state}, {count} live {leases} ended by {}", positions(&outcome));
+            let (state, leases) = (text(&outcome, "state"), selection(&outcome));
+            let state = format!("{state}, {leases}, ended by {}", positions(&outcome));
             changed(&outcome, output, &state)?;
         }
         WorkloadCommand::Release { id, reason, output } => {
@@ -68,7 +67,7 @@ fn story(workload: &Value) -> Vec<(&'static str, String)> {
         ("expires", text(workload, "expires")),
         ("review", text(workload, "review")),
         ("proves itself by", identities.join(", ")),
-        ("live leases", text(workload, "live_leases")),
+        ("live leases", live_leases(workload)),
         ("revoke", text(workload, "revoke")),
     ];
     let quarantine = &workload["quarantine"];
@@ -98,6 +97,14 @@ fn changed(outcome: &Value, output: OutputArgs, state: &str) -> Result<(), Failu
         return output::json(outcome);
     }
     output::line(format_args!("{}: {state} (decision {})", text(outcome, "workload"), text(outcome, "decision_id")))
+}
+
+/// So many, or at least so many: one workload may have a million.
+fn live_leases(workload: &Value) -> String {
+    match workload["more_leases"] == true {
+        true => format!("at least {}: `jitney lease revoke --dry-run` counts", text(workload, "live_leases")),
+        false => text(workload, "live_leases"),
+    }
 }
 
 #[cfg(test)]

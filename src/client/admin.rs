@@ -13,6 +13,8 @@ use crate::model::{AudienceUri, KeyId, LeaseId, TaskId, WorkloadId};
 
 /// A revocation of a million leases is one append, and a page of leases one read: longer than this is a fault.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// A million leases are counted page by page, with rests between them.
+const COUNTING: Duration = Duration::from_secs(300);
 
 /// Where an admin API listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +58,8 @@ pub struct LeaseQuery {
     pub audience: Option<AudienceUri>,
     /// Of this task and its children.
     pub task: Option<TaskId>,
+    /// `live` or `ended`.
+    pub state: Option<&'static str>,
 }
 
 /// What a revocation ends.
@@ -107,6 +111,7 @@ impl AdminClient {
             ("workload", query.workload.as_ref().map(WorkloadId::as_str)),
             ("audience", query.audience.as_ref().map(AudienceUri::as_str)),
             ("task", query.task.as_ref().map(TaskId::as_str)),
+            ("state", query.state),
             ("cursor", cursor),
         ];
         for (name, value) in narrowed {
@@ -141,15 +146,23 @@ impl AdminClient {
         };
         body["reason"] = reason.into();
         body["dry_run"] = dry_run.into();
-        self.post("revocations", &body).await
+        let timeout = if dry_run { COUNTING } else { TIMEOUT };
+        let fetch = self.fetch.clone().with_timeout(timeout);
+        self.document(fetch.post_json("/admin/v1/revocations", &body).await)
     }
 
-    /// The events of leases as they happen, one JSON line each.
+    /// The events of leases as they happen, one JSON line each; the ends of the log from behind a position of an epoch, where
+    /// that is given.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn watch(&self) -> Result<Watch, ClientError> {
-        Ok(Watch(self.fetch.lines("/admin/v1/watch").await?))
+    pub async fn watch(&self, after: Option<(u64, &str)>) -> Result<Watch, ClientError> {
+        let query = after.map_or_else(String::new, |(position, epoch)| {
+            let mut query = form_urlencoded::Serializer::new(String::new());
+            query.append_pair("after", &position.to_string()).append_pair("epoch", epoch);
+            format!("?{}", query.finish())
+        });
+        Ok(Watch(self.fetch.lines(&format!("/admin/v1/watch{query}")).await?))
     }
 
     /// The inventory: `{"workloads":[…]}`.
@@ -240,11 +253,17 @@ impl AdminClient {
 pub struct Watch(Lines);
 
 impl Watch {
-    /// The next event, one line of the audit log; none where the broker ended the stream.
+    /// The next event, one JSON object; none where the broker ended the stream.
     ///
     /// # Errors
     /// [`ClientError`] where the connection broke.
     pub async fn next(&mut self) -> Result<Option<String>, ClientError> {
-        Ok(self.0.next().await?)
+        loop {
+            match self.0.next().await? {
+                // It only says that the broker is there.
+                Some(line) if line.is_empty() => {}
+                line => return Ok(line),
+            }
+        }
     }
 }

@@ -84,7 +84,7 @@ fn types(asked: &TokenAsk<'_>) {
 fn list_of_leases(query: &[u8]) {
     let (query, _) = cut(query, b'\n');
     let Ok(query) = std::str::from_utf8(query) else { return };
-    if let Ok((_, cursor, limit)) = crate::http::admin::leases::read_query(query, UnixTime::from_secs(NOW)) {
+    if let Ok((_, _, cursor, limit)) = crate::http::admin::leases::read_query(query, UnixTime::from_secs(NOW)) {
         assert!((1..=1000).contains(&limit) && cursor.is_none_or(|cursor| !cursor.is_empty()));
     }
 }

@@ -11,7 +11,7 @@ use crate::model::{
     AudienceUri, DecisionId, Epoch, KeyId, LeaseId, RuleDigest, Scope, ScopeSet, Selector, TaskId, WorkloadId,
 };
 use crate::revocation::Cursor;
-use crate::store::redis::list::Place;
+use crate::store::redis::walk::Place;
 
 /// Any text as every kind of name.
 pub fn names(data: &[u8]) {

@@ -44,6 +44,7 @@ pub struct Policies {
     current: ArcSwap<PolicySet>,
     loaded_at: AtomicU64,
     refused: ArcSwapOption<RefusedSet>,
+    warnings: ArcSwap<Vec<String>>,
     clock: Clock,
     /// `None` for a set that was made in memory.
     source: Option<Source>,
@@ -66,7 +67,9 @@ impl Policies {
         let (loaded, stamps) = PolicySet::load_stamped(&dir, now);
         let (set, warnings) = loaded?;
         let source = Some(Source { dir, seen: Mutex::new(stamps) });
-        Ok((Self::with(set, clock, source, on_reload), warnings))
+        let policies = Self::with(set, clock, source, on_reload);
+        policies.warnings.store(Arc::new(lines(&warnings)));
+        Ok((policies, warnings))
     }
 
     /// A set that never changes, for tests and benches.
@@ -80,6 +83,7 @@ impl Policies {
             current: ArcSwap::from_pointee(set),
             loaded_at,
             refused: ArcSwapOption::empty(),
+            warnings: ArcSwap::default(),
             clock,
             source,
             on_reload,
@@ -104,6 +108,11 @@ impl Policies {
     /// What is wrong with the directory, where its set was refused and the one in use is older.
     pub fn refused(&self) -> Option<Arc<RefusedSet>> {
         self.refused.load_full()
+    }
+
+    /// What was found in the set in use when it was loaded, a line each: it loads, and something in it is probably not meant.
+    pub fn warnings(&self) -> Arc<Vec<String>> {
+        self.warnings.load_full()
     }
 
     /// Loads the directory again, whether or not it changed. Reads files: for a blocking thread.
@@ -150,6 +159,7 @@ impl Policies {
                 // First, so that whoever sees the new set does not see the refusal of before it.
                 self.refused.store(None);
                 self.current.store(set.clone());
+                self.warnings.store(Arc::new(lines(&warnings)));
                 self.loaded_at.store(now.secs(), Ordering::Relaxed);
                 (self.on_reload)(Reloaded::Loaded(&set, &warnings));
                 Ok(set)
@@ -167,10 +177,19 @@ impl Policies {
 /// One line for the first error: a warning in front of it is not why the set was refused.
 fn first_error(Diagnostics(findings): &Diagnostics) -> String {
     let first = findings.iter().find(|finding| finding.severity == Severity::Error).or_else(|| findings.first());
-    first.map_or_else(String::new, |finding| match finding.file.as_str() {
+    first.map_or_else(String::new, line)
+}
+
+/// A line for each, of the first hundred: who has more looks into the log.
+fn lines(findings: &[Diagnostic]) -> Vec<String> {
+    findings.iter().take(100).map(line).collect()
+}
+
+fn line(finding: &Diagnostic) -> String {
+    match finding.file.as_str() {
         "" => finding.message.clone(),
         file => format!("{file}:{}:{}: {}", finding.line, finding.column, finding.message),
-    })
+    }
 }
 
 impl std::fmt::Debug for Policies {

@@ -17,6 +17,9 @@ pub struct LeaseFilter {
     pub task: Option<TaskId>,
     /// Not yet expired at this moment.
     pub now: UnixTime,
+    /// A page ends, with a cursor, once so many records were looked at, few more; none: once the store has had the time
+    /// that it takes for a page.
+    pub looks: Option<usize>,
 }
 
 impl LeaseFilter {
@@ -88,12 +91,12 @@ pub struct Safety {
     pub value: String,
     /// Whether what jitney promises holds with it.
     pub safe: bool,
-    /// What it costs where it is unsafe, and the mend.
+    /// What it costs where it is unsafe, and the mend; where it is safe and yet costs something, that.
     pub mend: String,
 }
 
 /// The names of all settings that a store may find unsafe.
-pub const SAFETY_NAMES: [&str; 9] = [
+pub const SAFETY_NAMES: [&str; 10] = [
     "appendonly",
     "appendfsync",
     "no-appendfsync-on-rewrite",
@@ -103,6 +106,7 @@ pub const SAFETY_NAMES: [&str; 9] = [
     "min_replicas",
     "clock",
     "sync",
+    "lazyfree-lazy-expire",
 ];
 
 /// A store's figures.

@@ -75,6 +75,7 @@ macro_rules! store_suite {
             shelves::a_key_of_another_epoch_is_not_published,
             shelves::leases_are_filtered,
             shelves::paging_shows_each_lease_once,
+            shelves::a_list_loses_nothing_while_leases_come,
             shelves::a_cursor_that_no_page_gave_is_refused,
             shelves::a_selector_counts_what_it_would_end,
             shelves::figures_and_settings_are_told,

@@ -261,20 +261,24 @@ impl Broker {
 
     /// The same with this standard input.
     pub fn cli_with(&self, workload: &str, words: &[&str], stdin: Stdio) -> Output {
+        self.cli_command(workload, words).stdin(stdin).output().unwrap()
+    }
+
+    /// The same, not yet started.
+    pub fn cli_command(&self, workload: &str, words: &[&str]) -> Command {
         let key = self.root.path().join(format!("{workload}.pem"));
         std::fs::write(&key, key_of(workload).pem()).unwrap();
         std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        clean(env!("CARGO_BIN_EXE_jitney"))
+        let mut command = clean(env!("CARGO_BIN_EXE_jitney"));
+        command
             .env("JITNEY_URL", self.url())
             .env("JITNEY_ISSUER", ISSUER)
             .env("JITNEY_WORKLOAD", workload)
             .env("JITNEY_KEY_FILE", key)
             .env("JITNEY_ADMIN", format!("unix:{}", self.data().join("admin.sock").display()))
             .args(words)
-            .current_dir(self.root.path())
-            .stdin(stdin)
-            .output()
-            .unwrap()
+            .current_dir(self.root.path());
+        command
     }
 }
 

@@ -13,6 +13,7 @@ on_both_stores!(
     what_does_not_exist_is_not_found_and_a_reason_is_required,
     the_inventory_tells_whose_what_is_and_how_it_ends,
     leases_are_listed_page_by_page,
+    leases_are_listed_by_their_state,
     what_happens_is_followed_live,
 );
 
@@ -183,8 +184,46 @@ fn the_inventory_tells_whose_what_is_and_how_it_ends(backing: &Backing) {
     assert_eq!((audience["id"].clone(), audience["max_ttl"].clone()), (json!(API), json!(600)));
     let status = broker.operator_sees("/admin/v1/status");
     assert_eq!((status["store"]["live_leases"].clone(), status["audit"]["healthy"].clone()), (json!(1), json!(true)));
+    let warnings = status["policies"]["warnings"].as_array().unwrap();
+    let is_told =
+        |warning: &Value| warning.as_str().is_some_and(|line| line.contains("workload `no-owner` has no owner"));
+    assert!(warnings.iter().any(is_told), "{status}");
+    assert_eq!(status["feed"]["each"], json!([]));
+    let told = broker.cli("demo", &["status"]);
+    assert!(String::from_utf8_lossy(&told.stderr).contains("warning: in the policies: "), "{told:?}");
+    assert!(String::from_utf8_lossy(&told.stdout).contains("no subscriber"), "{told:?}");
     let metrics = broker.admin(&Request::get("/metrics")).expect(200).text();
     assert!(metrics.contains("jitney_"), "{metrics}");
+}
+
+fn leases_are_listed_by_their_state(backing: &Backing) {
+    let broker = Broker::start(backing);
+    let [ended, live] = ["one", "two"].map(|task| broker.mint("demo", task).lease());
+    broker.operator_revokes(json!({"task": "one", "workload": "demo"}));
+    let listed = |arguments: &str| -> Vec<String> {
+        let output = broker.cli(
+            "demo",
+            &[&["lease", "list", "--output", "json"], &*arguments.split(' ').collect::<Vec<_>>()].concat(),
+        );
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(document["next"], Value::Null, "{document}");
+        document["leases"].as_array().unwrap().iter().map(|lease| lease["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(listed("--state live --all"), [live.clone()]);
+    assert_eq!(listed("--state ended"), [ended.clone()]);
+    assert_eq!(listed("--state ended --task two"), [""; 0]);
+    let mut all = listed("--all");
+    all.sort();
+    let mut both = [ended, live];
+    both.sort();
+    assert_eq!(all, both);
+    let first = broker.cli("demo", &["lease", "list", "--limit", "1", "--output", "json"]);
+    let first: Value = serde_json::from_slice(&first.stdout).unwrap();
+    let rest = listed(&format!("--cursor {}", first["next"].as_str().unwrap()));
+    assert_eq!((rest.len(), both.contains(&rest[0])), (1, true));
+    assert_ne!(first["leases"][0]["id"], rest[0]);
+    let wrong = broker.admin(&Request::get("/admin/v1/leases?state=dead"));
+    assert_eq!(wrong.outcome(), (400, "invalid_request".into()));
 }
 
 fn leases_are_listed_page_by_page(backing: &Backing) {

@@ -97,9 +97,10 @@ impl Broker {
         Ok(Subscription::with_snapshot(Arc::clone(self), guest, (snapshot, slot), ask.once))
     }
 
-    /// Ends all streams of the feed, and begins no other.
+    /// Ends all streams of the feed, and begins no other; lets go of all who watch.
     pub fn end_feed(&self) {
         self.hub.close();
+        self.ends.close();
     }
 
     fn filter(&self, audience: Option<&str>) -> Result<Option<AudienceUri>, Refusal> {

@@ -32,7 +32,7 @@ pub struct Reason {
 #[derive(Debug, Subcommand)]
 pub enum LeaseCommand {
     /// Lists the leases that have not expired, ended ones too
-    #[command(after_help = "Example:\n  jitney lease list --task deploy-42 --output json")]
+    #[command(after_help = LIST_HELP)]
     List {
         /// Which.
         #[command(flatten)]
@@ -56,8 +56,8 @@ pub enum LeaseCommand {
         jitney lease revoke --task deploy-42 --workload deployer --reason 'left running'\n  \
         jitney lease revoke --all --reason drill --dry-run")]
     Revoke(RevokeArgs),
-    /// Follows the events of leases live, one line each
-    #[command(after_help = "Example:\n  jitney lease watch --output json")]
+    /// Follows what happens to leases live, one line an event
+    #[command(after_help = WATCH_HELP)]
     Watch {
         /// How they are printed.
         #[command(flatten)]
@@ -77,10 +77,48 @@ pub struct LeaseFilterArgs {
     /// Of this task and its children
     #[arg(long, value_parser = TaskId::parse)]
     pub task: Option<TaskId>,
+    /// In this state; one that has expired is in neither
+    #[arg(long, value_enum)]
+    pub state: Option<StateFilter>,
     /// At most so many
     #[arg(long, default_value_t = 1000, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub limit: usize,
+    /// As many as there are, printed as they come
+    #[arg(long, conflicts_with = "limit")]
+    pub all: bool,
+    /// Go on where another list ended: its `next`
+    #[arg(long, value_name = "CURSOR")]
+    pub cursor: Option<String>,
 }
+
+/// In which state leases are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StateFilter {
+    /// Its token is good now
+    Live,
+    /// It was ended before its time
+    Ended,
+}
+
+const LIST_HELP: &str = "\
+Examples:
+  jitney lease list --task deploy-42 --state live
+  jitney lease list --all --output json | jq -r '.leases[].id'
+
+A list is read page by page and is no picture of one moment: what is granted meanwhile may be in it or not. It is in no
+promised order. JSON is one document, {\"leases\": […], \"next\": …}, a line a lease, written as the pages come; `next` is null
+where there are no more, else what --cursor takes.";
+
+const WATCH_HELP: &str = "\
+Examples:
+  jitney lease watch
+  jitney lease watch --output json | jq 'select(.event != \"mint\")'
+
+Shows the lines of this broker's audit log as they are written, and of the other brokers on its store every end: their log
+is one. Of another broker's end this one knows the kind, the position, and the name of a workload, an audience or a key; its
+broker's audit log has the rest. Grants and refusals of other brokers are not shown.
+When the broker goes away this goes on as soon as it is back, for a minute, and misses no end; grants of meanwhile stand in
+the audit log. Who reads too slowly is cut off, which is said in the last line. Ends with Ctrl-C.";
 
 /// `jitney lease revoke`: exactly one selector; `--workload` is one, or narrows `--task`.
 #[derive(Debug, Args)]

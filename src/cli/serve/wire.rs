@@ -238,6 +238,9 @@ async fn check_safety(setup: &Setup, store: &dyn LeaseStore) -> Result<(), Failu
     for each in found.iter().filter(|_| setup.dev.is_some()) {
         tracing::warn!(setting = each.setting, value = each.value, "the store is not safe: {}", each.mend);
     }
+    for each in safety.iter().filter(|each| each.safe && !each.mend.is_empty()) {
+        tracing::info!(setting = each.setting, value = each.value, "the store could be set better: {}", each.mend);
+    }
     if found.is_empty() || setup.dev.is_some() {
         return Ok(());
     }

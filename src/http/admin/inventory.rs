@@ -62,8 +62,8 @@ pub(super) async fn quarantine(
     match broker.quarantine(&id, &asked.reason, &actor(peer)).await {
         Ok(done) => {
             let body = json!({
-                "workload": id, "state": "quarantined", "selected": done.selected, "rules": done.rules,
-                "decision_id": done.decision_id,
+                "workload": id, "state": "quarantined", "selected": done.selected.count, "more": done.selected.more,
+                "rules": done.rules, "decision_id": done.decision_id,
             });
             answer::json(StatusCode::OK, &body)
         }

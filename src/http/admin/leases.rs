@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::broker::{Broker, OperatorRefusal, What};
+use crate::broker::{Broker, LeaseState, OperatorRefusal, What};
 use crate::model::{AudienceUri, InvalidName, KeyId, LeaseId, TaskId, UnixTime, WorkloadId};
 use crate::net::Peer;
 use crate::store::LeaseFilter;
@@ -22,12 +22,18 @@ use super::{actor, no_such, read, told};
 pub(super) async fn list(State(broker): State<Arc<Broker>>, RawQuery(query): RawQuery) -> Response {
     let query = query.unwrap_or_default();
     match read_query(&query, broker.now()) {
-        Ok((filter, cursor, limit)) => told(broker.leases(filter, cursor, limit).await),
+        Ok((filter, state, cursor, limit)) => told(broker.leases(filter, state, cursor, limit).await),
         Err(why) => OperatorRefusal::Invalid(why).into_response(),
     }
 }
 
-pub(crate) fn read_query(query: &str, now: UnixTime) -> Result<(LeaseFilter, Option<String>, usize), String> {
+/// What `GET /admin/v1/leases` asks for: which, in which state, from where on, how many.
+type Listed = (LeaseFilter, Option<LeaseState>, Option<String>, usize);
+
+/// So many leases are looked at for one page, however few are found: what nothing selects is looked through in many.
+const LOOKS: usize = 10_000;
+
+pub(crate) fn read_query(query: &str, now: UnixTime) -> Result<Listed, String> {
     let form = Form::parse(query.as_bytes()).map_err(|refusal| refusal.description.into_owned())?;
     let wrong = |error: InvalidName| error.to_string();
     let filter = LeaseFilter {
@@ -35,9 +41,16 @@ pub(crate) fn read_query(query: &str, now: UnixTime) -> Result<(LeaseFilter, Opt
         audience: form.get("audience").map(AudienceUri::parse).transpose().map_err(wrong)?,
         task: form.get("task").map(TaskId::parse).transpose().map_err(wrong)?,
         now,
+        looks: Some(LOOKS),
+    };
+    let state = match form.get("state") {
+        None => None,
+        Some("live") => Some(LeaseState::Live),
+        Some("ended") => Some(LeaseState::Ended),
+        Some(_) => return Err("state: live or ended".into()),
     };
     let limit = form.get("limit").map_or(Ok(100), str::parse).map_err(|_| "limit: a whole number".to_owned())?;
-    Ok((filter, form.get("cursor").map(str::to_owned), limit.clamp(1, 1000)))
+    Ok((filter, state, form.get("cursor").map(str::to_owned), limit.clamp(1, 1000)))
 }
 
 pub(super) async fn show(State(broker): State<Arc<Broker>>, Path(id): Path<String>) -> Response {
@@ -101,7 +114,7 @@ pub(super) async fn revoke(State(broker): State<Arc<Broker>>, peer: Option<Exten
     match outcome {
         Ok(revoked) => {
             let body = json!({
-                "selected": revoked.selected, "rules": revoked.rules, "leases": revoked.leases,
+                "selected": revoked.selected.count, "more": revoked.selected.more, "rules": revoked.rules, "leases": revoked.leases,
                 "closed_until": revoked.closed_until, "decision_id": revoked.decision_id, "dry_run": asked.dry_run,
             });
             answer::json(StatusCode::OK, &body)

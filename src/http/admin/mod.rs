@@ -80,7 +80,7 @@ impl IntoResponse for OperatorRefusal {
                 });
                 return answer::json(StatusCode::CONFLICT, &body);
             }
-            Self::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
+            Self::Store(_) | Self::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
             Self::Keys(_) | Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
         };
         answer::unserved(status, error, &self.to_string())

@@ -13,6 +13,8 @@ use crate::store::{LeaseFilter, LeasePage, StoreError};
 
 /// Records looked at within one transaction.
 const SLICE: usize = 4096;
+/// Of those that are passed over by their ids alone, so many count as one.
+const PASSED_OVER: usize = 16;
 /// A page that has found too few by then is given out as it is, with a cursor.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -48,19 +50,22 @@ pub(super) fn page(
     let begun = Instant::now();
     let mut after = cursor.map(|raw| parse(raw).ok_or(StoreError::Cursor)).transpose()?;
     let mut page = LeasePage::default();
+    let mut looks = filter.looks.unwrap_or(usize::MAX);
     let shard = filter.workload.as_ref().map(LeaseId::shard_of);
     loop {
         let (last, more) = slice(database, after, shard, &mut |txn, lease| {
+            looks = looks.saturating_sub(1);
             if selects(filter, &lease) {
                 page.leases.push(record(txn, lease)?);
             }
-            Ok(page.leases.len() < limit)
+            Ok(page.leases.len() < limit && looks > 0)
         })?;
         after = last.or(after);
         if !more {
             return Ok(page);
         }
-        if page.leases.len() >= limit || begun.elapsed() > PATIENCE {
+        looks = looks.saturating_sub(SLICE / PASSED_OVER);
+        if page.leases.len() >= limit || looks == 0 || begun.elapsed() > PATIENCE {
             page.next = after.map(|id| id.to_string());
             return Ok(page);
         }

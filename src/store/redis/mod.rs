@@ -9,7 +9,7 @@ pub(crate) mod end;
 mod keeper;
 mod layout;
 mod line;
-pub(crate) mod list;
+mod list;
 pub(crate) mod log;
 mod mint;
 pub(crate) mod packed;
@@ -20,6 +20,7 @@ mod shared;
 pub(crate) mod shelves;
 #[cfg(test)]
 mod tests;
+pub(crate) mod walk;
 
 use std::sync::Arc;
 

@@ -103,6 +103,41 @@ pub(crate) async fn paging_shows_each_lease_once<F: Fixture>(fixture: F) {
     }
 }
 
+/// One workload with many leases in a minute, that goes on while it is listed: what stood at the beginning is told, all of it
+/// and once.
+pub(crate) async fn a_list_loses_nothing_while_leases_come<F: Fixture>(fixture: F) {
+    let (store, epoch) = ready(&fixture).await;
+    let mint = async |count: usize| {
+        let mut expected = BTreeSet::new();
+        for _ in 0..count {
+            expected.insert(Ask::task("t", epoch).workload("w0").record(&store).await.unwrap().id);
+        }
+        expected
+    };
+    let expected = mint(90).await;
+    let expected = &expected | &mint(500).await;
+    for (limit, looks) in [(1000, Some(100)), (37, None), (100, Some(7))] {
+        let filter = LeaseFilter { now: now(), workload: Some(workload("w0")), looks, ..LeaseFilter::default() };
+        let (mut found, mut cursor) = (BTreeSet::new(), None);
+        for page_number in 0.. {
+            let page = store.leases(filter.clone(), cursor, limit).await.unwrap();
+            assert!(page.leases.len() <= limit, "{} of {limit}", page.leases.len());
+            for record in page.leases {
+                assert!(found.insert(record.lease.id), "{} a second time, pages of {limit}", record.lease.id);
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+            assert!(page_number < 1000, "the list has no end");
+            if page_number < 12 {
+                mint(30).await;
+            }
+        }
+        assert!(found.is_superset(&expected), "{} of {}, pages of {limit}", found.len(), expected.len());
+    }
+}
+
 pub(crate) async fn a_cursor_that_no_page_gave_is_refused<F: Fixture>(fixture: F) {
     let (store, epoch) = ready(&fixture).await;
     eight(&store, epoch).await;
@@ -112,8 +147,8 @@ pub(crate) async fn a_cursor_that_no_page_gave_is_refused<F: Fixture>(fixture: F
     assert!(!page(&given).await.unwrap().leases.is_empty());
     let bent = [format!("{given} "), format!("+{given}"), format!("{given}.1")];
     // What the one store gives the other does not know.
-    let others = [fresh_id("w0").to_string(), format!("{}.0000000a.3", now().secs() / 60)];
-    let garbage = ["", "x", "1.2", "\0", "ffffffff.ffffffff.ffffffff"].map(str::to_owned);
+    let others = [fresh_id("w0").to_string(), format!("{}.0000000a.0.0.0", now().secs() / 60)];
+    let garbage = ["", "x", "1.2", "\0", "ffffffff.ffffffff.0.0.ffffffff"].map(str::to_owned);
     let foreign = others.iter().filter(|other| other.contains('.') != given.contains('.')).cloned();
     for raw in bent.into_iter().chain(foreign).chain(garbage) {
         let refused = page(&raw).await.map(|page| page.leases.len());

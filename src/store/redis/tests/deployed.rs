@@ -80,6 +80,9 @@ async fn the_shipped_settings_are_safe_and_worse_ones_are_told_by_name() {
     let rows = careless.store().await.safety().await.unwrap();
     let told: Vec<&str> = rows.iter().filter(|row| !row.safe).map(|row| row.setting.as_str()).collect();
     assert_eq!(told, ["appendonly", "appendfsync", "maxmemory-policy"]);
+    let advised: Vec<&str> =
+        rows.iter().filter(|row| row.safe && !row.mend.is_empty()).map(|row| row.setting.as_str()).collect();
+    assert_eq!(advised, ["lazyfree-lazy-expire"]);
     assert!(rows.iter().all(|row| row.safe || row.mend.contains(&row.setting)), "{rows:?}");
 }
 
@@ -92,6 +95,8 @@ async fn settings_that_redis_will_not_tell_count_as_unsafe() {
     let url = format!("redis://managed:p@127.0.0.1:{}", server.port);
     let store = RedisStore::open(&RedisOptions::new(url)).await.expect("open");
     let rows = store.safety().await.unwrap();
+    let (advice, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.setting == "lazyfree-lazy-expire");
+    assert!(advice.len() == 1 && advice[0].safe && advice[0].mend.is_empty(), "{advice:?}");
     assert_eq!(rows.len(), 8);
     assert!(rows.iter().all(|row| !row.safe && row.value == "unknown" && !row.mend.is_empty()), "{rows:?}");
 }

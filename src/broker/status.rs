@@ -1,0 +1,163 @@
+//! A broker at a glance: its store, log, keys, policy set, audit log, and who follows its feed.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use serde::Serialize;
+
+use crate::model::{Epoch, KeyId, Position, UnixTime};
+use crate::store::{Safety, StoreError, StoreStats};
+
+use super::{Broker, FeedView};
+
+/// A broker at a glance.
+#[derive(Debug, Clone, Serialize)]
+pub struct StatusView {
+    /// Its name.
+    pub broker: String,
+    /// Its version.
+    pub version: &'static str,
+    /// The issuer of its tokens.
+    pub issuer: String,
+    /// The store.
+    pub store: StoreView,
+    /// The published keys.
+    pub keys: Vec<KeyId>,
+    /// The policy set.
+    pub policies: PoliciesView,
+    /// The audit log.
+    pub audit: AuditView,
+    /// The feed's subscribers.
+    pub feed: FeedView,
+    /// How many operators follow what happens.
+    pub watchers: usize,
+    /// Seconds since it started.
+    pub uptime_seconds: u64,
+}
+
+/// The store at a glance.
+#[derive(Debug, Clone, Serialize)]
+pub struct StoreView {
+    /// Whether it answers.
+    pub available: bool,
+    /// What is known of it where it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub away: Option<StoreAway>,
+    /// What it said to the last write, where it answers and yet takes none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refuses_writes: Option<String>,
+    /// Figures.
+    #[serde(flatten)]
+    pub stats: Option<StoreStats>,
+    /// What its settings promise.
+    pub safety: Vec<Safety>,
+}
+
+/// A store that does not answer.
+#[derive(Debug, Clone, Serialize)]
+pub struct StoreAway {
+    /// What went wrong.
+    pub why: String,
+    /// When its log was last read up to its head.
+    pub heard_at: UnixTime,
+    /// The head that was read then.
+    pub position: Position,
+    /// The log's life then.
+    pub epoch: Option<Epoch>,
+}
+
+/// The policy set at a glance.
+#[derive(Debug, Clone, Serialize)]
+pub struct PoliciesView {
+    /// The folder.
+    pub dir: String,
+    /// The set's digest.
+    pub digest: String,
+    /// Loaded at.
+    pub loaded_at: UnixTime,
+    /// What is wrong with the folder, where it was refused since: the set in use is the one before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<PoliciesRefused>,
+    /// What was found in the set in use that is probably not meant, a line each.
+    pub warnings: Vec<String>,
+    /// How many workloads.
+    pub workloads: usize,
+    /// How many audiences.
+    pub audiences: usize,
+    /// How many policies.
+    pub policies: usize,
+}
+
+/// A changed policy set that is not in use.
+#[derive(Debug, Clone, Serialize)]
+pub struct PoliciesRefused {
+    /// Since when no change to the folder has come into use.
+    pub since: UnixTime,
+    /// The first thing that is wrong in it, and where.
+    pub finding: String,
+}
+
+/// The audit log at a glance.
+#[derive(Debug, Clone, Serialize)]
+pub struct AuditView {
+    /// The file.
+    pub path: String,
+    /// Whether it takes records.
+    pub healthy: bool,
+}
+
+impl Broker {
+    /// The broker at a glance; also where the store is away, with what is known.
+    pub async fn status(&self) -> StatusView {
+        let now = self.parts.clock.now();
+        let (policies, set) = (&self.parts.policies, self.parts.policies.current());
+        let refused = policies.refused();
+        StatusView {
+            broker: self.options.name.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            issuer: self.options.issuer.clone(),
+            store: self.view_store(now).await,
+            keys: self.parts.keys.jwks().kids.clone(),
+            policies: PoliciesView {
+                dir: policies.dir().map_or_else(String::new, |dir| dir.display().to_string()),
+                digest: set.digest().to_owned(),
+                loaded_at: policies.loaded_at(),
+                refused: refused.map(|it| PoliciesRefused { since: it.since, finding: it.finding.clone() }),
+                warnings: policies.warnings().to_vec(),
+                workloads: set.workloads().count(),
+                audiences: set.audiences().count(),
+                policies: set.policy_count(),
+            },
+            audit: AuditView {
+                path: self.parts.audit.path().display().to_string(),
+                healthy: self.parts.audit.healthy().is_ok(),
+            },
+            feed: self.view_feed(),
+            watchers: self.ends.watchers(),
+            uptime_seconds: now.since(self.started).as_secs(),
+        }
+    }
+
+    async fn view_store(&self, now: UnixTime) -> StoreView {
+        let store = &self.parts.store;
+        let read = async { Ok::<_, StoreError>((store.stats(now).await?, store.safety().await?)) };
+        match read.await {
+            Ok((stats, safety)) => StoreView {
+                available: true,
+                away: None,
+                refuses_writes: store.writable().err().map(|error| error.to_string()),
+                stats: Some(stats),
+                safety,
+            },
+            Err(error) => {
+                let view = self.follower.view();
+                let away = StoreAway {
+                    why: error.to_string(),
+                    heard_at: UnixTime::from_secs(self.heard_at.load(Relaxed)),
+                    position: view.position(),
+                    epoch: view.epoch(),
+                };
+                StoreView { available: false, away: Some(away), refuses_writes: None, stats: None, safety: Vec::new() }
+            }
+        }
+    }
+}

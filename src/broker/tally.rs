@@ -1,0 +1,144 @@
+//! How many leases an end selects, and whose they are: read page by page, each small, with as much rest between two as the
+//! one before took, so that who counts a million takes no mint's turn.
+
+use std::time::{Duration, Instant};
+
+use crate::model::{LeaseRecord, Selector, TaskId, UnixTime, WorkloadId};
+use crate::store::{LeaseFilter, StoreError};
+
+use super::operate::OperatorRefusal;
+use super::{Broker, LeaseState};
+
+/// So many leases are looked at for one page.
+const PAGE: usize = 2000;
+
+/// The same where somebody waits for something else.
+const FEW: usize = 512;
+
+/// The longest rest between two pages.
+const REST: Duration = Duration::from_millis(50);
+
+/// How many leases there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// So many were counted.
+    pub count: u64,
+    /// Not all were looked at: there may be more.
+    pub more: bool,
+}
+
+/// How much work a count may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Looks {
+    /// One page: somebody waits for something else.
+    Few,
+    /// All there are.
+    AsNeeded,
+}
+
+impl Broker {
+    /// How many leases that stand now a selector selects, held against the rules.
+    pub(super) async fn selected(&self, selector: &Selector, looks: Looks) -> Result<Tally, StoreError> {
+        self.follower.catch_up().await?;
+        let now = self.parts.clock.now();
+        if let Selector::Lease(_) = selector {
+            let count = self.parts.store.count(selector.clone(), now).await?;
+            return Ok(Tally { count, more: false });
+        }
+        let page = if looks == Looks::Few { FEW } else { PAGE };
+        let mut pages = Pages::new(self, LeaseFilter { looks: Some(page), ..filter(selector, now) });
+        let mut count = 0;
+        while let Some(leases) = pages.next().await? {
+            let is_meant = |record: &LeaseRecord| !matches!(selector, Selector::Key(kid) if *kid != record.lease.kid);
+            let views = leases.into_iter().filter(is_meant).map(|record| self.view_lease(record));
+            count += views.filter(|view| view.state == LeaseState::Live).count() as u64;
+            if looks == Looks::Few {
+                return Ok(Tally { count, more: !pages.is_over() });
+            }
+        }
+        Ok(Tally { count, more: false })
+    }
+
+    /// Whether a selector selects a lease that has not expired, ended ones too. Where not all can be looked at in a moment, it
+    /// may.
+    pub(super) async fn had_some(&self, selector: &Selector, now: UnixTime) -> Result<bool, StoreError> {
+        let mut pages = Pages::new(self, LeaseFilter { looks: Some(FEW), ..filter(selector, now) });
+        let leases = pages.next().await?.unwrap_or_default();
+        Ok(!leases.is_empty() || !pages.is_over())
+    }
+
+    /// The one workload that runs a task of this name now.
+    pub(super) async fn only_workload(&self, task: &TaskId, now: UnixTime) -> Result<WorkloadId, OperatorRefusal> {
+        let filter = LeaseFilter { task: Some(task.clone()), now, looks: Some(PAGE), ..LeaseFilter::default() };
+        self.follower.catch_up().await?;
+        let mut found: Vec<WorkloadId> = Vec::new();
+        let mut pages = Pages::new(self, filter);
+        while let Some(leases) = pages.next().await? {
+            for record in leases {
+                let is_new = !found.contains(&record.lease.workload) && found.len() < 20;
+                let view = self.view_lease(record);
+                if is_new && view.state == LeaseState::Live {
+                    found.push(view.record.lease.workload);
+                }
+            }
+        }
+        match found.len() {
+            0 => {
+                Err(OperatorRefusal::NotFound(format!("live lease of a task {task}: name its --workload to close it")))
+            }
+            1 => Ok(found.remove(0)),
+            _ => {
+                found.sort();
+                Err(OperatorRefusal::Ambiguous(found))
+            }
+        }
+    }
+}
+
+/// What narrows a list to what a selector can select.
+fn filter(selector: &Selector, now: UnixTime) -> LeaseFilter {
+    let mut filter = LeaseFilter { now, looks: Some(PAGE), ..LeaseFilter::default() };
+    match selector {
+        Selector::Task(workload, task) => {
+            filter.workload = Some(workload.clone());
+            filter.task = Some(task.clone());
+        }
+        Selector::Workload(workload) => filter.workload = Some(workload.clone()),
+        Selector::Audience(audience) => filter.audience = Some(audience.clone()),
+        Selector::Lease(_) | Selector::Key(_) | Selector::All => {}
+    }
+    filter
+}
+
+/// Leases page by page.
+struct Pages<'a> {
+    broker: &'a Broker,
+    filter: LeaseFilter,
+    cursor: Option<String>,
+    is_over: bool,
+    rest: Duration,
+}
+
+impl<'a> Pages<'a> {
+    fn new(broker: &'a Broker, filter: LeaseFilter) -> Self {
+        Self { broker, filter, cursor: None, is_over: false, rest: Duration::ZERO }
+    }
+
+    /// The next page, which may be empty; none behind the last.
+    async fn next(&mut self) -> Result<Option<Vec<LeaseRecord>>, StoreError> {
+        if self.is_over {
+            return Ok(None);
+        }
+        tokio::time::sleep(self.rest).await;
+        let begun = Instant::now();
+        let page = self.broker.parts.store.leases(self.filter.clone(), self.cursor.take(), PAGE).await?;
+        self.rest = begun.elapsed().min(REST);
+        self.is_over = page.next.is_none();
+        self.cursor = page.next;
+        Ok(Some(page.leases))
+    }
+
+    const fn is_over(&self) -> bool {
+        self.is_over
+    }
+}

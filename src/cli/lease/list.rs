@@ -1,0 +1,107 @@
+//! `jitney lease list`: leases page by page, printed as the pages come, so that a million of them fill no memory.
+
+use serde_json::Value;
+
+use super::state;
+use crate::cli::admin::{explain, list as items, relative, text};
+use crate::cli::args::{Format, LeaseFilterArgs, StateFilter};
+use crate::cli::{Failure, output};
+use crate::client::admin::{AdminClient, LeaseQuery};
+use crate::model::{Clock, UnixTime};
+
+/// How many leases are asked for at once.
+const PAGE: usize = 500;
+
+const HEADINGS: [&str; 7] = ["LEASE", "WORKLOAD", "TASK", "AUDIENCE", "SCOPES", "STATE", "EXPIRES"];
+
+pub(super) async fn list(client: &AdminClient, filter: LeaseFilterArgs, format: Format) -> Result<(), Failure> {
+    let query = LeaseQuery {
+        workload: filter.workload,
+        audience: filter.audience,
+        task: filter.task,
+        state: filter.state.map(|state| match state {
+            StateFilter::Live => "live",
+            StateFilter::Ended => "ended",
+        }),
+    };
+    let limit = if filter.all { usize::MAX } else { filter.limit };
+    let mut printed = Printed { format, count: 0, held: Vec::new() };
+    let mut next = filter.cursor;
+    loop {
+        let page = client.leases(&query, PAGE.min(limit - printed.count), next.as_deref()).await.map_err(explain)?;
+        printed.page(items(&page, "leases"))?;
+        next = page["next"].as_str().map(str::to_owned);
+        if next.is_none() || printed.count >= limit {
+            break;
+        }
+    }
+    printed.finish(next.as_deref())?;
+    if let (Some(next), Format::Table) = (next, format) {
+        let next = output::plain(&next);
+        output::warning(format_args!(
+            "there are more than {limit}: narrow the list, or go on: --cursor {next}, or --all"
+        ));
+    }
+    Ok(())
+}
+
+/// What was printed of a list.
+struct Printed {
+    format: Format,
+    count: usize,
+    /// Rows of pages that were nearly empty: a table of its own for each would be none.
+    held: Vec<Vec<String>>,
+}
+
+impl Printed {
+    fn page(&mut self, leases: &[Value]) -> Result<(), Failure> {
+        match self.format {
+            Format::Json => {
+                let mut text = String::new();
+                for (at, lease) in (self.count..).zip(leases) {
+                    text.push_str(if at == 0 { "{\"leases\": [\n  " } else { ",\n  " });
+                    text.push_str(&lease.to_string());
+                }
+                output::raw(text.as_bytes())?;
+            }
+            Format::Table => {
+                let now = Clock::system().now();
+                self.held.extend(leases.iter().map(|lease| row(lease, now)));
+                if self.held.len() > 2 * PAGE {
+                    self.table()?;
+                }
+            }
+        }
+        self.count += leases.len();
+        Ok(())
+    }
+
+    fn finish(mut self, next: Option<&str>) -> Result<(), Failure> {
+        match self.format {
+            Format::Json => {
+                let begin = if self.count == 0 { "{\"leases\": [" } else { "\n" };
+                let next = next.map_or(Value::Null, Value::from);
+                output::raw(format!("{begin}], \"next\": {next}}}\n").as_bytes())
+            }
+            Format::Table if self.count > 0 && self.held.is_empty() => Ok(()),
+            Format::Table => self.table(),
+        }
+    }
+
+    fn table(&mut self) -> Result<(), Failure> {
+        output::table(&HEADINGS, std::mem::take(&mut self.held), "no lease that has not expired")
+    }
+}
+
+fn row(lease: &Value, now: UnixTime) -> Vec<String> {
+    let expires = lease["expires_at"].as_u64().map_or("-".into(), |at| relative(UnixTime::from_secs(at), now));
+    vec![
+        text(lease, "id"),
+        text(lease, "workload"),
+        text(lease, "task"),
+        text(lease, "audience"),
+        text(lease, "scopes"),
+        state(lease),
+        expires,
+    ]
+}
