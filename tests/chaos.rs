@@ -1,6 +1,6 @@
 //! Faults by the hundred, under load, on both stores; every answer is taken down, and the invariants are held against
 //! all of it afterwards: no token without a recorded lease, none accepted after its end, no acknowledged line lost, the
-//! broker back by itself, an assertion counted once.
+//! broker back by itself, an assertion counted once; and no verifier that calls its view fresh later than its bound.
 //!
 //! `JITNEY_CHAOS_SEED=N` plays the choices of a run again (not its timing), `JITNEY_CHAOS_FAULTS=N` makes it longer.
 
@@ -28,6 +28,10 @@ mod proxy;
 mod resp;
 #[path = "chaos/run.rs"]
 mod run;
+#[path = "chaos/verdicts.rs"]
+mod verdicts;
+#[path = "chaos/verifiers.rs"]
+mod verifiers;
 #[path = "chaos/watch.rs"]
 mod watch;
 #[path = "chaos/wire.rs"]

@@ -133,6 +133,8 @@ fn each_check_is_there_for_something() {
     // The place of an event that nothing was held against is no place to come back to.
     let cursor = Checks { cursor: false, ..Checks::ALL };
     is_found(&without(Fault::Drops, cursor), &all);
+    // Where nothing is lost on the way it is all the same: standard clients send whatever id came last.
+    is_sound(&without(Fault::Nothing, cursor));
     // A reader that makes this one gives no broker a cursor that it must not resume.
     is_found(&without(Fault::ResumesFromAPart, cursor), &[MISSED, REFUSED_NOTHING]);
     is_sound(&short(Fault::ResumesFromAPart));

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::Value;
 
 use super::history::{End, Event, Facts, Judge, Micros, SECOND, What};
+use super::verdicts;
 
 /// What a run left behind.
 #[derive(Debug, Default)]
@@ -41,6 +42,9 @@ pub fn violations(events: &[Event], evidence: &Evidence) -> Vec<String> {
                 found.extend(run.not_forbidden(event, token, renews.as_deref()));
             }
             What::Judged { jti, by, good: true, .. } => found.extend(run.not_ended(event, jti, *by)),
+            What::Said { verifier, jti, verdict } => {
+                found.extend(verdicts::wrong(&run, event, *verifier, jti, *verdict))
+            }
             What::Refused { op, decision, known: true, .. } => found.extend(run.refusal_line(event, op, decision)),
             What::Ended { end, decision, .. } => found.extend(run.end_line(event, end, decision.as_deref())),
             _ => {}
@@ -48,17 +52,19 @@ pub fn violations(events: &[Event], evidence: &Evidence) -> Vec<String> {
     }
     found.extend(run.once());
     found.extend(run.came_back());
+    found.extend(verdicts::left_behind(&run));
     found
 }
 
 /// A history, looked up by what is asked of it.
-struct Run<'a> {
-    events: &'a [Event],
+pub struct Run<'a> {
+    pub events: &'a [Event],
     evidence: &'a Evidence,
     granted: HashMap<&'a str, (&'a Event, &'a Facts)>,
     renews: HashMap<&'a str, &'a str>,
     acknowledged: HashMap<&'a End, Vec<(Micros, Micros)>>,
     tried: HashMap<&'a End, Vec<Micros>>,
+    begun: HashMap<&'a End, Micros>,
     released: HashMap<&'a str, Vec<Micros>>,
     lost: Vec<(Micros, Micros)>,
     away: Vec<(Micros, Micros)>,
@@ -77,6 +83,7 @@ impl<'a> Run<'a> {
             renews: HashMap::new(),
             acknowledged: HashMap::new(),
             tried: HashMap::new(),
+            begun: HashMap::new(),
             released: HashMap::new(),
             lost: Vec::new(),
             away: Vec::new(),
@@ -100,6 +107,10 @@ impl<'a> Run<'a> {
             }
         }
         for event in events {
+            if let What::Ended { end, .. } | What::Tried { end } = &event.what {
+                let first = run.begun.entry(end).or_insert(event.start);
+                *first = event.start.min(*first);
+            }
             if let What::Ended { end, .. } = &event.what {
                 run.acknowledged.entry(end).or_default().push((event.start, event.end));
             }
@@ -196,32 +207,40 @@ impl<'a> Run<'a> {
 
     /// I2: no token accepted behind an acknowledged end plus the stated bound. I1: nor one whose store is lost.
     fn not_ended(&self, event: &Event, jti: &str, by: Judge) -> Vec<String> {
-        let Some((granted, token)) = self.granted.get(jti) else {
-            return vec![format!("I1: {by:?} accepted {jti} at {}, which was never handed out", event.start)];
-        };
         let bound = if by == Judge::Live { 10 * SECOND } else { 0 };
-        let selectors = self.selectors(token);
         // A token that the end of its task has ended may complete that task again; it ends nothing.
         let again = by == Judge::Bearer
-            && selectors.iter().any(|end| {
-                matches!(end, End::Task { .. }) && (self.acknowledged.contains_key(end) || self.tried.contains_key(end))
+            && self.granted.get(jti).is_some_and(|(_, token)| {
+                self.selectors(token).iter().any(|end| matches!(end, End::Task { .. }) && self.begun.contains_key(end))
             });
-        if again {
-            return Vec::new();
-        }
+        if again { Vec::new() } else { self.accepted(event, jti, &format!("{by:?}"), bound) }
+    }
+
+    /// What is wrong with it that `by` accepted a token then, who may be late by `bound`.
+    pub fn accepted(&self, event: &Event, jti: &str, by: &str, bound: Micros) -> Vec<String> {
+        let Some((granted, token)) = self.granted.get(jti) else {
+            return vec![format!("I1: {by} accepted {jti} at {}, which was never handed out", event.start)];
+        };
         let mut found = Vec::new();
-        for end in &selectors {
+        for end in &self.selectors(token) {
             let is_before = |start: &Micros| granted.end <= *start || matches!(end, End::Key(_));
             let passed = self.acks(end).iter().find(|(start, ack)| is_before(start) && ack + bound <= event.start);
             if let Some((_, ack)) = passed.filter(|(_, ack)| !self.lost_between(*ack, event.start)) {
                 let at = event.start;
-                found.push(format!("I2: {by:?} accepted {jti} at {at}, though {end:?} was acknowledged at {ack}"));
+                found.push(format!("I2: {by} accepted {jti} at {at}, though {end:?} was acknowledged at {ack}"));
             }
         }
         if self.lost.iter().any(|(start, end)| granted.end <= *start && end + bound <= event.start) {
-            found.push(format!("I1: {by:?} accepted {jti} at {}, whose store was lost before", event.start));
+            found.push(format!("I1: {by} accepted {jti} at {}, whose store was lost before", event.start));
         }
         found
+    }
+
+    /// Whether anybody had tried by then to end a token, or its store was lost.
+    pub fn may_be_ended(&self, event: &Event, jti: &str) -> bool {
+        let Some((granted, token)) = self.granted.get(jti) else { return true };
+        let tried = |end: &End| self.begun.get(end).is_some_and(|begun| *begun <= event.end);
+        self.selectors(token).iter().any(tried) || self.lost_between(granted.start, event.end)
     }
 
     /// I3: a refusal of a known caller has its line, unless none could be written then.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::check::{Evidence, violations};
-use super::history::{End, Event, Facts, Judge, SECOND, What};
+use super::history::{End, Event, Facts, Judge, SECOND, Verdict, What};
 
 /// A good story: a token, looked at, its task ended, refused; a fault in between, and a recovery.
 struct Story {
@@ -62,6 +62,12 @@ impl Story {
 
     fn judges(&mut self, second: u64, jti: &str, by: Judge, good: bool) {
         self.at(second, What::Judged { jti: jti.into(), by, good, assertion: None });
+    }
+
+    /// A verifier says something, and catches up at the end.
+    fn says(&mut self, second: u64, verdict: Verdict) {
+        self.at(second, What::Said { verifier: 1, jti: "one".into(), verdict });
+        self.at(30, What::CaughtUp { verifier: 1 });
     }
 
     /// Exactly this is wrong with it.
@@ -283,4 +289,52 @@ fn a_token_under_an_ended_key_names_the_lease_to_end_all_the_same() {
         story.evidence.leases.insert("two".into(), "ended".into());
         story.violates(&["I2", "two"]);
     }
+}
+
+#[test]
+fn a_token_that_a_verifier_accepts_beyond_its_bound_is_found() {
+    // The end was acknowledged at 4.5 s.
+    let within = |seconds| Verdict::Good { within: seconds * SECOND };
+    for (second, verdict) in [(2, within(0)), (5, within(3)), (7, within(3))] {
+        let mut story = Story::good();
+        story.says(second, verdict);
+        story.is_good();
+    }
+    for (second, verdict) in [(5, within(0)), (8, within(3)), (20, within(3))] {
+        let mut story = Story::good();
+        story.says(second, verdict);
+        story.violates(&["I2", "verifier 1", "one", "\"a\""]);
+    }
+}
+
+#[test]
+fn an_end_that_a_verifier_makes_up_is_found() {
+    let mut story = Story::good();
+    story.says(5, Verdict::Ended);
+    story.is_good();
+    story.says(2, Verdict::Ended);
+    story.violates(&["I6", "verifier 1", "nobody"]);
+    // An end that failed may have been carried out.
+    story.at(1, What::Tried { end: End::Lease("one".into()) });
+    story.is_good();
+}
+
+#[test]
+fn a_good_token_that_a_verifier_refuses_in_peace_is_found() {
+    let mut story = Story::good();
+    story.says(2, Verdict::Stale);
+    story.is_good();
+    story.says(2, Verdict::BadInPeace("its key"));
+    story.violates(&["I6", "one", "its key"]);
+}
+
+#[test]
+fn a_verifier_that_stays_behind_is_found() {
+    let mut story = Story::good();
+    story.says(2, Verdict::Stale);
+    story.events.retain(|event| !matches!(event.what, What::CaughtUp { .. }));
+    story.violates(&["I4", "verifier 1"]);
+    // Before the last fault is no help.
+    story.at(1, What::CaughtUp { verifier: 1 });
+    story.violates(&["I4", "verifier 1"]);
 }

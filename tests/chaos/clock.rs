@@ -23,7 +23,7 @@ fn library() -> PathBuf {
 }
 
 /// A broker with a clock of its own, and the file that says how far it is off.
-fn with_a_clock(store: Option<String>, folder: &Path) -> (Broker, PathBuf) {
+pub fn with_a_clock(store: Option<String>, folder: &Path) -> (Broker, PathBuf) {
     let file = folder.join("clock");
     fs::write(&file, "+0\n").unwrap();
     let setup = Setup::default()
@@ -35,7 +35,7 @@ fn with_a_clock(store: Option<String>, folder: &Path) -> (Broker, PathBuf) {
 }
 
 /// Steps the clock, for a while.
-fn stepped(world: &World, file: &Path, chance: &mut Chance) {
+pub fn stepped(world: &World, file: &Path, chance: &mut Chance) {
     let (kind, by) = match chance.below(8) {
         0..2 => ("clock seconds ahead", 1 + i64::try_from(chance.below(25)).unwrap()),
         2..4 => ("clock seconds behind", -1 - i64::try_from(chance.below(25)).unwrap()),

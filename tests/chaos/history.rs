@@ -42,6 +42,10 @@ pub enum What {
     Released { workload: String },
     /// A token was judged. For one who judges by a view, the event begins when the view was asked for.
     Judged { jti: String, by: Judge, good: bool, assertion: Option<u64> },
+    /// A verifier that follows the feed was shown a token, and says something of it that is to be held against the ends.
+    Said { verifier: usize, jti: String, verdict: Verdict },
+    /// A verifier is at the head of the log after the last fault, and is asked once more for everything.
+    CaughtUp { verifier: usize },
     /// A fault, from its beginning to when it was lifted.
     Fault { kind: &'static str },
     /// A broker was killed.
@@ -65,6 +69,19 @@ pub enum Judge {
     Offline,
     /// `jitney::verifier`, by the view it has.
     Live,
+}
+
+/// What a verifier says of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is good, this long after its end was acknowledged at the latest: the bound that the verifier states.
+    Good { within: Micros },
+    /// A rule has ended it.
+    Ended,
+    /// The view is too old to say anything.
+    Stale,
+    /// It is not good for another reason, though nothing was broken and the view was young.
+    BadInPeace(&'static str),
 }
 
 /// What a token says of itself.

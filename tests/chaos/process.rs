@@ -59,13 +59,13 @@ fn whatever_happens_to_a_broker_with_a_store_of_its_own() {
     });
 }
 
-fn killed(world: &World, seat: usize) {
+pub fn killed(world: &World, seat: usize) {
     let start = world.history.now();
     world.kill(seat);
     world.history.fault("broker killed", start);
 }
 
-fn asleep(world: &World, seat: usize, time: Duration) {
+pub fn asleep(world: &World, seat: usize, time: Duration) {
     world.lasts("broker asleep", time, |on| {
         world.seats[seat].signal(if on { Signal::STOP } else { Signal::CONT });
     });

@@ -1,4 +1,5 @@
-//! A TCP proxy between a broker and its Redis that breaks what it is told to: replies, connections, time itself.
+//! A TCP proxy between a broker and its Redis, or a verifier and its broker, that breaks what it is told to: replies,
+//! connections, time itself.
 //!
 //! Owns the faults of the wire. A fault is armed and breaks the next request or reply that passes; it is counted and
 //! written down when it has done so, never before.
@@ -53,7 +54,9 @@ enum Expected {
 
 /// What all threads of a proxy share.
 struct Shared {
-    upstream: SocketAddr,
+    upstream: Mutex<SocketAddr>,
+    /// Bytes pass as they come: nothing is known of what they say.
+    plain: bool,
     armed: Mutex<VecDeque<Armed>>,
     links: Mutex<Vec<[TcpStream; 2]>>,
     silent: AtomicBool,
@@ -73,10 +76,20 @@ pub struct Proxy {
 impl Proxy {
     /// In front of this Redis.
     pub fn start(upstream: SocketAddr, history: Arc<History>) -> Self {
+        Self::begin(upstream, false, history)
+    }
+
+    /// In front of this broker.
+    pub fn plain(upstream: SocketAddr, history: Arc<History>) -> Self {
+        Self::begin(upstream, true, history)
+    }
+
+    fn begin(upstream: SocketAddr, plain: bool, history: Arc<History>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
-            upstream,
+            upstream: Mutex::new(upstream),
+            plain,
             armed: Mutex::default(),
             links: Mutex::default(),
             silent: AtomicBool::new(false),
@@ -98,6 +111,16 @@ impl Proxy {
             }
         });
         Self { address, shared }
+    }
+
+    /// Where it is reached.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// New connections go there from now on.
+    pub fn lead_to(&self, upstream: SocketAddr) {
+        *self.shared.upstream.lock().unwrap() = upstream;
     }
 
     /// For `--store`.
@@ -172,7 +195,8 @@ struct Link {
 
 impl Shared {
     fn link(self: &Arc<Self>, client: TcpStream) -> std::io::Result<()> {
-        let server = TcpStream::connect(self.upstream)?;
+        let upstream = *self.upstream.lock().unwrap();
+        let server = TcpStream::connect(upstream)?;
         for side in [&client, &server] {
             side.set_nodelay(true)?;
             side.set_read_timeout(Some(TURN))?;
@@ -212,6 +236,10 @@ impl Link {
                 Err(error) => return Err(error),
             }
             self.shared.hold();
+            if self.shared.plain && !held.is_empty() {
+                each(Some(&held))?;
+                held.clear();
+            }
             while let Some(length) = resp::length(&held).filter(|_| !held.is_empty()) {
                 each(Some(&held[..length]))?;
                 held.drain(..length);
@@ -225,7 +253,7 @@ impl Link {
     fn requests(&self, from: TcpStream) {
         self.pump(&from, |request| {
             let Some(request) = request else { return Ok(()) };
-            if resp::is_subscribe(request) {
+            if self.shared.plain || resp::is_subscribe(request) {
                 return (&self.ends[1]).write_all(request);
             }
             let since = self.shared.history.now();
@@ -251,7 +279,7 @@ impl Link {
     fn replies(&self, from: TcpStream) {
         self.pump(&from, |reply| {
             if let Some(reply) = reply {
-                if resp::is_push(reply) {
+                if self.shared.plain || resp::is_push(reply) {
                     return self.say(reply);
                 }
                 self.fakes()?;

@@ -13,8 +13,16 @@ use crate::common::Chance;
 /// How many faults all runs of the short test inject together.
 const SHORT: u64 = 1000;
 /// Each run's share of them.
-pub const SHARES: [(&str, u64); 6] =
-    [("wire", 880), ("redis", 50), ("embedded", 40), ("disk", 40), ("clock", 20), ("clock-embedded", 20)];
+pub const SHARES: [(&str, u64); 8] = [
+    ("wire", 880),
+    ("redis", 50),
+    ("embedded", 40),
+    ("disk", 40),
+    ("clock", 20),
+    ("clock-embedded", 20),
+    ("verifiers", 40),
+    ("verifiers-clock", 20),
+];
 /// How many clients ask at once.
 const CLIENTS: usize = 4;
 /// So many faults are injected between two looks whether all brokers come back.
@@ -38,7 +46,13 @@ pub fn quota(name: &str) -> u64 {
 
 /// Keeps a world busy while `inject` breaks something, again and again, until the quota is reached; then holds the
 /// invariants against what happened.
-pub fn run(world: &World, mut inject: impl FnMut(&mut Chance)) {
+pub fn run(world: &World, inject: impl FnMut(&mut Chance)) {
+    play(world, inject);
+    hold(world);
+}
+
+/// The first half of a run: afterwards nothing is broken any more, and nobody asks.
+pub fn play(world: &World, mut inject: impl FnMut(&mut Chance)) {
     let mut chance = Chance::seeded(world.seed);
     let (quota, mut looked) = (quota(world.name), 0);
     std::thread::scope(|threads| {
@@ -67,6 +81,10 @@ pub fn run(world: &World, mut inject: impl FnMut(&mut Chance)) {
         super::load::introspect(world, &world.seats[0], "last", &held);
     }
     world.recovers();
+}
+
+/// The second half.
+pub fn hold(world: &World) {
     tell(world);
     world.is_sound();
 }
@@ -86,14 +104,16 @@ fn count(history: &Arc<History>) -> u64 {
 
 #[allow(clippy::disallowed_macros, reason = "the count is the proof")]
 fn tell(world: &World) {
-    use super::history::What;
+    use super::history::{Verdict, What};
     let events = world.history.events();
     let count = |is: fn(&What) -> bool| events.iter().filter(|event| is(&event.what)).count();
     let (granted, ended) =
         (count(|what| matches!(what, What::Granted { .. })), count(|what| matches!(what, What::Ended { .. })));
     let (judged, accepted) = (
-        count(|what| matches!(what, What::Judged { .. })),
-        count(|what| matches!(what, What::Judged { good: true, .. })),
+        count(|what| matches!(what, What::Judged { .. } | What::Said { .. })),
+        count(|what| {
+            matches!(what, What::Judged { good: true, .. } | What::Said { verdict: Verdict::Good { .. }, .. })
+        }),
     );
     let failed = count(|what| matches!(what, What::Silent { .. } | What::Refused { status: 500.., .. }));
     let seconds = world.history.now() / super::history::SECOND;

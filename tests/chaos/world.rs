@@ -146,6 +146,11 @@ impl World {
         self.held.lock().unwrap().iter().rev().filter(|held| is_meant(&held.facts)).cloned().collect()
     }
 
+    /// All that are kept.
+    pub fn all(&self) -> Vec<Held> {
+        self.held.lock().unwrap().clone()
+    }
+
     pub fn some(&self, most: usize, chance: &mut Chance) -> Vec<Held> {
         (0..most).filter_map(|_| self.any(chance)).collect()
     }

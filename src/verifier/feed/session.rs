@@ -55,7 +55,7 @@ struct Standing {
 #[derive(Debug)]
 pub(crate) struct Session {
     stage: Stage,
-    /// The id of the last event; empty before the first.
+    /// The id of the last event that was held against those before it; empty before the first.
     cursor: String,
     /// The latest moment that the broker told, Unix milliseconds.
     told_ms: u64,
@@ -111,7 +111,11 @@ impl Session {
                 }
             }
         };
-        event.id.clone_into(&mut self.cursor);
+        // Nothing holds the keys against the rules before them: were one of those lost, who came back to this place would
+        // never hear of it.
+        if event.kind != Some(Kind::Keys) {
+            event.id.clone_into(&mut self.cursor);
+        }
         Ok(news)
     }
 

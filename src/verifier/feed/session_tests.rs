@@ -242,6 +242,26 @@ fn within_a_snapshot_there_is_no_place_to_go_on_from() {
 }
 
 #[test]
+fn a_place_to_go_on_from_is_that_of_an_event_which_was_held_against_the_rules_before_it() {
+    let key = key();
+    let mut side = Side::live(&key);
+    let named = |event: Vec<u8>, id: &str| {
+        let text = String::from_utf8(event).unwrap();
+        let lines =
+            text.split('\n').map(|line| if line.starts_with("id:") { format!("id: {id}") } else { line.into() });
+        lines.collect::<Vec<_>>().join("\n").into_bytes()
+    };
+    for (event, name, place) in [
+        (heartbeat(9, 2, NOW * 1000), "beat", "beat"),
+        (keys(&[key.kid()]), "keys", "beat"),
+        (revoke(9, &[rule("c", 12)]), "rules", "rules"),
+    ] {
+        side.hear(&named(event, name)).unwrap();
+        assert_eq!(side.session.place().unwrap().cursor, place);
+    }
+}
+
+#[test]
 fn a_key_that_is_not_known_yet_leaves_all_as_it_was() {
     let (old, new) = (key(), key());
     let mut side = Side::live(&old);
