@@ -125,10 +125,9 @@ async fn serve(mut stream: TcpStream, served: Arc<Served>) {
     let page = page.unwrap_or(Page { bytes: missing, goes_on: false });
     let mut pushed = served.pushed.subscribe();
     if page.goes_on {
-        let cursor = head.lines().filter_map(|line| line.split_once(": "));
-        let cursor =
-            cursor.filter(|(name, _)| name.eq_ignore_ascii_case("last-event-id")).map(|(_, value)| value.into());
-        served.cursors.lock().unwrap().push(cursor.last());
+        let mut fields = head.lines().filter_map(|line| line.split_once(": "));
+        let cursor = fields.find(|(name, _)| name.eq_ignore_ascii_case("last-event-id"));
+        served.cursors.lock().unwrap().push(cursor.map(|(_, value)| value.to_owned()));
     }
     let _ = stream.write_all(&page.bytes).await;
     served.hits.send_modify(|hits| *hits.entry(path).or_default() += 1);
