@@ -172,11 +172,7 @@ fn events_are_followed_and_gone_on_with_behind_the_last_end() {
     let table = vec![
         ("GET /admin/v1/status", 200, STATUS.into()),
         ("GET /admin/v1/watch?after=4&epoch=e", 200, first.into()),
-        (
-            "GET /admin/v1/watch?after=7&epoch=e",
-            400,
-            r#"{"error":"invalid_request","error_description":"no"}"#.into(),
-        ),
+        ("GET /admin/v1/watch?after=7&epoch=e", 400, r#"{"error":"invalid_request","error_description":"no"}"#.into()),
     ];
     let admin = Admin::start(table);
     let (code, lines, error) = said(&admin.jitney("lease watch --output json"));

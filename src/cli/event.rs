@@ -51,7 +51,7 @@ fn told(event: &Value) -> String {
     );
     // Of a grant the place in the log says little; of an end it is where every broker finds it.
     let is_grant = matches!(word, "mint" | "renew");
-    for &name in TOLD.iter().filter(|&&name| !event[name].is_null() && !(is_grant && name == "position")) {
+    for &name in TOLD.iter().filter(|&&name| !(event[name].is_null() || is_grant && name == "position")) {
         let label = output::paint(style::DIM, format_args!("{name}="));
         told.push_str(&format!("  {label}{}", said(&event[name])));
     }
