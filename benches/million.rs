@@ -1,5 +1,5 @@
-//! What a million live leases, and a million live rules, cost: `cargo bench --bench million`; with `redis` or `embedded`
-//! behind `--`, on one store alone.
+//! What a million live leases, and a million live rules, cost: `cargo bench --bench million`; with `redis`, `scripts` or
+//! `embedded` behind `--`, that part alone.
 //!
 //! Each store is filled through its own code, a task and an assertion for each lease, and the real binary is started on it,
 //! beside one on a store with a thousand. Takes several minutes and some gigabytes of `TMPDIR`. Under `cargo test` a few
@@ -18,6 +18,8 @@ mod load;
 #[allow(dead_code, reason = "other benches use more of it")]
 #[path = "service/measure.rs"]
 mod measure;
+#[path = "million/plain.rs"]
+mod plain;
 #[allow(dead_code, reason = "other benches use more of it")]
 #[path = "scene.rs"]
 mod scene;
@@ -32,7 +34,8 @@ use serde::Serialize;
 use common::{Ask, Broker, Redis, Setup, key_of, workload, workload_path};
 use fill::{Filler, Place};
 use load::{Expect, Load, Void};
-use measure::{MEASURED_CORE, Spread, Turn};
+use measure::{MEASURED_CORE, Spread, Turn, cpu_us};
+use plain::Plain;
 use scene::Failed;
 
 const MIB: f64 = (1 << 20) as f64;
@@ -44,10 +47,12 @@ struct Size {
     starts: usize,
     rounds: usize,
     mints: usize,
+    /// Calls of a script in a round.
+    scripts: usize,
 }
 
-const WHOLE: Size = Size { leases: 1_000_000, few: 1000, starts: 5, rounds: 7, mints: 3000 };
-const SMOKE: Size = Size { leases: 200, few: 20, starts: 1, rounds: 1, mints: 32 };
+const WHOLE: Size = Size { leases: 1_000_000, few: 1000, starts: 5, rounds: 7, mints: 3000, scripts: 20_000 };
+const SMOKE: Size = Size { leases: 200, few: 20, starts: 1, rounds: 1, mints: 32, scripts: 64 };
 
 /// A figure, and how large it may be.
 #[derive(Debug, Serialize)]
@@ -68,6 +73,9 @@ fn main() -> std::process::ExitCode {
     let outcome = (|| {
         if wanted("redis") {
             on_redis(&size, &mut rows)?;
+        }
+        if wanted("redis") || wanted("scripts") {
+            scripts(&size, &mut rows)?;
         }
         if wanted("embedded") {
             embedded(&size, &mut rows)?;
@@ -124,6 +132,32 @@ fn on_redis(size: &Size, rows: &mut Vec<Row>) -> Result<(), Failed> {
     let ruled = starts(&mut broker, size)?;
     row("RSS with a rule for each lease, Redis", ruled.rss / MIB, "MiB", Some(128.0));
     row("start to ready with these rules, Redis", ruled.took, "s", None);
+    Ok(())
+}
+
+/// What a mint costs Redis beside five plain commands in a script, in turn.
+fn scripts(size: &Size, rows: &mut Vec<Row>) -> Result<(), Failed> {
+    let redis = redis();
+    let (filler, plain) = (Filler::open(&Place::Redis(redis.url()))?, Plain::open(&redis.url())?);
+    let used = |work: &dyn Fn() -> Result<(), Failed>| {
+        let before = cpu_us(redis.pid());
+        work()?;
+        Ok::<_, Failed>((cpu_us(redis.pid()) - before) / size.scripts as f64)
+    };
+    let (mut ratios, mut times) = (Vec::new(), Vec::new());
+    for round in 0..=size.rounds {
+        let mint = used(&|| filler.leases_from(round * size.scripts, size.scripts).map(drop))?;
+        let plain = used(&|| plain.calls(size.scripts, round))?;
+        // The first makes the sets what they are then.
+        if round > 0 {
+            ratios.push(mint / plain);
+            times.push(mint);
+        }
+    }
+    let median = |figures: Vec<f64>| Spread::of(figures.into_iter()).median;
+    let mut row = |what: &str, figure, unit, goal| rows.push(Row { what: what.into(), figure, unit, goal });
+    row("CPU of Redis a mint / five plain commands in a script", median(ratios), "×", Some(1.2));
+    row("the same in microseconds", median(times), "µs", None);
     Ok(())
 }
 

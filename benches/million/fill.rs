@@ -17,7 +17,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::scene::{AUDIENCE, Failed, SCOPES, name, set};
 
 /// So many are under way at once, each behind the one before it in its lane.
-const LANES: usize = 512;
+pub const LANES: usize = 512;
 /// By whom the leases are.
 pub const WORKLOADS: usize = 100;
 /// They outlive the bench.
@@ -74,8 +74,13 @@ impl Filler {
 
     /// Records so many leases, each for a task of its own and by an assertion of its own.
     pub fn leases(&self, count: usize) -> Result<Vec<LeaseId>, Failed> {
-        self.lanes(count, |parts, n| async move {
-            let recorded = parts.store.record(parts.draft(n)?).await.map_err(|error| error.to_string())?;
+        self.leases_from(0, count)
+    }
+
+    /// The same, of tasks that are counted from `first`.
+    pub fn leases_from(&self, first: usize, count: usize) -> Result<Vec<LeaseId>, Failed> {
+        self.lanes(count, move |parts, n| async move {
+            let recorded = parts.store.record(parts.draft(first + n)?).await.map_err(|error| error.to_string())?;
             Ok(recorded.lease().id)
         })
     }

@@ -5,16 +5,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _};
-
 use super::expire::Gone;
-use super::packed::{PackedLease, corrupt, unpack_lease, unpack_rule};
-use super::table::{KEYS, LEASES, LOG, MARKS, META, QUARANTINES, RELEASED, REVOKED, SPENT, undue};
-use super::view::{Row, View};
 use crate::model::{
-    AudienceUri, Epoch, KeyId, Lease, LeaseId, Position, Rule, RuleDigest, RuleKind, Selector, UnixTime, WorkloadId,
+    AudienceUri, KeyId, Lease, LeaseId, Position, Rule, RuleDigest, RuleKind, Selector, UnixTime, WorkloadId,
 };
-use crate::store::{Head, PublishedKey, Quarantine, StoreError};
+use crate::store::{Head, PublishedKey, Quarantine};
 
 /// A name's digest.
 pub(super) type Digest = [u8; 16];
@@ -87,97 +82,7 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Reads the whole file once; gives the view for readers with it.
-    pub(super) fn load(database: &Database) -> Result<(Self, View), StoreError> {
-        let txn = database.begin_read()?;
-        let meta = txn.open_table(META)?;
-        let number = |name: &str| -> Result<u64, StoreError> {
-            let found = meta.get(name)?.map(|guard| guard.value());
-            found.ok_or_else(|| StoreError::Corrupt(format!("the file does not tell its {name}")))
-        };
-        let head = Head { epoch: Epoch::from_bits(number("epoch")?), position: Position::new(number("position")?) };
-        let mut index = Self::empty(head, number("tag")?);
-        index.memory = meta.get("memory")?.map(|guard| UnixTime::from_secs(guard.value()));
-        // Files of before commits were counted have none.
-        index.commits = meta.get("commits")?.map_or(0, |guard| guard.value());
-        let moment = |name: &str| -> Result<UnixTime, StoreError> {
-            Ok(meta.get(name)?.map_or_else(UnixTime::default, |guard| UnixTime::from_secs(guard.value())))
-        };
-        index.gone = Gone { counted: moment("gone")?, refused: moment("gone_refusals")? };
-        index.load_leases(&txn)?;
-        index.load_marks(&txn)?;
-        let log = index.load_log(&txn)?;
-        let view = View::of(&index, log);
-        Ok((index, view))
-    }
-
-    /// Leases, and the assertions that were used up for them or elsewhere.
-    fn load_leases(&mut self, txn: &ReadTransaction) -> Result<(), StoreError> {
-        for row in txn.open_table(LEASES)?.iter()? {
-            let PackedLease { lease, spent } = unpack_lease(row?.1.value())?;
-            self.add(&lease);
-            self.replays.extend(spent.map(|(digest, _)| digest));
-        }
-        for row in txn.open_table(SPENT)?.iter()? {
-            self.replays.insert(undue(row?.0.value()).1);
-        }
-        Ok(())
-    }
-
-    /// What is closed: tasks, keys, workloads; and the keys that are published.
-    fn load_marks(&mut self, txn: &ReadTransaction) -> Result<(), StoreError> {
-        for row in txn.open_table(MARKS)?.iter()? {
-            let (key, value) = row?;
-            let (kept_until, digest) = undue(key.value());
-            let (closed_until, position) = value.value();
-            let mark = Mark {
-                closed_until: UnixTime::from_secs(closed_until),
-                position: Position::new(position),
-                kept_until: UnixTime::from_secs(kept_until),
-            };
-            self.marks.insert(digest, mark);
-        }
-        for row in txn.open_table(KEYS)?.iter()? {
-            let key: PublishedKey = json(row?.1.value())?;
-            self.keys.insert(key.kid.clone(), key);
-        }
-        for row in txn.open_table(REVOKED)?.iter()? {
-            let kid = KeyId::parse(row?.0.value()).map_err(|_| corrupt("a revoked key without a name"))?;
-            self.revoked.insert(kid);
-        }
-        for row in txn.open_table(QUARANTINES)?.iter()? {
-            let quarantine: Quarantine = json(row?.1.value())?;
-            self.quarantines.insert(quarantine.workload.clone(), quarantine);
-        }
-        for row in txn.open_table(RELEASED)?.iter()? {
-            let workload =
-                WorkloadId::parse(row?.0.value()).map_err(|_| corrupt("a released workload without a name"))?;
-            self.released.insert(workload);
-        }
-        Ok(())
-    }
-
-    /// The log, whose last entry has to be the one that the head names.
-    fn load_log(&mut self, txn: &ReadTransaction) -> Result<BTreeMap<u64, Row>, StoreError> {
-        let mut log = BTreeMap::new();
-        for row in txn.open_table(LOG)?.iter()? {
-            let (position, value) = row?;
-            let (position, (tag, packed)) = (position.value(), value.value());
-            let (rule, audiences) = unpack_rule(position, packed)?;
-            if rule.position == self.head.position && tag != self.tag {
-                return Err(corrupt("the log's last entry is not the one that the head names"));
-            }
-            let set = audiences.iter().fold(0, |set, audience| set | self.bit(audience));
-            self.note(&rule);
-            log.insert(position, Row::new(&rule, set));
-        }
-        if log.keys().next_back().is_some_and(|last| *last > self.head.position.get()) {
-            return Err(corrupt("the log has entries behind its head"));
-        }
-        Ok(log)
-    }
-
-    fn empty(head: Head, tag: u64) -> Self {
+    pub(super) fn empty(head: Head, tag: u64) -> Self {
         Self {
             head,
             tag,
@@ -279,8 +184,4 @@ pub(super) fn named(set: AudienceSet, names: &[AudienceUri]) -> Vec<AudienceUri>
         return Vec::new();
     }
     names.iter().enumerate().filter(|(at, _)| set >> at & 1 == 1).map(|(_, name)| name.clone()).collect()
-}
-
-fn json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
-    serde_json::from_slice(bytes).map_err(|why| StoreError::Corrupt(why.to_string()))
 }

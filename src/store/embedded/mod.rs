@@ -6,6 +6,7 @@
 mod end;
 mod expire;
 mod index;
+mod load;
 mod mint;
 pub(crate) mod packed;
 mod read;

@@ -2,6 +2,9 @@
 //!
 //! Owns the byte layout and nothing else. Whatever does not read back exactly is [`StoreError::Corrupt`].
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use crate::model::{
     AudienceUri, Epoch, KeyId, Lease, LeaseId, Position, Rule, RuleDigest, RuleKind, ScopeSet, TaskId, UnixTime,
     WorkloadId,
@@ -57,6 +60,11 @@ pub(crate) fn pack_lease(lease: &Lease, spent: Option<&Spent>) -> Vec<u8> {
 
 /// Reads what [`pack_lease`] wrote.
 pub(crate) fn unpack_lease(bytes: &[u8]) -> Result<PackedLease, StoreError> {
+    unpack_among(bytes, &mut None)
+}
+
+/// The same, among many.
+pub(super) fn unpack_among(bytes: &[u8], known: &mut Option<Known>) -> Result<PackedLease, StoreError> {
     let mut from = Reader(Bytes(bytes));
     from.version()?;
     let [issued_at, expires_at, chain_limit] = [from.time()?, from.time()?, from.time()?];
@@ -68,14 +76,13 @@ pub(crate) fn unpack_lease(bytes: &[u8]) -> Result<PackedLease, StoreError> {
     }
     let predecessor = (flags & 1 != 0).then(|| from.array().map(LeaseId::from_bytes)).transpose()?;
     let spent = (flags & 2 != 0).then(|| Ok::<_, StoreError>((from.array()?, from.time()?))).transpose()?;
-    let workload = from.name(WorkloadId::parse)?;
-    let audience = from.name(AudienceUri::parse)?;
+    let workload = from.known(known.as_mut().map(|known| &mut known.workloads), |raw| WorkloadId::parse(raw).ok())?;
+    let audience = from.known(known.as_mut().map(|known| &mut known.audiences), |raw| AudienceUri::parse(raw).ok())?;
     let task = from.name(TaskId::parse)?;
-    let kid = from.name(KeyId::parse)?;
-    let scopes = from.name(|text| {
-        let scopes = ScopeSet::parse(text).map_err(|_| ())?;
+    let kid = from.known(known.as_mut().map(|known| &mut known.kids), |raw| KeyId::parse(raw).ok())?;
+    let scopes = from.known(known.as_mut().map(|known| &mut known.scopes), |raw| {
         // A scope that stands there twice is read as one, and was never written so.
-        (scopes.len() == text.split(' ').count()).then_some(scopes).ok_or(())
+        ScopeSet::parse(raw).ok().filter(|scopes| scopes.len() == raw.split(' ').count())
     })?;
     let actors = (0..from.length()?).map(|_| from.name(WorkloadId::parse)).collect::<Result<_, _>>()?;
     from.end()?;
@@ -152,10 +159,57 @@ fn put_length(out: &mut Vec<u8>, mut length: usize) {
     out.push(length as u8);
 }
 
+/// Names that were read before: a million leases have few, and to read one costs more than all else in a record.
+#[derive(Default)]
+pub(super) struct Known {
+    workloads: Names<WorkloadId>,
+    audiences: Names<AudienceUri>,
+    kids: Names<KeyId>,
+    scopes: Names<ScopeSet>,
+}
+
+/// Names of one kind by their text, and the last one.
+struct Names<T> {
+    last: Option<(Arc<str>, T)>,
+    all: HashMap<Arc<str>, T>,
+}
+
+impl<T> Default for Names<T> {
+    fn default() -> Self {
+        Self { last: None, all: HashMap::new() }
+    }
+}
+
+impl<T: Clone> Names<T> {
+    fn read(&mut self, text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        if let Some((known, name)) = &self.last
+            && **known == *text
+        {
+            return Some(name.clone());
+        }
+        if let Some((known, name)) = self.all.get_key_value(text) {
+            self.last = Some((Arc::clone(known), name.clone()));
+            return Some(name.clone());
+        }
+        let name = parse(text)?;
+        // Beyond so many they are not few.
+        if self.all.len() < 16_384 {
+            self.all.insert(text.into(), name.clone());
+        }
+        Some(name)
+    }
+}
+
 /// The rest of a record; whatever is not there is damage, and said as such.
 struct Reader<'a>(Bytes<'a>);
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn text(&mut self) -> Result<&'a str, StoreError> {
+        let length = self.length()?;
+        let text = self.0.take(length).ok_or_else(cut_short)?;
+        std::str::from_utf8(text).map_err(|_| corrupt("a name that is no text"))
+    }
+
     fn array<const N: usize>(&mut self) -> Result<[u8; N], StoreError> {
         self.0.array().ok_or_else(cut_short)
     }
@@ -192,10 +246,21 @@ impl Reader<'_> {
     }
 
     fn name<T, E>(&mut self, parse: impl Fn(&str) -> Result<T, E>) -> Result<T, StoreError> {
-        let length = self.length()?;
-        let text = self.0.take(length).ok_or_else(cut_short)?;
-        let text = std::str::from_utf8(text).map_err(|_| corrupt("a name that is no text"))?;
-        parse(text).map_err(|_| corrupt("a name outside its rule"))
+        parse(self.text()?).map_err(|_| corrupt("a name outside its rule"))
+    }
+
+    /// A name that may have been read before.
+    fn known<T: Clone>(
+        &mut self,
+        known: Option<&mut Names<T>>,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, StoreError> {
+        let text = self.text()?;
+        let name = match known {
+            Some(names) => names.read(text, parse),
+            None => parse(text),
+        };
+        name.ok_or_else(|| corrupt("a name outside its rule"))
     }
 
     fn end(self) -> Result<(), StoreError> {
