@@ -67,12 +67,20 @@ impl Observer {
         self.span.in_scope(|| {
             tracing::debug!(status = response.status().as_u16(), micros = took.as_micros() as u64, "answered")
         });
-        let id = format!("{}-{:016x}", self.broker.options().name, self.id);
-        if let Ok(id) = HeaderValue::from_maybe_shared(Bytes::from(id)) {
+        if let Ok(id) = HeaderValue::from_maybe_shared(Bytes::from(told(&self.broker.options().name, self.id))) {
             response.headers_mut().insert(ID, id);
         }
         response
     }
+}
+
+/// An id as clients are told it: the broker's name, a dash, 16 hex digits.
+fn told(broker: &str, id: u64) -> Vec<u8> {
+    let mut text = Vec::with_capacity(broker.len() + 17);
+    text.extend_from_slice(broker.as_bytes());
+    text.push(b'-');
+    text.extend((0..16).rev().map(|nibble| b"0123456789abcdef"[(id >> (4 * nibble)) as usize & 15]));
+    text
 }
 
 const ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -90,6 +98,13 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+
+    #[test]
+    fn an_id_is_told_in_hex_behind_the_broker_s_name() {
+        for id in [0, 1, 0xabc, u64::MAX, 0x0123_4567_89ab_cdef, fresh_id()] {
+            assert_eq!(told("b-1", id), format!("b-1-{id:016x}").into_bytes());
+        }
+    }
 
     #[test]
     fn ids_differ_and_do_not_count() {
