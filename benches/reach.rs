@@ -85,6 +85,9 @@ impl Rows {
     }
 }
 
+/// Measures something of this size, and notes its rows.
+type Part = fn(&Size, &mut Rows) -> Result<(), Failed>;
+
 fn main() -> std::process::ExitCode {
     if memory::is_child() || guard::is_child() {
         return std::process::ExitCode::SUCCESS;
@@ -94,7 +97,7 @@ fn main() -> std::process::ExitCode {
     let size = if is_bench { WHOLE } else { SMOKE };
     measure::off_the_measured_core();
     let mut rows = Rows::default();
-    let parts: [(&str, fn(&Size, &mut Rows) -> Result<(), Failed>); 5] = [
+    let parts: [(&str, Part); 5] = [
         ("ends", until_refused),
         ("feed", beside_a_feed),
         ("guard", guard::seen_before),

@@ -31,7 +31,8 @@ pub fn is_child() -> bool {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        writeln!(std::io::stdout(), "listening on http://{}", listener.local_addr().unwrap()).unwrap();
+        let mut out = std::io::stdout();
+        writeln!(out, "listening on http://{}", listener.local_addr().unwrap()).unwrap();
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             stream.set_nodelay(true).unwrap();

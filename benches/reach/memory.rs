@@ -34,7 +34,8 @@ fn tell() {
     loop {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let of = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
-        writeln!(std::io::stdout(), "{} {}", of("VmRSS:"), of("VmHWM:")).unwrap();
+        let mut out = std::io::stdout();
+        writeln!(out, "{} {}", of("VmRSS:"), of("VmHWM:")).unwrap();
         line.clear();
         if std::io::stdin().read_line(&mut line).unwrap() == 0 {
             return;

@@ -35,10 +35,11 @@ pub fn left_behind(run: &Run<'_>) -> Vec<String> {
         }
     }
     for event in run.events {
-        if let What::CaughtUp { verifier } = event.what {
-            if event.start >= last && event.end - event.start <= CATCHES_UP {
-                asked.remove(&verifier);
-            }
+        if let What::CaughtUp { verifier } = event.what
+            && event.start >= last
+            && event.end - event.start <= CATCHES_UP
+        {
+            asked.remove(&verifier);
         }
     }
     let mut asked: Vec<_> = asked.into_iter().collect();

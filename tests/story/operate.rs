@@ -209,8 +209,8 @@ fn leases_are_listed_by_their_state(backing: &Backing) {
         assert_eq!(document["next"], Value::Null, "{document}");
         document["leases"].as_array().unwrap().iter().map(|lease| lease["id"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(listed("--state live --all"), [live.clone()]);
-    assert_eq!(listed("--state ended"), [ended.clone()]);
+    assert_eq!(listed("--state live --all"), std::slice::from_ref(&live));
+    assert_eq!(listed("--state ended"), std::slice::from_ref(&ended));
     assert_eq!(listed("--state ended --task two"), [""; 0]);
     let mut all = listed("--all");
     all.sort();

@@ -47,8 +47,6 @@ struct Standing {
     after: Position,
     /// Up to where the log was told.
     upto: Position,
-    /// How many rules this connection was sent, from its last snapshot on.
-    count: u64,
 }
 
 /// A connection's state.
@@ -57,6 +55,8 @@ pub(crate) struct Session {
     stage: Stage,
     /// The id of the last event that was held against those before it; empty before the first.
     cursor: String,
+    /// How many rules this connection was sent, those of each snapshot included.
+    sent: u64,
     /// The latest moment that the broker told, Unix milliseconds.
     told_ms: u64,
 }
@@ -74,8 +74,8 @@ enum Stage {
 impl Session {
     /// A connection that begins at a place, or at the beginning. `told_ms` is the latest moment that the feed told before.
     pub(crate) fn new(place: Option<&Place>, told_ms: u64) -> Self {
-        let stage = place.map_or(Stage::Begun, |place| Stage::Live(Standing { count: 0, ..place.standing }));
-        Self { stage, cursor: place.map(|place| place.cursor.clone()).unwrap_or_default(), told_ms }
+        let stage = place.map_or(Stage::Begun, |place| Stage::Live(place.standing));
+        Self { stage, cursor: place.map(|place| place.cursor.clone()).unwrap_or_default(), sent: 0, told_ms }
     }
 
     /// Whether all is told up to some place: the first snapshot has come whole.
@@ -155,7 +155,8 @@ impl Session {
         };
         let claims = incoming.finish()?;
         let SnapshotClaims { epoch, position, count, iat, .. } = claims;
-        self.stage = Stage::Live(Standing { epoch, after: position, upto: position, count });
+        self.stage = Stage::Live(Standing { epoch, after: position, upto: position });
+        self.sent = self.sent.saturating_add(count);
         self.told_ms = self.told_ms.max(iat.secs().saturating_mul(1000));
         Ok(Some(Box::new(claims)))
     }
@@ -171,7 +172,7 @@ impl Session {
         match in_order {
             Some(last) if !rules.is_empty() => {
                 (standing.after, standing.upto) = (last, last);
-                standing.count += rules.len() as u64;
+                self.sent = self.sent.saturating_add(rules.len() as u64);
                 Ok(News::Rules(rules))
             }
             _ => Err(FeedError::Form(Kind::Revoke.as_str(), "its rules are none, or out of order".into())),
@@ -180,10 +181,10 @@ impl Session {
 
     fn heartbeat(&mut self, beat: Heartbeat, wanted: &Wanted<'_>) -> Result<News, FeedError> {
         let Heartbeat { position, count: told, now } = beat;
-        let told_ms = self.told_ms;
+        let (told_ms, heard) = (self.told_ms, self.sent);
         let standing = self.live(Kind::Heartbeat)?;
-        if told != standing.count {
-            return Err(FeedError::Count { told, heard: standing.count });
+        if told != heard {
+            return Err(FeedError::Count { told, heard });
         }
         let known = wanted.view.position().max(standing.upto);
         if position < known {
