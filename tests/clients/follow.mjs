@@ -52,7 +52,7 @@ const take = {
     need(!left.has(claims.epoch), 'an epoch that is over')
     need(claims.epoch !== view.epoch || claims.position >= view.position, 'a view does not go back')
     const rules = new Map(claims.epoch === view.epoch ? view.rules : [])
-    ;[incoming, count] = [{ claims, rules, parts: [...claims.parts] }, 0]
+    incoming = { claims, rules, parts: [...claims.parts], before: count }
     await whole(begun)
   },
   async part(data, begun) {
@@ -86,8 +86,8 @@ const take = {
 
 async function whole(begun) {
   if (incoming.parts.length > 0) return
-  const { claims, rules } = incoming
-  need(count === claims.count, 'rules are missing')
+  const { claims, rules, before } = incoming
+  need(count - before === claims.count, 'rules are missing')
   if (claims.epoch !== view.epoch) left.add(view.epoch)
   const { epoch, position } = claims
   view = { kids: new Set(claims.kids), rules, epoch, position, after: position }

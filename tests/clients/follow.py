@@ -75,7 +75,7 @@ def follow(cursor):  # yields the cursor after each event that holds against tho
                 need(kid in snapshot["kids"] and snapshot.get("audience") == audience, "another's snapshot")
                 need(snapshot["epoch"] not in left, "an epoch that is over")
                 need(snapshot["epoch"] != epoch or snapshot["position"] >= position, "a view does not go back")
-                parts, fresh, count = list(snapshot["parts"]), dict(rules if snapshot["epoch"] == epoch else {}), 0
+                parts, fresh, before = list(snapshot["parts"]), dict(rules if snapshot["epoch"] == epoch else {}), count
             elif name == "part":
                 hashed = base64.urlsafe_b64encode(hashlib.sha256(event.data.encode()).digest()).rstrip(b"=").decode()
                 need(snapshot and parts and parts.pop(0) == hashed, "not the next part")
@@ -97,7 +97,7 @@ def follow(cursor):  # yields the cursor after each event that holds against tho
                 for past in [each for each, (_, until) in rules.items() if until + 30 < now()]:
                     del rules[past]
             if snapshot and not parts:
-                need(count == snapshot["count"], "rules are missing")
+                need(count - before == snapshot["count"], "rules are missing")
                 left.update({epoch} - {snapshot["epoch"]})
                 # Keys first: a new epoch's rules say nothing of the old one's tokens.
                 kids, rules, epoch = set(snapshot["kids"]), fresh, snapshot["epoch"]

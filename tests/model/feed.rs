@@ -79,6 +79,7 @@ impl World {
 
     /// A snapshot, one rule in each part.
     pub fn open(&self, state: &mut State, reader: usize, broker: usize) {
+        let sent = state.links[reader].as_ref().map_or(0, Link::sent);
         let read = state.now();
         state.catch_up(broker);
         let (epoch, position) = (state.brokers[broker].epoch, state.brokers[broker].upto);
@@ -89,7 +90,8 @@ impl World {
         for (number, place) in (0..).zip(rules.iter()) {
             waiting.push((Event::Part { number, rules: Positions::NONE.with(place) }, id(number + 1)));
         }
-        state.links[reader] = Some(Link { broker, waiting, live: false, told, count: rules.len() });
+        let count = sent + rules.len();
+        state.links[reader] = Some(Link { broker, waiting, live: false, told, count });
     }
 
     /// The snapshot, or the beginning of a resumed stream, has been sent: the reader is told what lies behind, and joins.
@@ -115,5 +117,16 @@ impl World {
             link.waiting.push((Event::Revoke { after, rules }, link.told));
         }
         Some(())
+    }
+}
+
+impl Link {
+    /// How many rules the reader was sent: what waited, and is dropped for a new snapshot, it never was.
+    fn sent(&self) -> u8 {
+        let waits = |event: &Event| match event {
+            Event::Part { rules, .. } | Event::Revoke { rules, .. } => rules.len(),
+            _ => 0,
+        };
+        self.count - self.waiting.iter().map(|(event, _)| waits(event)).sum::<u8>()
     }
 }

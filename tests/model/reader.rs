@@ -28,7 +28,7 @@ pub struct Reader {
     pub view: Option<View>,
     pub cursor: Option<Cursor>,
     incoming: Option<Incoming>,
-    /// Rules on this connection, or since its last snapshot.
+    /// Rules on this connection.
     got: u8,
     /// It has refused something.
     pub alarmed: bool,
@@ -90,7 +90,7 @@ impl Reader {
         match *event {
             Event::Snapshot { parts, position, read } => {
                 let incoming = Incoming { epoch: id.epoch, position, read, parts, next: 0, rules: Positions::NONE };
-                (self.incoming, self.got) = (Some(incoming), 0);
+                self.incoming = Some(incoming);
                 self.finish()
             }
             Event::Part { number, rules } => {
