@@ -1,5 +1,6 @@
-//! `jitney policy check` from outside: each rule by a tree that breaks it alone and a twin that does not, secrets by a
-//! labelled corpus, the documents by their schemas, what passes for now by its reason and its end.
+//! `jitney policy check` and `policy test` from outside: each rule by a tree that breaks it alone and a twin that does not,
+//! secrets by a labelled corpus, documents by their schemas, what passes for now by its reason and its end; cases by what
+//! they are answered.
 //!
 //! The clock of every run is set by faketime: what is due tomorrow must not fail these tests tomorrow.
 
@@ -7,6 +8,8 @@
 
 mod common;
 
+#[path = "policy/cases.rs"]
+mod cases;
 #[path = "policy/corpus.rs"]
 mod corpus;
 #[path = "policy/mutations.rs"]
@@ -141,7 +144,7 @@ fn the_document_for_programs_has_the_fields_of_the_page() {
     let page = std::fs::read_to_string(root().join("docs/policy-check.md")).unwrap();
     let said = Tree::clean().with(&[("workloads/mailer.toml", PURPOSE, "TODO")]).check(&[]);
     let named = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-    for field in named(&said.document).iter().chain(&named(&said.findings()[0])) {
+    for field in named(&said.document).iter().chain(&named(said.findings()[0])) {
         assert!(page.contains(&format!("`{field}`")), "docs/policy-check.md leaves out `{field}`");
     }
 }

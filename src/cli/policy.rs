@@ -82,12 +82,13 @@ fn show(finding: &Diagnostic) -> Result<(), Failure> {
 
 fn test(args: &TestArgs) -> Result<ExitCode, Failure> {
     let dir = args.dir.display();
+    let is_json = args.output.output == Format::Json;
     let run = cases::run(&args.dir, Clock::system().now()).or_else(|findings| {
-        findings.0.iter().filter(|each| each.severity == Severity::Error).try_for_each(show)?;
+        findings.0.iter().filter(|each| each.severity == Severity::Error && !is_json).try_for_each(show)?;
         let next = format!("mend what is shown; `jitney policy check {dir}` has all of it");
         Err(Failure::new(format!("{dir} does not load, so no case was run"), next))
     })?;
-    if args.output.output == Format::Json {
+    if is_json {
         output::json(&run.json())?;
         return if run.passed() { Ok(ExitCode::SUCCESS) } else { Err(Failure::answered()) };
     }

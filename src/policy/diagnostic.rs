@@ -47,8 +47,6 @@ pub struct Diagnostic {
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
-    /// The line and the column behind what it points at.
-    pub end: (usize, usize),
     /// Whether the text it points at may be a secret that somebody put there by mistake: it is never shown.
     is_withheld: bool,
     excerpt: Option<Box<Excerpt>>,
@@ -86,7 +84,7 @@ impl Diagnostic {
 
     fn new(severity: Severity, code: &'static str, message: String) -> Self {
         let (help, file) = (None, String::new());
-        Self { severity, code, message, help, file, line: 1, column: 1, end: (1, 1), is_withheld: false, excerpt: None }
+        Self { severity, code, message, help, file, line: 1, column: 1, is_withheld: false, excerpt: None }
     }
 
     /// Points without showing: the text may be a secret, and findings end up in logs.
@@ -106,17 +104,17 @@ impl Diagnostic {
         };
         let start = floor(span.start);
         let end = floor(span.end).max(start);
-        let place = |at: usize| {
-            let before = &file.text[..at];
-            let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-            (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
-        };
-        (self.line, self.column) = place(start);
-        self.end = place(end);
+        (self.line, self.column) = place(&file.text, start);
         self.file = file.path.to_string();
         let excerpt = Excerpt { source: file.text.clone(), span: start..end, label: None };
         self.excerpt = (!self.is_withheld).then(|| Box::new(excerpt));
         self
+    }
+
+    /// The line and the column behind what it points at; where it begins, where nothing of it is shown.
+    pub fn end(&self) -> (usize, usize) {
+        let behind = |excerpt: &Excerpt| place(&excerpt.source, excerpt.span.end);
+        self.excerpt.as_deref().map_or((self.line, self.column), behind)
     }
 
     /// Takes the excerpt away: what stands around the place may be a secret.
@@ -235,6 +233,13 @@ impl From<Diagnostic> for Diagnostics {
     fn from(one: Diagnostic) -> Self {
         Self(vec![one])
     }
+}
+
+/// The line, and the column in characters, of a byte that begins one; both from 1.
+fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = &text[..at];
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
 /// The candidate nearest to `word`, where it is near enough to be a slip: a third of the letters at most.

@@ -105,7 +105,8 @@ impl Report {
 
 impl Finding {
     fn json(&self) -> Value {
-        let Diagnostic { severity, code, message, help, file, line, column, end, .. } = &self.diagnostic;
+        let Diagnostic { severity, code, message, help, file, line, column, .. } = &self.diagnostic;
+        let end = self.diagnostic.end();
         let suppressed = self.suppressed.as_ref().map(|why| json!({"reason": why.reason, "until": why.until}));
         let subject = (!self.subject.is_empty()).then_some(&self.subject);
         json!({

@@ -41,6 +41,7 @@ fn of_rule(rule: &Rule) -> Value {
 
 fn of_finding(finding: &Finding) -> Value {
     let told = &finding.diagnostic;
+    let end = told.end();
     let text = match &told.help {
         Some(mend) => format!("{}. To mend it: {mend}", told.message),
         None => told.message.clone(),
@@ -54,7 +55,7 @@ fn of_finding(finding: &Finding) -> Value {
         "locations": [{"physicalLocation": {
             "artifactLocation": {"uri": uri(&told.file)},
             "region": {
-                "startLine": told.line, "startColumn": told.column, "endLine": told.end.0, "endColumn": told.end.1,
+                "startLine": told.line, "startColumn": told.column, "endLine": end.0, "endColumn": end.1,
             },
         }}],
         // By what it is about rather than by its line, so that the same finding is known again when lines move.

@@ -127,12 +127,12 @@ impl Walk {
     /// Reads all files under `dir`; what cannot be read is told by the load, where the set needs it.
     pub fn of(dir: &Path) -> Self {
         let mut walk = Self { files: Vec::new(), passed_over: Vec::new() };
-        walk.into_folder(dir, Path::new(""), 0);
+        walk.enter(dir, Path::new(""), 0);
         walk.files.sort_by(|a, b| a.path.cmp(&b.path));
         walk
     }
 
-    fn into_folder(&mut self, dir: &Path, folder: &Path, depth: usize) {
+    fn enter(&mut self, dir: &Path, folder: &Path, depth: usize) {
         for entry in fs::read_dir(dir.join(folder)).into_iter().flatten().flatten() {
             let path: PathBuf = folder.join(entry.file_name());
             let name = path.to_string_lossy().into_owned();
@@ -141,7 +141,7 @@ impl Walk {
             if kind.is_dir() {
                 match depth < DEEPEST {
                     _ if entry.file_name() == ".git" => {}
-                    true => self.into_folder(dir, &path, depth + 1),
+                    true => self.enter(dir, &path, depth + 1),
                     false => self.passed_over.push((name, "it lies too deep")),
                 }
             } else if fs::metadata(entry.path()).is_ok_and(|meta| meta.is_file()) {
