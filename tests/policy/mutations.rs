@@ -40,7 +40,6 @@ pub fn rows() -> Vec<Row> {
 fn of_words() -> Vec<Row> {
     vec![
         row("no owner", "owner-missing", (MAILER, "owner = \"team-finance@example.com\"\n", ""), &[]),
-        row("an empty owner", "owner-missing", (MAILER, OWNER, "  "), &[]),
         row("an audience without owner", "owner-missing", (ORDERS, "owner = \"team-orders@example.com\"\n", ""), &[]),
         row(
             "a placeholder owner",
