@@ -31,7 +31,10 @@ pub mod policy;
 #[cfg(feature = "verifier")]
 pub mod verifier;
 
-// Floor 3: where leases stand; the verifier as a process. A draft is made from a policy's grant.
+// Floor 3: where leases stand, a draft of one is made from a policy's grant; the verifier as a process; what policies are
+// held against in review.
+#[cfg(feature = "server")]
+pub mod governance;
 #[cfg(feature = "server")]
 pub mod guard;
 #[cfg(feature = "server")]

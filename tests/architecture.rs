@@ -12,7 +12,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     (0, &["model"]),
     (1, &["audit", "fetch", "jose", "net", "revocation", "telemetry"]),
     (2, &["client", "policy", "verifier"]),
-    (3, &["guard", "store"]),
+    (3, &["governance", "guard", "store"]),
     (4, &["attest", "keys"]),
     (5, &["broker"]),
     (6, &["http"]),

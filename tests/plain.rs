@@ -200,9 +200,9 @@ fn a_key_that_others_can_read_is_warned_of_and_used() {
 fn a_folder_without_policies_is_not_passed_over() {
     let dir = tempfile::tempdir().unwrap();
     let (code, stdout, stderr) = said(&jitney(dir.path(), &[], &["policy", "check", "."]));
-    assert_eq!(code, Some(0), "a broker loads it: {stdout}{stderr}");
-    assert!(stderr.contains("warning: ") && stderr.contains("grants nothing"), "{stderr}");
-    assert!(stdout.contains("0 policies, 1 warning\n"), "{stdout}");
+    assert_eq!(code, Some(1), "a broker loads it, and it is hardly the folder that was meant: {stdout}{stderr}");
+    assert!(stdout.contains("error[set-empty]") && stdout.contains("grants nothing"), "{stdout}");
+    assert!(stderr.contains("1 error, 0 warnings in ."), "{stderr}");
     let broker = Broker::start(&Backing::Embedded);
     let (code, _, stderr) = said(&broker.cli("demo", &["policy", "check", "data/policies"]));
     assert_eq!((code, stderr.as_str()), (Some(0), ""));

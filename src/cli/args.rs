@@ -4,6 +4,7 @@
 
 mod guard;
 mod operator;
+mod policy;
 mod start;
 mod workload;
 
@@ -13,9 +14,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use guard::GuardArgs;
 pub use operator::{
-    AudienceCommand, AuditCommand, KeyCommand, KeyFormat, LeaseCommand, LeaseFilterArgs, PolicyCommand, RevokeArgs,
-    StateFilter, WorkloadCommand,
+    AudienceCommand, AuditCommand, KeyCommand, KeyFormat, LeaseCommand, LeaseFilterArgs, RevokeArgs, StateFilter,
+    WorkloadCommand,
 };
+pub use policy::{CheckArgs, CheckFormat, DenyLevel, PolicyCommand, TestArgs};
 pub use start::{DEFAULT_AUDIENCE, DoctorArgs, InitArgs, Platform};
 pub use workload::{AskArgs, CompleteArgs, RunArgs, TokenArgs, VerifyArgs, joined};
 
@@ -200,6 +202,9 @@ mod tests {
             "--admin unix:/s status",
             "policy check",
             "policy check dir",
+            "policy check dir --format sarif --deny note",
+            "policy test",
+            "policy test dir --output json",
             "audit tail -n 5 --follow --file f",
             "audit verify",
             "key list --output pem",
@@ -244,6 +249,8 @@ mod tests {
             "guard --proxy apache",
             "guard --listen here",
             "guard --audience api",
+            "policy check --deny nothing",
+            "policy check --format xml",
             "completions bash",
         ];
         for line in lines {

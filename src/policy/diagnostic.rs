@@ -8,19 +8,32 @@ use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
-/// Whether a set with this finding still loads.
+/// How bad it is. What stands between a set and its load is an error; the checks before a review have errors of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
+    /// Worth knowing. No load gives one.
+    Note,
     /// It loads; somebody should look.
     Warning,
-    /// It does not load.
+    /// It does not load, or must not be merged.
     Error,
+}
+
+impl Severity {
+    /// As people and programs read it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// One finding.
 #[derive(Debug, Clone)]
 pub struct Diagnostic {
-    /// Whether the set still loads.
+    /// How bad it is.
     pub severity: Severity,
     /// The kind of finding, in kebab case, stable.
     pub code: &'static str,
@@ -48,7 +61,7 @@ struct Excerpt {
 
 /// A file's name and text, shared by all findings in it.
 #[derive(Debug, Clone)]
-pub(super) struct SourceFile {
+pub(crate) struct SourceFile {
     /// As it is shown to people.
     pub path: Arc<str>,
     /// The whole text.
@@ -58,6 +71,11 @@ pub(super) struct SourceFile {
 impl Diagnostic {
     pub(super) fn error(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(Severity::Error, code, message.into())
+    }
+
+    /// A finding of `severity` that nobody's load gives.
+    pub(crate) fn of(severity: Severity, code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(severity, code, message.into())
     }
 
     pub(super) fn warning(code: &'static str, message: impl Into<String>) -> Self {
@@ -70,13 +88,13 @@ impl Diagnostic {
     }
 
     /// Points without showing: the text may be a secret, and findings end up in logs.
-    pub(super) fn withheld(mut self) -> Self {
+    pub(crate) fn withheld(mut self) -> Self {
         self.is_withheld = true;
         self
     }
 
     /// Points at `span` (bytes) of `file`; a span outside the text is drawn back into it.
-    pub(super) fn at(mut self, file: &SourceFile, span: Range<usize>) -> Self {
+    pub(crate) fn at(mut self, file: &SourceFile, span: Range<usize>) -> Self {
         let floor = |mut at: usize| {
             at = at.min(file.text.len());
             while !file.text.is_char_boundary(at) {
@@ -86,23 +104,32 @@ impl Diagnostic {
         };
         let start = floor(span.start);
         let end = floor(span.end).max(start);
-        let before = &file.text[..start];
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        self.line = before.matches('\n').count() + 1;
-        self.column = before[line_start..].chars().count() + 1;
+        (self.line, self.column) = place(&file.text, start);
         self.file = file.path.to_string();
         let excerpt = Excerpt { source: file.text.clone(), span: start..end, label: None };
         self.excerpt = (!self.is_withheld).then(|| Box::new(excerpt));
         self
     }
 
+    /// The line and the column behind what it points at; where it begins, where nothing of it is shown.
+    pub fn end(&self) -> (usize, usize) {
+        let behind = |excerpt: &Excerpt| place(&excerpt.source, excerpt.span.end);
+        self.excerpt.as_deref().map_or((self.line, self.column), behind)
+    }
+
+    /// Takes the excerpt away: what stands around the place may be a secret.
+    pub(crate) fn withhold(&mut self) {
+        self.is_withheld = true;
+        self.excerpt = None;
+    }
+
     /// Names a file without an excerpt, where there is no text to show.
-    pub(super) fn in_file(mut self, path: &str) -> Self {
+    pub(crate) fn in_file(mut self, path: &str) -> Self {
         path.clone_into(&mut self.file);
         self
     }
 
-    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
@@ -123,7 +150,7 @@ impl Diagnostic {
     }
 
     /// A finding of toml's, which knows its place; an unknown field gets the nearest known one.
-    pub(super) fn of_toml(file: &SourceFile, error: &toml::de::Error) -> Self {
+    pub(crate) fn of_toml(file: &SourceFile, error: &toml::de::Error) -> Self {
         let message = error.message();
         let span = error.span().unwrap_or(0..0);
         let found = Self::error("toml", message.lines().next().unwrap_or(message)).at(file, span);
@@ -161,6 +188,7 @@ impl fmt::Display for Diagnostic {
     /// As rustc prints: title, place, excerpt, help; without colours.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let level = match self.severity {
+            Severity::Note => Level::NOTE,
             Severity::Warning => Level::WARNING,
             Severity::Error => Level::ERROR,
         };
@@ -205,6 +233,13 @@ impl From<Diagnostic> for Diagnostics {
     fn from(one: Diagnostic) -> Self {
         Self(vec![one])
     }
+}
+
+/// The line, and the column in characters, of a byte that begins one; both from 1.
+fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = &text[..at];
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
 /// The candidate nearest to `word`, where it is near enough to be a slip: a third of the letters at most.

@@ -17,6 +17,8 @@ const FOLDERS: [(&str, &[&str]); 3] =
 const ENDINGS: [&str; 3] = [".cedar", ".cedarschema", ".toml"];
 /// Beside a set: the cases it is tried with.
 const TESTS: &str = "tests";
+/// Beside a set: what its check is told to let pass.
+const CHECK: &str = "check.toml";
 /// Folders within folders are looked into so far.
 const DEEPEST: usize = 4;
 
@@ -60,7 +62,7 @@ impl Listing {
             Some(name) if endings.iter().any(|ending| name.ends_with(ending)) => {
                 self.own.push(format!("{folder}{name}"))
             }
-            Some(name) if folder.is_empty() && is_known_folder(name) => {}
+            Some(name) if folder.is_empty() && (is_known_folder(name) || name == CHECK) => {}
             _ if entry.path().is_dir() => self.look_into(dir, &path, 1),
             _ => drop(self.strays.insert(Stray(path))),
         }

@@ -220,7 +220,7 @@ fn the_example_organisation_loads_without_a_word() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
     let (set, warnings) = PolicySet::load_at(&dir, NOW).unwrap_or_else(|findings| panic!("{findings}"));
     assert!(warnings.is_empty(), "{}", warnings[0]);
-    assert_eq!((set.workloads().len(), set.audiences().len()), (6, 3));
+    assert_eq!((set.workloads().len(), set.audiences().len()), (10, 5));
     for workload in set.workloads() {
         assert!(!set.grants_of(workload.id.as_str()).is_empty(), "{} is granted nothing", workload.id);
     }

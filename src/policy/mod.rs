@@ -35,6 +35,7 @@ mod slice;
 #[cfg(test)]
 mod slice_tests;
 mod sources;
+mod view;
 mod world;
 
 pub use ask::{Ask, IdentityUsed, Limits, Renewed};
@@ -43,8 +44,8 @@ pub use catalogue::{
     Workload,
 };
 pub use denial::{Considered, Denial, Outcome};
-pub(crate) use diagnostic::closest;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub(crate) use diagnostic::{SourceFile, closest};
 #[cfg(test)]
 pub(crate) use grant::grant_for_tests;
 pub use grant::{Grant, SingleUse};
@@ -53,3 +54,5 @@ pub use issuers::{Client, Issuer, IssuerKeys, Member};
 pub use reload::{LOOK_EVERY, OnReload, Policies, RefusedSet, Reloaded};
 pub use schema::{SCHEMA, SCHEMA_FILE};
 pub use set::{Loaded, PolicySet};
+pub(crate) use sources::resolve;
+pub(crate) use view::{Read, RuleView};

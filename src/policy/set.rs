@@ -72,13 +72,19 @@ impl PolicySet {
 
     /// Loads, and says what was looked at, in either case.
     pub(super) fn load_stamped(dir: &Path, now: UnixTime) -> (Loaded, Stamps) {
+        let (loaded, sources) = Self::load_sources(dir, now);
+        (loaded, sources.into_stamps())
+    }
+
+    /// Loads, and gives the files that were read, in either case.
+    pub(super) fn load_sources(dir: &Path, now: UnixTime) -> (Loaded, Sources) {
         let (mut sources, findings) = Sources::directory(dir);
         let mut loaded = Self::build_with_room(&mut sources, findings, now);
         match &mut loaded {
             Ok((_, warnings)) => warnings.extend(sources.strays(false)),
             Err(Diagnostics(findings)) => findings.extend(sources.strays(true)),
         }
-        (loaded, sources.into_stamps())
+        (loaded, sources)
     }
 
     /// The workload called `id`.

@@ -125,6 +125,11 @@ impl Sources {
         unread.filter(|stray| !cut_short || stray.is_policy_like()).filter_map(|stray| stray.warning(root)).collect()
     }
 
+    /// The files read, by path relative to the set's directory.
+    pub(super) fn files(&self) -> &BTreeMap<String, SourceFile> {
+        &self.files
+    }
+
     /// What was looked at, as it was then.
     pub(super) fn into_stamps(self) -> Stamps {
         self.stamps
@@ -141,7 +146,7 @@ pub(super) fn changed(dir: &Path, then: &Stamps) -> bool {
 }
 
 /// `path` as written in a file of `folder`, relative to the set's directory; an absolute one stays.
-pub(super) fn resolve(folder: &str, path: &str) -> String {
+pub(crate) fn resolve(folder: &str, path: &str) -> String {
     if path.starts_with('/') {
         return path.to_owned();
     }

@@ -224,18 +224,6 @@ pub enum AudienceCommand {
     },
 }
 
-/// `jitney policy`.
-#[derive(Debug, Subcommand)]
-pub enum PolicyCommand {
-    /// Loads a policies directory and prints what is wrong with it
-    #[command(after_help = "Example:\n  jitney policy check policies")]
-    Check {
-        /// The directory
-        #[arg(default_value = "policies")]
-        dir: PathBuf,
-    },
-}
-
 /// `jitney audit`.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {

@@ -1,0 +1,71 @@
+//! `jitney policy check`: one lint a file, all of them in the table of [`rules`].
+//!
+//! Owns which lints there are, in which order they look, and what they are given. What a broker refuses at load is found by
+//! the load itself and is only sorted in here. Never asks a network or a broker.
+
+mod empty;
+mod expiry;
+mod finding;
+mod keys;
+mod missing;
+mod never;
+mod private;
+mod review;
+pub mod rules;
+pub mod sarif;
+mod secrets;
+mod shadow;
+mod standing;
+mod suppress;
+mod tree;
+mod ttl;
+mod unused;
+mod vague;
+mod what;
+mod width;
+
+use std::path::Path;
+
+use crate::model::UnixTime;
+use crate::policy::{Diagnostics, Read};
+
+pub use finding::{Finding, Report, Suppressed};
+
+use finding::Findings;
+use tree::{Tree, Walk};
+
+/// A lint looks at the tree and adds what it finds.
+type Lint = fn(&Tree<'_>, &mut Findings);
+
+/// Those that look at the files alone: they look at a set that does not load, too.
+const OF_FILES: [Lint; 6] = [missing::look, vague::look, expiry::look, review::look, keys::look, private::look];
+
+/// Those that need the set whole.
+const OF_SETS: [Lint; 7] =
+    [empty::look, width::look, ttl::look, never::look, shadow::look, unused::look, standing::look];
+
+/// Checks the set under `dir`, as it is at `now`.
+pub fn check(dir: &Path, now: UnixTime) -> Report {
+    let Read { loaded, files } = Read::of(dir, now);
+    let walk = Walk::of(dir);
+    let mut findings = Findings::new(dir);
+    let set = match &loaded {
+        Ok((set, warnings)) => {
+            findings.load(warnings);
+            Some(set)
+        }
+        Err(Diagnostics(told)) => {
+            findings.load(told);
+            None
+        }
+    };
+    let tree = Tree::new(now, set, &files, &walk, &findings);
+    OF_FILES.iter().for_each(|look| look(&tree, &mut findings));
+    if set.is_some() {
+        OF_SETS.iter().for_each(|look| look(&tree, &mut findings));
+    }
+    let secrets = secrets::look(&tree, &mut findings);
+    suppress::apply(&tree, &mut findings);
+    secrets.hide(&mut findings);
+    findings.report(set, walk.files.len())
+}

@@ -1,0 +1,400 @@
+//! A row a rule: edits that break it and nothing else, and edits that look alike and break nothing.
+
+use serde_json::json;
+
+use crate::common::{Key, base64url};
+use crate::tree::{Edit, jwk};
+
+/// One row.
+pub struct Row {
+    pub name: &'static str,
+    pub code: &'static str,
+    pub breaks: Vec<Edit<'static>>,
+    pub twins: Vec<Vec<Edit<'static>>>,
+}
+
+const REPORT: &str = "workloads/report.toml";
+const MAILER: &str = "workloads/mailer.toml";
+const ORDERS: &str = "audiences/orders.toml";
+const CEDAR: &str = "orders.cedar";
+const PURPOSE: &str = "Mails each customer the invoice of a paid order";
+const OWNER: &str = "team-finance@example.com";
+const EXPIRES: &str = "expires = 2027-06-30";
+const WHEN: &str = "when { context.task like \"nightly-*\" }";
+const READ: &str = "Jitney::Scope::\"https://orders.example.com orders:read\"";
+
+/// One edit that breaks the rule, and one each that does not.
+fn row(name: &'static str, code: &'static str, breaks: Edit<'static>, twins: &[Edit<'static>]) -> Row {
+    Row { name, code, breaks: vec![breaks], twins: twins.iter().map(|twin| vec![*twin]).collect() }
+}
+
+/// A text that lives as long as the tests.
+fn kept(text: String) -> &'static str {
+    text.leak()
+}
+
+pub fn rows() -> Vec<Row> {
+    [of_words(), of_days(), of_width(), of_times(), of_use(), of_keys(), of_files()].into_iter().flatten().collect()
+}
+
+fn of_words() -> Vec<Row> {
+    vec![
+        row("no owner", "owner-missing", (MAILER, "owner = \"team-finance@example.com\"\n", ""), &[]),
+        row("an audience without owner", "owner-missing", (ORDERS, "owner = \"team-orders@example.com\"\n", ""), &[]),
+        row(
+            "a placeholder owner",
+            "owner-vague",
+            (MAILER, OWNER, "TODO"),
+            &[(MAILER, OWNER, "todo-app-team@example.com")],
+        ),
+        row("an owner that is the name", "owner-vague", (MAILER, OWNER, "Mailer"), &[(MAILER, OWNER, "mailer-team")]),
+        row("an owner that is the purpose", "owner-vague", (MAILER, OWNER, PURPOSE), &[]),
+        row("no purpose", "purpose-missing", (MAILER, kept(format!("purpose = \"{PURPOSE}\"\n")), ""), &[]),
+        row(
+            "a placeholder purpose",
+            "purpose-vague",
+            (MAILER, PURPOSE, "tbd"),
+            &[(MAILER, PURPOSE, "Tests the shop each hour")],
+        ),
+        row(
+            "a purpose that is the name",
+            "purpose-vague",
+            (MAILER, PURPOSE, "The mailer service"),
+            &[(MAILER, PURPOSE, "The mailer of invoices")],
+        ),
+        row(
+            "a short purpose",
+            "purpose-vague",
+            (MAILER, PURPOSE, "Sends mail"),
+            &[(MAILER, PURPOSE, "Sends all mail")],
+        ),
+        row(
+            "a copied purpose",
+            "purpose-copied",
+            (MAILER, PURPOSE, "builds the nightly sales report, from orders"),
+            &[(MAILER, PURPOSE, "Builds the nightly stock report from orders")],
+        ),
+        row(
+            "no identity",
+            "identity-missing",
+            (
+                MAILER,
+                kept(format!("\n[[identity]]\ntype = \"private_key_jwt\"\njwks = {{ keys = [{}] }}\n", jwk("mailer"))),
+                "",
+            ),
+            &[],
+        ),
+    ]
+}
+
+fn of_days() -> Vec<Row> {
+    let expires = |day: &str| (MAILER, EXPIRES, kept(format!("expires = {day}")));
+    vec![
+        row("no end", "expiry-missing", (MAILER, "expires = 2027-06-30\n", ""), &[]),
+        row("an end far away", "expiry-distant", expires("2028-01-03"), &[expires("2028-01-01")]),
+        row("a near end", "expiry-near", expires("2026-12-27"), &[expires("2026-12-29")]),
+        row("an end that has passed", "expired", expires("2026-11-27"), &[]),
+        row(
+            "a review that is due",
+            "review-due",
+            (MAILER, "review = 2027-03-31", "review = 2026-11-28"),
+            &[(MAILER, "review = 2027-03-31", "review = 2026-11-29")],
+        ),
+        Row {
+            name: "standing access",
+            code: "standing-access",
+            breaks: vec![
+                (REPORT, "review = 2027-03-31\n", ""),
+                (ORDERS, "\"1h\"", "\"8h\""),
+                (CEDAR, "\"30m\"", "\"8h\""),
+            ],
+            twins: vec![
+                vec![(ORDERS, "\"1h\"", "\"8h\""), (CEDAR, "\"30m\"", "\"8h\"")],
+                vec![(REPORT, "review = 2027-03-31\n", ""), (ORDERS, "\"1h\"", "\"8h\"")],
+                vec![(REPORT, "review = 2027-03-31\n", ""), (CEDAR, "\"30m\"", "\"59m\"")],
+            ],
+        },
+        Row {
+            name: "access without any limit",
+            code: "standing-access",
+            breaks: vec![
+                (REPORT, "review = 2027-03-31\n", ""),
+                (ORDERS, "max_lifetime = \"1h\"\n", ""),
+                (CEDAR, "@max_lifetime(\"30m\")\n", ""),
+            ],
+            twins: vec![],
+        },
+    ]
+}
+
+fn of_width() -> Vec<Row> {
+    let principal = "principal == Jitney::Workload::\"report\"";
+    let resource = kept(format!("resource == {READ}"));
+    let claims = |says: &str| {
+        kept(format!(
+            "\n[[identity]]\ntype = \"oidc\"\nissuer = \"https://ci.example.com\"\nclaims = {{ repo = \"9\", branch = {says} }}\n"
+        ))
+    };
+    vec![
+        row(
+            "any workload",
+            "principal-any",
+            (CEDAR, principal, "principal"),
+            &[(CEDAR, kept(format!("{principal},")), "principal is Jitney::Workload in Jitney::Workload::\"report\",")],
+        ),
+        Row {
+            name: "any workload, narrowed by the condition",
+            code: "principal-any",
+            breaks: vec![(CEDAR, principal, "principal is Jitney::Workload")],
+            twins: vec![vec![
+                (CEDAR, principal, "principal"),
+                (CEDAR, WHEN, "when { principal.owner == \"team-data@example.com\" }"),
+            ]],
+        },
+        row("any resource", "resource-any", (CEDAR, resource, "resource"), &[]),
+        Row {
+            name: "a whole audience",
+            code: "resource-audience",
+            breaks: vec![(CEDAR, resource, "resource in Jitney::Audience::\"https://orders.example.com\"")],
+            twins: vec![vec![
+                (CEDAR, resource, "resource in Jitney::Audience::\"https://orders.example.com\""),
+                (CEDAR, WHEN, "when { resource.name == \"orders:read\" }"),
+            ]],
+        },
+        row("no condition", "condition-missing", (CEDAR, kept(format!("\n{WHEN}")), ""), &[]),
+        row(
+            "a condition of nothing but a star",
+            "condition-vacuous",
+            (CEDAR, "nightly-*", "*"),
+            &[(CEDAR, "nightly-*", "*n*")],
+        ),
+        row("a condition of a star, or another", "condition-vacuous", (CEDAR, WHEN, "unless { false }"), &[]),
+        row(
+            "any claim",
+            "claim-wildcard",
+            (MAILER, "", claims("{ glob = \"*\" }")),
+            &[(MAILER, "", claims("{ glob = \"main-*\" }"))],
+        ),
+    ]
+}
+
+fn of_times() -> Vec<Row> {
+    vec![
+        row("a ttl above the audience's", "ttl-above", (CEDAR, "\"10m\"", "\"11m\""), &[(CEDAR, "\"10m\"", "\"9m\"")]),
+        row(
+            "a lifetime above the audience's",
+            "ttl-above",
+            (CEDAR, "\"30m\"", "\"61m\""),
+            &[(CEDAR, "\"30m\"", "\"1h\"")],
+        ),
+        row("a ttl above its lifetime", "ttl-above", (CEDAR, "\"30m\"", "\"9m\""), &[(CEDAR, "\"30m\"", "\"10m\"")]),
+        Row {
+            name: "an audience's ttl above its lifetime",
+            code: "ttl-above",
+            breaks: vec![(ORDERS, "\"10m\"", "\"61m\"")],
+            twins: vec![vec![(ORDERS, "\"10m\"", "\"1h\"")]],
+        },
+    ]
+}
+
+fn of_use() -> Vec<Row> {
+    let permit = |id: &str, head: &str, when: &str| {
+        kept(format!(
+            "\n@id(\"{id}\")\npermit (principal == Jitney::Workload::\"report\", action, resource == {head})\nwhen {{ {when} }};\n"
+        ))
+    };
+    let forbid = |head: &str, when: &str| kept(format!("\n@id(\"stop\")\nforbid ({head})\n{when};\n"));
+    let never = |name, when: &'static str, twin: &'static str| {
+        row(name, "permit-never", (CEDAR, "", permit("more", READ, when)), &[(CEDAR, "", permit("more", READ, twin))])
+    };
+    let new = "owner = \"team-x@example.com\"\npurpose = \"Watches the shop's stock\"\nexpires = 2027-06-30\nreview = 2027-03-31\n";
+    let new = kept(format!("{new}[[identity]]\ntype = \"private_key_jwt\"\njwks = {{ keys = [{}] }}\n", jwk("new")));
+    let more = "permit (principal == Jitney::Workload::\"report\", action, resource == Jitney::Scope::\"https://orders.example.com orders:read\")";
+    vec![
+        never(
+            "two tasks at once",
+            "context.task == \"a\" && context.task == \"b\"",
+            "context.task == \"a\" || context.task == \"b\"",
+        ),
+        never(
+            "a task that fits no pattern",
+            "context.task == \"a\" && context.task like \"b*\"",
+            "context.task == \"ba\" && context.task like \"b*\"",
+        ),
+        never("a ttl above the audience's", "context.ttl > 600", "context.ttl >= 600"),
+        never("a time that has passed", "context.now < 1795000000", "context.now < 1800000000"),
+        never("another owner", "principal.owner == \"team-x\"", "principal.owner == \"team-data@example.com\""),
+        never("another proof", "context.identity.type == \"oidc\"", "context.identity.type == \"private_key_jwt\""),
+        row(
+            "a workload that is not there",
+            "permit-never",
+            (
+                CEDAR,
+                "",
+                "\n@id(\"more\")\npermit (principal == Jitney::Workload::\"reprot\", action, resource == Jitney::Scope::\"https://orders.example.com orders:read\")\nwhen { context.task like \"n*\" };\n",
+            ),
+            &[],
+        ),
+        Row {
+            name: "a permit under a forbid",
+            code: "permit-shadowed",
+            breaks: vec![
+                (
+                    CEDAR,
+                    "",
+                    permit(
+                        "more",
+                        "Jitney::Scope::\"https://orders.example.com orders:read:42\"",
+                        "context.task like \"x*\"",
+                    ),
+                ),
+                (
+                    CEDAR,
+                    "",
+                    forbid(
+                        "principal, action, resource == Jitney::Scope::\"https://orders.example.com orders:read:42\"",
+                        "",
+                    ),
+                ),
+            ],
+            twins: vec![
+                vec![
+                    (
+                        CEDAR,
+                        "",
+                        permit(
+                            "more",
+                            "Jitney::Scope::\"https://orders.example.com orders:read:42\"",
+                            "context.task like \"x*\"",
+                        ),
+                    ),
+                    (
+                        CEDAR,
+                        "",
+                        forbid(
+                            "principal, action, resource == Jitney::Scope::\"https://orders.example.com orders:read:43\"",
+                            "",
+                        ),
+                    ),
+                ],
+                vec![
+                    (
+                        CEDAR,
+                        "",
+                        permit(
+                            "more",
+                            "Jitney::Scope::\"https://orders.example.com orders:read:42\"",
+                            "context.task like \"x*\"",
+                        ),
+                    ),
+                    (
+                        CEDAR,
+                        "",
+                        forbid(
+                            "principal == Jitney::Workload::\"mailer\", action, resource == Jitney::Scope::\"https://orders.example.com orders:read:42\"",
+                            "",
+                        ),
+                    ),
+                ],
+            ],
+        },
+        Row {
+            name: "a permit under a forbid of the same condition",
+            code: "permit-shadowed",
+            breaks: vec![
+                (
+                    CEDAR,
+                    "",
+                    kept(format!("\n@id(\"more\")\n{more}\nwhen {{ context.ttl < 9 && context.task like \"x*\" }};\n")),
+                ),
+                (CEDAR, "", forbid("principal, action, resource", "when { context.task like \"x*\" }")),
+            ],
+            twins: vec![vec![
+                (CEDAR, "", kept(format!("\n@id(\"more\")\n{more}\nwhen {{ context.task like \"x*\" }};\n"))),
+                (
+                    CEDAR,
+                    "",
+                    forbid("principal, action, resource", "when { context.ttl < 9 && context.task like \"x*\" }"),
+                ),
+            ]],
+        },
+        row("a workload without a grant", "workload-ungranted", ("workloads/new.toml", "", new), &[]),
+        row("a scope without a permit", "scope-ungranted", (ORDERS, "", "\"orders:purge\" = \"Delete orders\"\n"), &[]),
+        row(
+            "an audience without a workload",
+            "audience-unused",
+            (
+                "audiences/more.toml",
+                "",
+                "id = \"https://more.example.com\"\nowner = \"team-x\"\npurpose = \"Stock of all the shops\"\n[scopes]\n\"a:b\" = \"x\"\n",
+            ),
+            &[],
+        ),
+        row(
+            "an audience without a scope",
+            "audience-unused",
+            (
+                "audiences/more.toml",
+                "",
+                "id = \"https://more.example.com\"\nowner = \"team-x\"\npurpose = \"Stock of all the shops\"\n",
+            ),
+            &[],
+        ),
+    ]
+}
+
+fn of_keys() -> Vec<Row> {
+    let (own, other) = (kept(jwk("mailer")), kept(jwk("report")));
+    let rsa = |bytes: usize| {
+        let mut n = vec![0xd5; bytes];
+        n[bytes - 1] |= 1;
+        kept(format!("{{ kty = \"RSA\", n = \"{}\", e = \"AQAB\" }}", base64url(n)))
+    };
+    let private = json!({"kty": "EC", "crv": "P-256", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+        "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0", "d": base64url([7_u8; 32])});
+    let mut public = private.clone();
+    public.as_object_mut().unwrap().remove("d");
+    vec![
+        row("a weak key", "key-weak", (MAILER, own, rsa(256)), &[(MAILER, own, rsa(384))]),
+        row(
+            "a key of two",
+            "key-shared",
+            (MAILER, own, other),
+            &[(MAILER, own, kept(format!("{own}, {}", jwk("second"))))],
+        ),
+        row(
+            "a private JWK beside the set",
+            "secret",
+            ("keys/mailer.json", "", kept(private.to_string())),
+            &[("keys/mailer.json", "", kept(public.to_string()))],
+        ),
+        row("a private key in PEM", "secret", ("keys/mailer.pem", "", kept(Key::ec().pem())), &[]),
+    ]
+}
+
+fn of_files() -> Vec<Row> {
+    vec![
+        row("a field that there is not", "load-error", (MAILER, "owner =", "ownr ="), &[]),
+        row(
+            "a public platform without a tenant",
+            "issuer-unpinned",
+            (
+                MAILER,
+                "",
+                "\n[[identity]]\ntype = \"oidc\"\nissuer = \"https://token.actions.githubusercontent.com\"\nclaims = { repository = \"o/r\" }\n",
+            ),
+            &[(
+                MAILER,
+                "",
+                "\n[[identity]]\ntype = \"oidc\"\nissuer = \"https://token.actions.githubusercontent.com\"\nclaims = { repository_id = \"9\", environment = \"production\" }\n",
+            )],
+        ),
+        row("a stray", "stray-file", ("more/x.cedar", "", "// nothing"), &[("more/README.md", "", "nothing")]),
+        row(
+            "an entry without an end",
+            "suppression",
+            ("check.toml", "", "[[allow]]\ncode = \"secret\"\nfile = \"x\"\nreason = \"It is known to be public\"\n"),
+            &[("check.toml", "", "# nothing yet\n")],
+        ),
+    ]
+}
