@@ -22,6 +22,8 @@ use super::{Shared, answer};
 
 /// What a reader has heard last (WHATWG HTML §9.2.4).
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// What is said of another `once`.
+const ONCE: &str = "once may be 1, for the snapshot alone, or be left out";
 /// Asks proxies, nginx first of all, to pass on at once what comes.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
@@ -47,10 +49,13 @@ pub(super) async fn revocations(
 
 async fn subscribe(shared: &Shared, query: &str, headers: &HeaderMap, from: IpAddr) -> Result<Subscription, Refusal> {
     let form = Form::parse(query.as_bytes())?;
+    // A form leaves out what is empty; here that would turn a wish for the snapshot alone into an endless stream.
+    let is_empty = form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "once" && value.is_empty());
     let once = match single(&form, "once")? {
+        None if is_empty => return Err(wrong(ONCE)),
         None => false,
         Some("1") => true,
-        Some(_) => return Err(wrong("once may be 1, for the snapshot alone, or be left out")),
+        Some(_) => return Err(wrong(ONCE)),
     };
     let audience = single(&form, "audience")?;
     // What cannot be read is no cursor, and such a reader starts with a snapshot.
