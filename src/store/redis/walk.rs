@@ -275,7 +275,13 @@ impl<'a> Walk<'a> {
                 let mut again = redis::pipe();
                 scan(&mut again, at.hash(), step.next, count);
                 let answer = self.shared.commands(&again).await?.pop().unwrap_or(Value::Nil);
+                let taken = step.records.len();
                 step.take(answer)?;
+                if at.upto != 0 && is_passed(at.upto, step.next) {
+                    // Nothing lay before it any more, so Redis went on to the first lease behind: that one is the next step's.
+                    step.records.truncate(taken);
+                    step.next = at.upto;
+                }
             }
             step.records.sort_unstable_by_key(|record| record.lease.id);
             step.records.dedup_by_key(|record| record.lease.id);
@@ -332,6 +338,11 @@ const fn is_reached(upto: u64, at: u64) -> bool {
     upto != 0 && at.reverse_bits() >= upto.reverse_bits()
 }
 
+/// Whether a scan has gone further than `upto`; zero is the end, which lies behind every place.
+const fn is_passed(upto: u64, at: u64) -> bool {
+    at == 0 || at.reverse_bits() > upto.reverse_bits()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -374,6 +385,6 @@ mod tests {
             assert!(is_reached(pair[0], pair[1]) && !is_reached(pair[1], pair[0]), "{pair:?}");
         }
         assert!(!is_reached(0, 7), "zero is the end, which no cursor reaches");
-        assert!(is_reached(4, 4));
+        assert!(is_reached(4, 4) && !is_passed(4, 4) && is_passed(4, 2) && !is_passed(2, 4) && is_passed(7, 0));
     }
 }
