@@ -92,7 +92,10 @@ impl Subscription {
     /// The next event, which may be empty where only the phase has changed; none at the end.
     fn step(&mut self, cx: &mut Context<'_>) -> Poll<Option<[Bytes; 3]>> {
         match &mut self.phase {
-            Phase::Opening(_) | Phase::Snapshot(_) if self.broker.hub.is_closed() => return Poll::Ready(None),
+            // Who asked for the snapshot alone is told all of it, or would take a part for the whole.
+            Phase::Opening(_) | Phase::Snapshot(_) if !self.once && self.broker.hub.is_closed() => {
+                return Poll::Ready(None);
+            }
             Phase::Opening(opening) => match opening.as_mut().poll(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(turn)) => self.phase = Phase::Snapshot(Box::new(turn)),

@@ -337,3 +337,20 @@ async fn nothing_is_missed_or_doubled_by_hundreds_who_join_while_the_log_grows()
         reader.await.unwrap().check(&world);
     }
 }
+
+/// Who asked for the snapshot alone would take a part for the whole; who follows on comes back and goes on.
+#[tokio::test]
+async fn a_snapshot_asked_for_alone_is_told_whole_while_the_broker_ends() {
+    const RULES: u64 = 5000;
+    let mut world = World::new(ROOM).await;
+    (0..RULES).for_each(|_| world.append(RuleKind::Task, 600, &[]));
+    let mut on = Follows::new(&world, None).await;
+    let mut alone = Follows::new(&world, None).await;
+    let from = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let ask = FeedAsk { from, audience: None, last: None, once: true };
+    alone.stream = Some(world.broker.subscribe(ask).await.unwrap());
+    world.broker.end_feed();
+    assert!(alone.take(usize::MAX) && alone.is_whole() && alone.has_reached(RULES));
+    assert!(on.take(usize::MAX) && on.known.is_empty());
+    assert!(world.broker.subscribe(ask).await.is_err(), "nobody else begins");
+}
