@@ -6,6 +6,9 @@ use super::event::Kind;
 /// snapshot of some ten million rules.
 pub const MAX_LINE: usize = 1 << 20;
 
+/// The longest name and id of an event that are kept: each event of a chunk has its own copy of the id.
+const MAX_NAME: usize = 256;
+
 /// One event as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -104,6 +107,7 @@ impl Reader {
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
+            "event" | "id" if value.len() > MAX_NAME => return Err(EventError::TooLong(MAX_NAME)),
             "event" => value.clone_into(&mut self.name),
             "data" => {
                 if self.data.len() + value.len() >= self.limit {
@@ -162,6 +166,12 @@ mod tests {
         let mut reader = Reader::new(16);
         assert_eq!(reader.push(b"data: 012345678\ndata: 012345678\n"), Err(EventError::TooLong(16)));
         assert_eq!(Reader::new(16).push(b"data: \xff\n"), Err(EventError::NotUtf8));
+        for field in ["id", "event"] {
+            let line = |length| format!("{field}: {}\n", "x".repeat(length));
+            assert!(Reader::default().push(line(MAX_NAME).as_bytes()).is_ok());
+            let told = Reader::default().push(line(MAX_NAME + 1).as_bytes());
+            assert_eq!(told, Err(EventError::TooLong(MAX_NAME)), "{field}");
+        }
     }
 
     proptest! {

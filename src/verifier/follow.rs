@@ -15,7 +15,7 @@ use super::feed::{FeedError, News, Place, Session, Wanted};
 use super::fresh::{Age, Trust};
 use super::jwks::{Jwks, JwksError};
 use super::{Checker, CheckerOptions, ConnectError, VerifierOptions};
-use crate::fetch::{Fetch, FetchOptions, Stream};
+use crate::fetch::{Fetch, FetchError, FetchOptions, Stream};
 use crate::model::Rule;
 use crate::revocation::Refill;
 use crate::revocation::event::{Event, Kind, Reader};
@@ -313,7 +313,13 @@ async fn keep_view(shared: Arc<Shared>, first: Connection) {
                 place = if error.leaves_no_gap() { connection.session.place() } else { None };
                 error
             }
-            Err(error) => error,
+            Err(error) => {
+                // What cannot be sent, or is not liked, as a cursor would keep this verifier out for ever.
+                if matches!(error, FeedError::Fetch(FetchError::Url { .. }) | FeedError::Answer(400..=499, _)) {
+                    place = None;
+                }
+                error
+            }
         };
         shared.lost(error);
         aging(&shared, with_jitter(wait)).await;

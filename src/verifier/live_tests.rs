@@ -109,6 +109,25 @@ async fn a_feed_that_says_something_wrong_is_named_the_view_kept_and_a_snapshot_
 }
 
 #[tokio::test]
+async fn a_cursor_that_cannot_be_sent_or_is_not_liked_is_forgotten() {
+    let key = key();
+    let (stub, verifier) = connected(&key).await;
+    let beat = String::from_utf8(heartbeat(5, 1, NOW * 1000)).unwrap();
+    let id = beat.lines().find(|line| line.starts_with("id: ")).unwrap().to_owned();
+    stub.push(beat.replace(&id, "id: \u{1}").as_bytes());
+    stub.put_feed(&[Snapshot::new(&key, 9, &[rule("live", 9)]).bytes(), heartbeat(9, 1, NOW * 1000)].concat());
+    stub.cut();
+    until("a snapshot is asked for", || verifier.view().position() == Position::new(9)).await;
+    assert_eq!(stub.cursors(), [None, None]);
+    stub.put(FEED, 431, "text/plain", b"");
+    stub.cut();
+    until("it is refused", || matches!(verifier.problem().as_deref(), Some(FeedError::Answer(431, _)))).await;
+    stub.put_feed(&[Snapshot::new(&key, 12, &[]).bytes(), heartbeat(12, 0, NOW * 1000)].concat());
+    until("a snapshot is asked for", || verifier.view().position() == Position::new(12)).await;
+    assert_eq!(stub.cursors(), [None, None, None]);
+}
+
+#[tokio::test]
 async fn an_answer_that_is_no_feed_is_named() {
     let key = key();
     let (stub, verifier) = connected(&key).await;

@@ -132,7 +132,8 @@ pub fn program(name: &str) -> Command {
 /// A request from a caller who claims to be somebody, in every spelling.
 pub fn claiming(request: Request) -> Request {
     let request = HEADERS.iter().fold(request, |request, name| request.header(name, "admin"));
-    request.header("X-JITNEY-WORKLOAD", "admin").header("X_Jitney_Workload", "admin")
+    let spelled = ["X-JITNEY-WORKLOAD", "X_Jitney_Workload", "X-Jitney_Workload", "X_Jitney-Workload"];
+    spelled.iter().fold(request, |request, name| request.header(name, "admin"))
 }
 
 /// What the one request that reached the service says of the caller: the four headers, each at most once.
