@@ -16,6 +16,8 @@ pub struct Evidence {
     pub lines: Vec<Value>,
     /// What the store says of each lease at the end, by its id: `live`, `ended`, `expired`.
     pub leases: HashMap<String, String>,
+    /// The keys that count at the end.
+    pub kids: HashSet<String>,
     /// When that was asked.
     pub asked: Micros,
     /// The same by the wall clock, Unix seconds.
@@ -67,6 +69,8 @@ pub struct Run<'a> {
     begun: HashMap<&'a End, Micros>,
     released: HashMap<&'a str, Vec<Micros>>,
     lost: Vec<(Micros, Micros)>,
+    /// When writes of the store's were broken off in the middle.
+    halved: Vec<Micros>,
     away: Vec<(Micros, Micros)>,
     killed: Vec<Micros>,
     decisions: HashSet<&'a str>,
@@ -86,6 +90,7 @@ impl<'a> Run<'a> {
             begun: HashMap::new(),
             released: HashMap::new(),
             lost: Vec::new(),
+            halved: Vec::new(),
             away: Vec::new(),
             killed: Vec::new(),
             decisions: HashSet::new(),
@@ -101,6 +106,7 @@ impl<'a> Run<'a> {
                 What::Tried { end } => run.tried.entry(end).or_default().push(event.end),
                 What::Released { workload } => run.released.entry(workload).or_default().push(event.start),
                 What::StoreLost => run.lost.push((event.start, event.end)),
+                What::HalfWritten => run.halved.push(event.start),
                 What::AuditAway => run.away.push((event.start, event.end)),
                 What::Killed { .. } => run.killed.push(event.start),
                 _ => {}
@@ -153,6 +159,11 @@ impl<'a> Run<'a> {
         self.lost.iter().any(|(start, end)| from <= *end && to >= *start)
     }
 
+    /// Whether a token's epoch is over by the end, and a write that was broken off by then may be why.
+    fn fell_with_its_epoch(&self, token: &Facts, by: Micros) -> bool {
+        !self.evidence.kids.contains(&token.kid) && self.halved.iter().any(|at| *at <= by)
+    }
+
     /// I1: a token that was handed out has a line, and a lease that stands unless somebody tried to end it.
     fn recorded(&self, event: &Event, token: &Facts) -> Vec<String> {
         let mut found = Vec::new();
@@ -169,6 +180,7 @@ impl<'a> Run<'a> {
                 || self.tried.get(end).is_some_and(|tries| tries.iter().any(later))
         });
         match self.evidence.leases.get(jti).map(String::as_str) {
+            None if self.fell_with_its_epoch(token, self.evidence.asked) => {}
             None => found.push(format!("I1: token {jti}, handed out at {}, has no lease in the store", event.end)),
             Some("live") => {}
             Some(state) if !was_tried => {
@@ -240,7 +252,8 @@ impl<'a> Run<'a> {
     pub fn may_be_ended(&self, event: &Event, jti: &str) -> bool {
         let Some((granted, token)) = self.granted.get(jti) else { return true };
         let tried = |end: &End| self.begun.get(end).is_some_and(|begun| *begun <= event.end);
-        self.selectors(token).iter().any(tried) || self.lost_between(granted.start, event.end)
+        let is_lost = self.lost_between(granted.start, event.end) || self.fell_with_its_epoch(token, event.end);
+        is_lost || self.selectors(token).iter().any(tried)
     }
 
     /// I3: a refusal of a known caller has its line, unless none could be written then.

@@ -25,7 +25,10 @@ fn line(event: &str, outcome: &str, more: Value) -> Value {
 
 impl Story {
     fn good() -> Self {
-        let mut story = Self { events: Vec::new(), evidence: Evidence { wall: 100, ..Evidence::default() } };
+        let mut story = Self {
+            events: Vec::new(),
+            evidence: Evidence { wall: 100, kids: ["k".to_owned()].into(), ..Evidence::default() },
+        };
         story.grants(1, "one", 1, None);
         story.judges(2, "one", Judge::Introspection, true);
         story.at(3, What::Fault { kind: "cut" });
@@ -109,6 +112,19 @@ fn a_token_without_a_lease_is_found() {
     story.violates(&["I1", "one", "no lease"]);
     story.evidence.wall = 1000;
     story.is_good();
+}
+
+/// An epoch that ends for a write that was broken off takes its tokens with it; one that ends for nothing must not.
+#[test]
+fn a_token_that_falls_with_its_epoch_is_found_unless_a_write_was_half_written_before() {
+    let mut story = Story::good();
+    story.evidence.leases.clear();
+    story.at(3, What::HalfWritten);
+    story.violates(&["I1", "one", "no lease"]);
+    story.evidence.kids.clear();
+    story.is_good();
+    story.events.retain(|event| !matches!(event.what, What::HalfWritten));
+    story.violates(&["I1", "one", "no lease"]);
 }
 
 #[test]

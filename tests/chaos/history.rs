@@ -54,6 +54,9 @@ pub enum What {
     AuditAway,
     /// The store was lost, and with it all that was recorded.
     StoreLost,
+    /// The store's disk broke a write off in the middle. Half of that write may count from any later start on, and the
+    /// store's epoch end for it.
+    HalfWritten,
     /// After the faults before it had been lifted, a token was handed out without anybody's help.
     Recovered,
 }

@@ -71,7 +71,8 @@ pub fn asleep(world: &World, seat: usize, time: Duration) {
     });
 }
 
-/// The disk is full in the middle of a write of Redis', which ends it; started again, it drops the half it has written.
+/// The disk is full in the middle of a write of Redis', which ends it; started again, it drops the half it has written, or all but
+/// the commands of it that are whole: these it carries out when it is started once more.
 fn torn(world: &World, redis: &Redis) {
     let start = world.history.now();
     let limit = Rlimit { current: Some(redis.written() + 150), maximum: None };
@@ -80,6 +81,7 @@ fn torn(world: &World, redis: &Redis) {
         redis.kill();
     }
     redis.restart();
+    world.history.add("injector", start, What::HalfWritten);
     world.history.fault("Redis ended by a full disk", start);
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns the brokers, the tokens handed out so far, the recording of answers, and the gathering of evidence.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -245,10 +245,17 @@ impl World {
         }
     }
 
+    /// The keys that count at the end.
+    fn kids(&self) -> HashSet<String> {
+        let jwks = self.seats[0].ask(&Request::get("/oauth2/jwks")).unwrap().expect(200).json();
+        let kids = jwks["keys"].as_array().unwrap().iter();
+        kids.map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+    }
+
     /// Ends the run: gathers what it left, stops the brokers in order, and holds the invariants against all of it.
     pub fn is_sound(&self) {
         let (leases, asked) = self.leases();
-        let wall = now();
+        let (kids, wall) = (self.kids(), now());
         let mut paths = self.aside.lock().unwrap().clone();
         for (at, seat) in self.seats.iter().enumerate() {
             let mut broker = seat.broker.lock().unwrap();
@@ -264,7 +271,7 @@ impl World {
             let said = String::from_utf8_lossy(&verified.stderr);
             assert!(verified.status.success(), "I3: `jitney audit verify` says of {shown}: {said}{}", self.left());
         }
-        let evidence = Evidence { lines, leases, asked, wall };
+        let evidence = Evidence { lines, leases, kids, asked, wall };
         let found = violations(&self.history.events(), &evidence);
         let (shown, count) = (found.iter().take(20).map(|each| format!("\n  {each}")).collect::<String>(), found.len());
         assert!(found.is_empty(), "{count} violations, JITNEY_CHAOS_SEED={}:{shown}{}", self.seed, self.left());

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 
 use super::begun::Begun;
 use super::line::{Line, Live, classify, refuses_writes, unavailable};
-use super::script::{Answer, CHECK, Call, EPOCH, Seen};
+use super::script::{Answer, CHECK, Call, EPOCH, Seen, bytes};
 use super::{RedisOptions, connect, layout};
 use crate::model::{Clock, Epoch, UnixTime};
 use crate::store::StoreError;
@@ -227,7 +227,7 @@ impl Shared {
         for _ in 0..4 {
             // Before the check: another line of this broker may take over a new epoch while it is under way.
             let known = self.seen();
-            let answer = self.check(connection).await?;
+            let mut answer = self.check(connection).await?;
             if answer.word == "OK" {
                 self.absorb(&answer.seen);
                 return Ok(());
@@ -238,7 +238,8 @@ impl Shared {
                 self.absorb(&answer.seen);
                 continue;
             }
-            let begun = self.begin_epoch(connection, &answer.seen).await?;
+            let gone = answer.list().unwrap_or_default();
+            let begun = self.begin_epoch(connection, &answer.seen, gone).await?;
             if self.seen().is_behind(&begun) {
                 self.absorb(&begun);
             }
@@ -263,7 +264,14 @@ impl Shared {
         Answer::read(call.script, value)
     }
 
-    async fn begin_epoch(&self, connection: &MultiplexedConnection, found: &Seen) -> Result<Seen, StoreError> {
+    /// Begins an epoch in the place of the one that was `found`. `gone`: a list of windows and one in it that is not there; the
+    /// epoch answers for it, so that it is not found again.
+    async fn begin_epoch(
+        &self,
+        connection: &MultiplexedConnection,
+        found: &Seen,
+        gone: Vec<Value>,
+    ) -> Result<Seen, StoreError> {
         let mut random = [0; 8];
         SystemRandom::new().fill(&mut random).map_err(|_| unavailable("the system has no randomness"))?;
         let fresh = Epoch::from_bits(u64::from_be_bytes(random));
@@ -277,6 +285,9 @@ impl Shared {
         }
         let call = Call::new(&EPOCH, 0).seen(&seen).with(expected).with(fresh.to_string());
         let call = call.with(seen.generation).with(seen.position.get());
+        let gone: Vec<Vec<u8>> = gone.into_iter().filter_map(bytes).collect();
+        let [list, window] = <[Vec<u8>; 2]>::try_from(gone).unwrap_or_default();
+        let call = call.with(list).with(window);
         let value = run(&mut connection.clone(), &call).await.map_err(|error| classify(&error))?;
         Ok(Answer::read(call.script, value)?.seen)
     }

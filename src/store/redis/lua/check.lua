@@ -1,8 +1,9 @@
 -- Reads the head, and whether the writes named by KEYS[2..], acknowledged lately, are still there: keys, or where ARGV[2..]
 -- names a part, that part of them; and where that is a lease, the marks of its shard. What was overwritten with something
--- else is not lost: whoever reads it is told.
+-- else is not lost: whoever reads it is told. Nor may an end have been half written. Says which list of windows has one
+-- that is gone, if that is it.
 local lib = library()
-if lib.lost() then return lib.answer('LOST') end
+if lib.lost() or call('SCARD', lib.open) > 0 then return lib.answer('LOST') end
 local looked, time = {}, redis.pcall('TIME')
 for i = 2, #KEYS do
   local there
@@ -14,7 +15,9 @@ for i = 2, #KEYS do
     looked[shard] = true
     if call('EXISTS', shard .. 'm:all') == 0 then return lib.answer('LOST') end
     for _, window in ipairs(redis.pcall('ZRANGEBYSCORE', shard .. 'm:all', math.floor(tonumber(time[1]) / 60), '+inf')) do
-      if window ~= 'lost' and call('EXISTS', shard .. 'm:' .. window) == 0 then return lib.answer('LOST') end
+      if window ~= 'lost' and call('EXISTS', shard .. 'm:' .. window) == 0 then
+        return lib.answer('LOST', {shard .. 'm:all', window})
+      end
     end
   end
 end

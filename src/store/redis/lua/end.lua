@@ -41,7 +41,11 @@ local no = ARGV[5] == '1' and lib.unspendable(KEYS[4], ARGV[6], ARGV[8])
 if no then return lib.answer(no, memory) end
 if target == 'livetask' and not uncovered then return lib.answer('NOTHING') end
 
--- Nothing forbids it: from here on everything is written.
+-- Nothing forbids it: from here on everything is written. Of a write that its disk broke off in the middle, Redis carries out
+-- the half that is there when it is started a second time. This name, which no other write has, then stays.
+local time = call('TIME')
+local name = time[1] .. '.' .. time[2] .. '.' .. pos
+call('SADD', lib.open, name)
 local function append(of, till, audiences)
   pos = pos + 1
   local body = string.char(kind) .. of .. struct.pack('>I6I5', pos, till)
@@ -87,5 +91,6 @@ end
 -- Written even where nothing was appended: WAIT may count from this connection's last write only, and what an earlier
 -- call wrote on another connection is to be waited for too. (Redis 7.0 counts from its last command of any kind.)
 lib.set_head()
+call('SREM', lib.open, name)
 if #rules > 0 then call('PUBLISH', 'jitney:moved', pos) end
 return lib.answer('OK', rules, leases, imposes and 1 or 0)

@@ -23,7 +23,8 @@ local current = head and sub(head, 15) == ARGV[1]
 -- lease reaches at most.
 local epoch, gen, pos, tag, memory, maxexp, span = '', 0, 0, '', 0, 0, 0
 local function library()
-  local lib = {}
+  -- The names of ends that are under way: at any moment but within a script, of none.
+  local lib = {open = 'jitney:{log}:open'}
   if epoch == '' and head then
     memory, maxexp, span, epoch, gen, tag = struct.unpack('>I5I5I4c16I4c12', head)
     pos = tonumber(sub(head, 47))
@@ -50,10 +51,15 @@ local function library()
     return entry and sub(entry, 29, 40) ~= seen_tag or false
   end
 
-  -- Writes the head.
-  function lib.set_head()
+  -- The head as it is written.
+  function lib.head()
     head = struct.pack('>I5I5I4c16I4c12', memory, maxexp, span, epoch, gen, tag) .. string.format('%d', pos)
-    call('HSET', KEYS[1], 'now', head)
+    return head
+  end
+
+  -- Writes it.
+  function lib.set_head()
+    call('HSET', KEYS[1], 'now', lib.head())
   end
 
   -- A broker's now, or this server's where that is earlier: what is past by a clock that is ahead is not past for that.

@@ -2,6 +2,7 @@
 -- epoch no broker restores it, also where it was not there yet.
 local lib = library()
 if lib.lost() then return lib.answer('LOST') end
-local was = call('DEL', KEYS[2])
+-- In this order, so that half of it lets nobody out.
 call('HSET', KEYS[3], ARGV[2], '-' .. gen)
+local was = call('DEL', KEYS[2])
 return lib.answer('OK', was)

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use super::server::Server;
-use crate::model::{Epoch, LeaseId, Position};
+use crate::model::{Epoch, LeaseId, Position, Selector, TaskId};
 use crate::store::suite::{
     Ask, KEY, WORKLOAD, assertion, complete, completion, end, now, published, quarantine, ready, workload,
 };
@@ -219,6 +221,85 @@ async fn lost_marks_begin_a_new_epoch_though_every_lease_is_there() {
         server.say(&["EVAL", "return redis.call('DEL', redis.call('KEYS', ARGV[1])[1])", "0", lost]).await;
         old_epoch_is_over(&server, &[store], old).await;
     }
+}
+
+/// A window that is gone is answered for by one epoch, however many mints fall into others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_window_ends_one_epoch_and_not_those_that_follow() {
+    let server = Server::safe().await;
+    let (store, old) = ready(&server).await;
+    Ask::task("t", old).record(&store).await.unwrap();
+    assert_eq!(store.head().await.unwrap().epoch, old);
+    server.say(&["EVAL", "return redis.call('DEL', redis.call('KEYS', 'jitney:{*}:m:[0-9]*')[1])", "0"]).await;
+    let new = old_epoch_is_over(&server, &[Arc::clone(&store)], old).await;
+    store.publish(published(KEY), new).await.unwrap();
+    Ask::task("t", new).ttl(3000).record(&store).await.expect("in another window");
+    server.say(&["CLIENT", "KILL", "TYPE", "normal"]).await;
+    let fresh = server.store().await;
+    let settled = async { while store.settle().await.is_err() {} };
+    tokio::time::timeout(Duration::from_secs(5), settled).await.expect("ends are taken again");
+    assert_eq!([store.head().await.unwrap().epoch, fresh.head().await.unwrap().epoch], [new, new]);
+}
+
+/// Where the commands of the last transaction in Redis' append-only file end, the opening one first.
+fn last_transaction(file: &[u8]) -> Vec<usize> {
+    let opening: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
+    let mut at = file.windows(opening.len()).rposition(|bytes| bytes == opening).unwrap();
+    let number = |at: &mut usize| -> usize {
+        let end = *at + file[*at..].windows(2).position(|pair| pair == b"\r\n").unwrap();
+        let text = std::str::from_utf8(&file[*at + 1..end]).unwrap();
+        *at = end + 2;
+        text.parse().unwrap()
+    };
+    let mut ends = Vec::new();
+    while at < file.len() {
+        for _ in 0..number(&mut at) {
+            at += number(&mut at) + 2;
+        }
+        ends.push(at);
+    }
+    ends
+}
+
+/// Redis 7.0 drops a transaction that its disk broke off, but for the commands of it that are whole: these it carries out
+/// when it is started once more. An end of which only the mark counts would be taken for one that was acknowledged.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_was_half_written_is_none() {
+    let digest = Selector::Task(workload(WORKLOAD), TaskId::parse("t").unwrap()).digest();
+    let (mut whole, mut over) = (1, 0);
+    let count = loop {
+        let server = Server::safe().await;
+        let (store, epoch) = ready(&server).await;
+        Ask::task("t", epoch).record(&store).await.unwrap();
+        complete(&store, "t").await;
+        drop(store);
+        server.stop(Signal::KILL);
+        let mut files =
+            std::fs::read_dir(server.dir.path().join("appendonlydir")).unwrap().map(|file| file.unwrap().path());
+        let path = files.find(|path| path.to_string_lossy().ends_with(".incr.aof")).unwrap();
+        let file = std::fs::read(&path).unwrap();
+        let ends = last_transaction(&file);
+        if whole == ends.len() {
+            break ends.len();
+        }
+        std::fs::write(&path, &file[..ends[whole - 1] + 7]).unwrap();
+        server.start();
+        Ask::task("another", epoch).record(&server.store().await).await.expect("of the half nothing counts yet");
+        server.stop(Signal::KILL);
+        server.start();
+        let store = server.store().await;
+        if store.head().await.unwrap().epoch == epoch {
+            complete(&store, "t").await;
+            let told = store.log(Position::START, 100).await.unwrap().entries;
+            let rules = told.iter().filter(|entry| entry.rule.digest == digest).count();
+            assert_eq!(rules, 1, "{whole} commands of {} were whole", ends.len());
+        } else {
+            over += 1;
+        }
+        whole += 1;
+    };
+    // Of all but the one that only opens it, and the one that lacks its closing alone.
+    assert_eq!(over, count - 3);
 }
 
 /// Nobody looks for them any more: sixteen other writes were acknowledged since.
