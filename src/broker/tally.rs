@@ -18,6 +18,9 @@ const FEW: usize = 512;
 /// The longest rest between two pages.
 const REST: Duration = Duration::from_millis(50);
 
+/// So long somebody who asks for nothing but a count waits for it, well within the time that an answer may take.
+const PATIENCE: Duration = Duration::from_secs(4);
+
 /// How many leases there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -32,8 +35,8 @@ pub struct Tally {
 pub(super) enum Looks {
     /// One page: somebody waits for something else.
     Few,
-    /// All there are.
-    AsNeeded,
+    /// As many as there is [`PATIENCE`] for.
+    Many,
 }
 
 impl Broker {
@@ -46,13 +49,14 @@ impl Broker {
             return Ok(Tally { count, more: false });
         }
         let page = if looks == Looks::Few { FEW } else { PAGE };
+        let patience = if looks == Looks::Few { Duration::ZERO } else { PATIENCE };
         let mut pages = Pages::new(self, LeaseFilter { looks: Some(page), ..filter(selector, now) });
-        let mut count = 0;
+        let (begun, mut count) = (Instant::now(), 0);
         while let Some(leases) = pages.next().await? {
             let is_meant = |record: &LeaseRecord| !matches!(selector, Selector::Key(kid) if *kid != record.lease.kid);
             let views = leases.into_iter().filter(is_meant).map(|record| self.view_lease(record));
             count += views.filter(|view| view.state == LeaseState::Live).count() as u64;
-            if looks == Looks::Few {
+            if begun.elapsed() >= patience {
                 return Ok(Tally { count, more: !pages.is_over() });
             }
         }
@@ -73,7 +77,13 @@ impl Broker {
         self.follower.catch_up().await?;
         let mut found: Vec<WorkloadId> = Vec::new();
         let mut pages = Pages::new(self, filter);
+        let begun = Instant::now();
         while let Some(leases) = pages.next().await? {
+            if begun.elapsed() >= PATIENCE && !pages.is_over() {
+                return Err(OperatorRefusal::Invalid(
+                    "more leases live than can be looked through in a moment: name the task's workload".into(),
+                ));
+            }
             for record in leases {
                 let is_new = !found.contains(&record.lease.workload) && found.len() < 20;
                 let view = self.view_lease(record);
