@@ -8,6 +8,7 @@ pub(crate) mod chain;
 mod error;
 mod file;
 mod flood;
+mod last;
 mod log;
 mod queue;
 mod record;
@@ -19,6 +20,7 @@ mod writer;
 
 pub use error::{AuditError, Broken, Fault};
 pub use flood::FloodRate;
+pub use last::{LastGrant, LastGrants, last_grants};
 pub use log::{AuditLog, AuditOptions, Counters, Durability};
 pub use record::{AuditRecord, Event, Outcome};
 pub use tail::{Filter, Follow, tail};

@@ -137,6 +137,8 @@ struct Fields {
     #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<Stamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    took_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     actor: Option<Text>,
     #[serde(skip_serializing_if = "Option::is_none")]
     identity: Option<Text>,
@@ -175,6 +177,7 @@ impl AuditRecord {
             refusal: None,
             count: None,
             since: None,
+            took_us: None,
             actor: None,
             identity: None,
             claims: None,
@@ -277,6 +280,11 @@ impl AuditRecord {
     /// Where the request came from.
     pub fn peer(mut self, peer: IpAddr) -> Self {
         self.0.peer = Some(peer);
+        self
+    }
+    /// How long an end took, from the request to the store's word that it is held; whole microseconds.
+    pub fn took(mut self, span: Duration) -> Self {
+        self.0.took_us = u64::try_from(span.as_micros()).ok();
         self
     }
     /// Why, in an operator's words.

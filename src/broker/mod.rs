@@ -5,6 +5,7 @@
 
 mod away;
 mod complete;
+mod dates;
 mod ends;
 mod feed;
 mod follow;
@@ -48,7 +49,7 @@ use crate::verifier::{Checker, CheckerOptions, Invalid};
 pub use complete::{CompleteAsk, Credential};
 pub use feed::{FeedAsk, FeedLimits, FeedView, SubscriberView, Subscription};
 pub use introspect::Introspection;
-pub use inventory::{AudienceView, LeaseList, LeaseState, LeaseView, WorkloadView};
+pub use inventory::{LeaseList, LeaseState, LeaseView, WorkloadView};
 pub use mint::{Issued, TokenAsk};
 pub use operate::{OperatorRefusal, Revoked, What};
 pub use refused::Refused;
@@ -124,6 +125,7 @@ pub struct Broker {
     heard_at: AtomicU64,
     /// The audit log's lines and failures that the metrics have been told of.
     told: (AtomicU64, AtomicU64),
+    dates: dates::Dates,
 }
 
 /// A broker that could not be put together.
@@ -186,6 +188,7 @@ impl Broker {
             started,
             heard_at: AtomicU64::new(started.secs()),
             told: (AtomicU64::new(0), AtomicU64::new(0)),
+            dates: dates::Dates::default(),
         };
         let head = broker.catch_up().await?;
         broker.shut.arrived(head.epoch);
@@ -195,7 +198,10 @@ impl Broker {
         broker.refresh_keys().await?;
         broker.hear_quarantines().await?;
         broker.look_at_settings().await;
-        broker.parts.audit.post(AuditRecord::new(Event::Start, Outcome::Done));
+        broker.mind_the_dates();
+        // The set it starts with: what changes access later is told as a reload.
+        let digest = broker.parts.policies.current().digest().to_owned();
+        broker.parts.audit.post(AuditRecord::new(Event::Start, Outcome::Done).detail(&digest));
         Ok(broker)
     }
 

@@ -193,6 +193,7 @@ mod tests {
             "lease revoke --key -sqnzg9DvQshs4bebBnsFOLpHBZPld5F1CVGng0-wLg --reason why",
             "lease watch",
             "workload list",
+            "workload list --due --output json",
             "workload show w",
             "workload quarantine w --reason why",
             "workload release w --reason why",

@@ -14,6 +14,7 @@ mod event;
 mod failure;
 mod fresh;
 mod guard;
+mod history;
 mod init;
 mod input;
 mod key;

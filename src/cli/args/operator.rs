@@ -158,8 +158,11 @@ pub struct RevokeArgs {
 #[derive(Debug, Subcommand)]
 pub enum WorkloadCommand {
     /// Lists the workloads
-    #[command(after_help = "Example:\n  jitney workload list")]
+    #[command(after_help = "Examples:\n  jitney workload list\n  jitney workload list --due")]
     List {
+        /// Those alone that expire or are to be reviewed within 30 days, or are past it
+        #[arg(long)]
+        due: bool,
         /// How they are printed.
         #[command(flatten)]
         output: OutputArgs,
