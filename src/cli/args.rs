@@ -5,6 +5,7 @@
 mod guard;
 mod operator;
 mod policy;
+mod report;
 mod start;
 mod workload;
 
@@ -18,6 +19,7 @@ pub use operator::{
     WorkloadCommand,
 };
 pub use policy::{CheckArgs, CheckFormat, DenyLevel, PolicyCommand, TestArgs};
+pub use report::{ReportArgs, ReportFormat};
 pub use start::{DEFAULT_AUDIENCE, DoctorArgs, InitArgs, Platform};
 pub use workload::{AskArgs, CompleteArgs, RunArgs, TokenArgs, VerifyArgs, joined};
 
@@ -90,6 +92,9 @@ pub enum Command {
     /// Checks a policies directory
     #[command(subcommand, after_help = "Example:\n  jitney policy check policies")]
     Policy(PolicyCommand),
+    /// Evidence for each workload: who owns it, what it may do and did, how it ends
+    #[command(after_help = report::HELP)]
+    Report(ReportArgs),
     /// The tamper-evident decision log
     #[command(subcommand, after_help = "Example:\n  jitney audit verify")]
     Audit(AuditCommand),
@@ -206,6 +211,9 @@ mod tests {
             "policy check dir --format sarif --deny note",
             "policy test",
             "policy test dir --output json",
+            "report",
+            "report dir --audit a --audit b --since 2026-10-01 --until 2026-12-31 --format html --out f --offline",
+            "report --since 30d --format json",
             "audit tail -n 5 --follow --file f",
             "audit verify",
             "key list --output pem",
@@ -251,6 +259,8 @@ mod tests {
             "guard --listen here",
             "guard --audience api",
             "policy check --deny nothing",
+            "report --since soon",
+            "report --format pdf",
             "policy check --format xml",
             "completions bash",
         ];

@@ -22,6 +22,7 @@ mod lease;
 mod output;
 mod policy;
 mod private;
+mod report;
 mod run;
 pub mod serve;
 mod shell;
@@ -87,6 +88,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Audience(command) => wait_for(audience::run(command, at)),
         Command::Status(args) => wait_for(status::run(args, at)),
         Command::Policy(command) => policy::run(command),
+        Command::Report(args) => wait_for(report::run(args, at)),
         Command::Audit(command) => wait_for(audit::run(command, at)),
         Command::Key(command) => wait_for(key::run(command, at)),
     }

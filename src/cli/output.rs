@@ -104,6 +104,14 @@ pub fn error(failure: &Failure) {
     let _ = writeln!(err, "  {} {}", paint(style::STRONG, "next:"), without_secrets(&failure.next));
 }
 
+/// Shows how far a long work is, on one line of a terminal's standard error that the next word of it takes the place of; an
+/// empty one leaves no trace.
+pub fn progress(text: &str) {
+    let mut err = anstream::stderr().lock();
+    let _ = write!(err, "\r\x1b[K{text}");
+    let _ = err.flush();
+}
+
 /// A text for standard error, as it is.
 pub fn line_of_error(text: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{}", text.trim_end());
