@@ -93,7 +93,6 @@ fn an_audience_tells_who_may_ask_for_what_there() {
     let shown = done(&broker.cli("demo", &["audience", "show", API]));
     let row = shown.lines().find(|line| line.contains("batch-may-write")).unwrap();
     assert!(row.contains("orders:write") && row.contains("brief") && row.contains("5m"), "{shown}");
-    assert!(!shown.contains(" nothing "), "nobody grants it anything:\n{shown}");
     let document = document(&broker.cli("demo", &["audience", "show", API, "--output", "json"]));
     assert_eq!(document["file"], "audiences/api.toml");
     let to: Vec<&str> =

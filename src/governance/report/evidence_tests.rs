@@ -1,3 +1,5 @@
+//! What is counted of a log, line by line.
+
 use super::*;
 use crate::governance::inventory::Inventory;
 use crate::policy::fixtures::{NOW, set};

@@ -71,12 +71,14 @@ fn cell(cell: &Cell) -> String {
         Cell::Number(number) => number.to_string(),
         Cell::Mark(word, Tone::Good) => text(word),
         Cell::Mark(word, _) => format!("**{}**", text(word)),
-        Cell::Lines(lines) => lines.iter().map(|line| text(line)).collect::<Vec<_>>().join("<br>"),
+        Cell::Lines(lines) | Cell::Short(lines) => lines.iter().map(|line| text(line)).collect::<Vec<_>>().join("<br>"),
     }
 }
 
-/// A chart's numbers, where they are few enough to be read.
+/// A chart's numbers: of more days than a month has, those of months.
 fn write_columns(out: &mut String, columns: &Columns) -> std::fmt::Result {
+    let months = by_month(columns).filter(|_| columns.labels.len() > 31);
+    let columns = months.as_ref().unwrap_or(columns);
     let headings = std::iter::once("when").chain(columns.series.iter().map(|(name, _)| *name)).collect::<Vec<_>>();
     let rules = vec!["--:"; columns.series.len()];
     writeln!(out, "| {} |\n| --- | {} |", headings.join(" | "), rules.join(" | "))?;
@@ -86,6 +88,25 @@ fn write_columns(out: &mut String, columns: &Columns) -> std::fmt::Result {
         writeln!(out, "| {} | {} |", text(label), numbers.join(" | "))?;
     }
     Ok(())
+}
+
+/// Sums of days; none where the labels are no days.
+fn by_month(columns: &Columns) -> Option<Columns> {
+    let mut labels: Vec<String> = Vec::new();
+    let mut series: Vec<_> = columns.series.iter().map(|(name, _)| (*name, Vec::new())).collect();
+    for (at, day) in columns.labels.iter().enumerate() {
+        let month = day.get(..7).filter(|_| day.len() == 10)?;
+        if labels.last().is_none_or(|last| last != month) {
+            labels.push(month.to_owned());
+            series.iter_mut().for_each(|(_, sums)| sums.push(0));
+        }
+        for ((_, sums), (_, values)) in series.iter_mut().zip(&columns.series) {
+            if let Some(sum) = sums.last_mut() {
+                *sum += values.get(at).copied().unwrap_or(0);
+            }
+        }
+    }
+    Some(Columns { title: columns.title, labels, series })
 }
 
 fn write_bars(out: &mut String, bars: &Bars) -> std::fmt::Result {
@@ -154,6 +175,17 @@ mod tests {
         ] {
             assert_eq!(text(written), told);
         }
+        let days = |labels: [&str; 3]| Columns {
+            title: "t",
+            labels: labels.map(str::to_owned).into(),
+            series: vec![("a", vec![1, 2, 4])],
+        };
+        let months = by_month(&days(["2026-09-29", "2026-09-30", "2026-10-01"])).unwrap();
+        assert_eq!(
+            (months.labels, &months.series[0].1),
+            (vec!["2026-09".to_owned(), "2026-10".to_owned()], &vec![3, 4])
+        );
+        assert!(by_month(&days(["2026-09", "2026-10", "2026-11"])).is_none());
         assert_eq!(fence("a ``` b"), "````");
         assert_eq!(fence("plain"), "```");
     }

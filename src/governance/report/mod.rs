@@ -361,9 +361,9 @@ fn standing(workloads: &[Workload]) -> Vec<Standing> {
 fn commits(history: &History, period: &Period) -> Vec<CommitView> {
     let is_within = |commit: &Commit| {
         let at = commit.at.rfc3339();
-        // Seconds against milliseconds: what stands before the second's end tells.
+        // A commit has no milliseconds: one within the period's first or last second counts.
         let second = at.trim_end_matches('Z');
-        second >= period.since.get(..19).unwrap_or_default() && second < period.until.get(..19).unwrap_or_default()
+        second >= period.since.get(..19).unwrap_or_default() && second <= period.until.get(..19).unwrap_or_default()
     };
     let within = history.commits().filter(|(commit, _)| is_within(commit));
     within.map(|(commit, files)| CommitView { commit: commit.clone(), files: files.to_vec() }).collect()

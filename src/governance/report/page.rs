@@ -57,8 +57,10 @@ pub(super) enum Cell {
     Code(String),
     /// A word about a state, and whether it is a good one.
     Mark(String, Tone),
-    /// Several lines.
+    /// Several lines: the first is what the row is about, the rest says more of it.
     Lines(Vec<String>),
+    /// Several short lines of one weight, none of them broken.
+    Short(Vec<String>),
 }
 
 /// How a state is meant.

@@ -124,7 +124,7 @@ fn warnings(report: &Report) -> Vec<String> {
     let open = |level| report.policies.findings.get(level).copied().unwrap_or(0);
     if open("error") + open("warning") > 0 {
         found.push(format!(
-            "policy check finds {} errors and {} warnings in these policies.",
+            "`jitney policy check` finds something in these policies: errors {}, warnings {}.",
             open("error"),
             open("warning")
         ));
@@ -132,9 +132,14 @@ fn warnings(report: &Report) -> Vec<String> {
     if !report.undeclared.is_empty() {
         let names: Vec<&str> = report.undeclared.keys().take(10).map(String::as_str).collect();
         found.push(format!(
-            "{} workloads stand in the audit log and are declared by no file any more: {}.",
-            report.undeclared.len(),
-            names.join(", ")
+            "Named in the audit log and declared by no file any more: {}{}.",
+            names.join(", "),
+            report
+                .undeclared
+                .len()
+                .checked_sub(names.len())
+                .filter(|more| *more > 0)
+                .map_or_else(String::new, |more| format!(" and {more} more"))
         ));
     }
     found
@@ -195,30 +200,28 @@ fn inventory(report: &Report) -> Vec<Block> {
             None => each.kind.to_owned(),
         });
         vec![
-            Cell::Lines([vec![view.id.clone()], view.purpose.clone().into_iter().collect()].concat()),
-            Cell::Text(view.owner.clone().unwrap_or_else(|| "nobody".into())),
+            named(&view.id, &view.purpose, &view.owner),
             state(workload),
-            Cell::Lines(dates(workload)),
+            Cell::Short(dates(workload)),
             Cell::Lines(proofs.collect()),
-            Cell::Text(workload.activity.last_grant.as_deref().map_or_else(|| "none in the log".into(), second)),
+            last(workload),
             Cell::Number(workload.activity.granted),
         ]
     });
     let table = Table {
-        headings: vec!["workload", "owner", "state", "dates", "proves itself by", "last token", "tokens"],
+        headings: vec!["workload", "state", "dates", "proves itself by", "last token", "tokens"],
         rows: rows.collect(),
         nothing: "The policies declare no workload.",
     };
     let audiences = report.audiences.iter().map(|audience| {
         vec![
-            Cell::Lines([vec![audience.id.clone()], audience.purpose.clone().into_iter().collect()].concat()),
-            Cell::Text(audience.owner.clone().unwrap_or_else(|| "nobody".into())),
+            named(&audience.id, &audience.purpose, &audience.owner),
             Cell::Lines(audience.scopes.iter().map(|(scope, about)| format!("{scope}: {about}")).collect()),
-            Cell::Text(format!("{} a token, {} a chain", span(audience.max_ttl), span(audience.max_lifetime))),
+            at_most(audience.max_ttl, audience.max_lifetime),
         ]
     });
     let audiences = Table {
-        headings: vec!["audience", "owner", "scopes", "at most"],
+        headings: vec!["audience", "scopes", "at most"],
         rows: audiences.collect(),
         nothing: "The policies declare no audience.",
     };
@@ -235,6 +238,23 @@ fn inventory(report: &Report) -> Vec<Block> {
     soon.truncate(CHART_ROWS);
     let left = Bars { title: "Days until each workload expires", parts: ["days left", ""], rows: soon, more };
     vec![Block::Table(table), Block::Bars(left), Block::Table(audiences)]
+}
+
+/// A name, what it is for, and who answers for it.
+fn named(id: &str, purpose: &Option<String>, owner: &Option<String>) -> Cell {
+    let owner = owner.clone().unwrap_or_else(|| "nobody answers for it".into());
+    Cell::Lines(std::iter::once(id.to_owned()).chain(purpose.clone()).chain([owner]).collect())
+}
+
+fn at_most(ttl: Option<u64>, lifetime: Option<u64>) -> Cell {
+    Cell::Short(vec![format!("{} a token", span(ttl)), format!("{} a chain", span(lifetime))])
+}
+
+fn last(workload: &Workload) -> Cell {
+    match &workload.activity.last_grant {
+        None => Cell::Short(vec!["none in the log".into()]),
+        Some(last) => Cell::Short(second(last).split(' ').map(str::to_owned).collect()),
+    }
 }
 
 fn state(workload: &Workload) -> Cell {
@@ -276,7 +296,7 @@ fn grants(report: &Report) -> Vec<Block> {
             rows.push(vec![
                 Cell::Text(workload.declared.id.clone()),
                 Cell::Lines(vec![grant.scope.clone(), format!("at {}", grant.audience)]),
-                Cell::Text(format!("{} a token, {} a chain", span(grant.max_ttl), span(grant.max_lifetime))),
+                at_most(grant.max_ttl, grant.max_lifetime),
                 Cell::Lines(conditions),
                 Cell::Lines(vec![grant.policy.clone(), format!("{}:{}", grant.file, grant.line)]),
                 Cell::Number(usage.used),

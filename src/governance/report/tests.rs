@@ -1,3 +1,5 @@
+//! A report of a small organisation: what it says, what it proposes, and what it cannot know.
+
 use std::fs;
 use std::process::Command;
 
@@ -96,7 +98,7 @@ fn a_report_tells_what_was_used_and_what_was_not() {
         "| alpha | orders:write<br>at https:&#47;/api.example.com |",
         "the task is like \\`w-\\*\\`",
         "-@id(\"writes\")",
-        "1 workloads stand in the audit log and are declared by no file any more: gone.",
+        "Named in the audit log and declared by no file any more: gone.",
         "*Serves OWASP NHI1:2025, NHI9:2025; NIST CSF GV.RR-02, ID.AM-02, ID.AM-08, PR.AA-01; SP 800-207 tenet 1.*",
     ] {
         assert!(markdown.contains(told), "{told}\n{markdown}");

@@ -21,6 +21,21 @@ impl Markup {
         self
     }
 
+    /// The same; what stands between two backticks is set as code.
+    pub fn ticked(&mut self, words: &str) -> &mut Self {
+        let parts: Vec<&str> = words.split('`').collect();
+        // One without its twin is a character like any other.
+        let twins = (parts.len() - 1) / 2 * 2;
+        for (at, part) in parts.iter().enumerate() {
+            match at % 2 {
+                _ if at > twins => self.text("`").text(part),
+                1 => self.raw("<code>").text(part).raw("</code>"),
+                _ => self.text(part),
+            };
+        }
+        self
+    }
+
     /// The same with its line ends kept, for `pre`.
     pub fn lines(&mut self, words: &str) -> &mut Self {
         for c in words.chars() {

@@ -69,10 +69,10 @@ fn write_controls(out: &mut Markup, controls: &Controls) {
 fn write_block(out: &mut Markup, block: &Block) {
     match block {
         Block::Text(words) => {
-            out.raw("<p>").text(words).raw("</p>\n");
+            out.raw("<p>").ticked(words).raw("</p>\n");
         }
         Block::Warning(words) => {
-            out.raw("<p class=\"warning\">").text(words).raw("</p>\n");
+            out.raw("<p class=\"warning\">").ticked(words).raw("</p>\n");
         }
         Block::Figures(figures) => {
             out.raw("<ul class=\"figures\">\n");
@@ -114,31 +114,44 @@ fn write_table(out: &mut Markup, table: &Table) {
 fn write_cell(out: &mut Markup, cell: &Cell) {
     match cell {
         Cell::Text(words) => {
-            out.raw("<td>").text(words).raw("</td>");
+            out.raw(open(&[words])).ticked(words).raw("</td>");
         }
         Cell::Number(number) => {
             out.raw("<td class=\"n\">").text(&super::sections::thousands(*number)).raw("</td>");
         }
         Cell::Code(words) => {
-            out.raw("<td><code>").text(words).raw("</code></td>");
+            out.raw(open(&[words])).raw("<code>").text(words).raw("</code></td>");
         }
         Cell::Mark(word, tone) => {
-            let open = match tone {
-                Tone::Good => "<td><span class=\"good\">",
-                Tone::Look => "<td><span class=\"look\">",
-                Tone::Bad => "<td><span class=\"bad\">",
+            let mark = match tone {
+                Tone::Good => "<span class=\"good\">",
+                Tone::Look => "<span class=\"look\">",
+                Tone::Bad => "<span class=\"bad\">",
             };
-            out.raw(open).text(word).raw("</span></td>");
+            out.raw(open(&[word])).raw(mark).text(word).raw("</span></td>");
         }
         Cell::Lines(lines) => {
-            out.raw("<td>");
+            out.raw(open(&lines.iter().map(String::as_str).collect::<Vec<_>>()));
             for (at, line) in lines.iter().enumerate() {
-                // The first is what the row is about; the rest says more of it.
-                out.raw(if at == 0 { "<div>" } else { "<div class=\"more\">" }).text(line).raw("</div>");
+                out.raw(if at == 0 { "<div>" } else { "<div class=\"more\">" }).ticked(line).raw("</div>");
+            }
+            out.raw("</td>");
+        }
+        Cell::Short(lines) => {
+            out.raw("<td class=\"s\">");
+            for line in lines {
+                out.raw("<div>").ticked(line).raw("</div>");
             }
             out.raw("</td>");
         }
     }
+}
+
+/// A cell: one with a word that no column has room for may break it anywhere.
+fn open(texts: &[&str]) -> &'static str {
+    const ROOM: usize = 40;
+    let is_long = texts.iter().any(|text| text.split_whitespace().any(|word| word.chars().count() > ROOM));
+    if is_long { "<td class=\"u\">" } else { "<td>" }
 }
 
 #[cfg(test)]

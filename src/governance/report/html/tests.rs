@@ -1,3 +1,5 @@
+//! The page as a browser reads it: no markup but its own, and nothing asked for.
+
 use std::collections::BTreeSet;
 use std::fs;
 
@@ -87,6 +89,20 @@ fn the_page_asks_for_nothing_outside_and_its_policy_allows_its_one_style() {
 }
 
 #[test]
+fn backticks_set_code_where_there_are_two_and_stand_where_there_is_one() {
+    for (written, html) in [
+        ("is like `a-*` here", "is like <code>a-*</code> here"),
+        ("one ` alone", "one ` alone"),
+        ("`<b>` and ` more", "<code>&lt;b&gt;</code> and ` more"),
+        ("plain", "plain"),
+    ] {
+        let mut out = Markup::default();
+        out.ticked(written);
+        assert_eq!(out.finish(), html);
+    }
+}
+
+#[test]
 fn charts_begin_at_nought_and_stay_in_their_frame() {
     let mut scene = Scene::new();
     for n in 0..40 {
@@ -108,8 +124,8 @@ proptest! {
     #[test]
     fn no_text_leaves_its_place(words in any::<String>()) {
         let mut out = Markup::default();
-        out.text(&words).lines(&words);
-        let html = out.finish();
+        out.text(&words).lines(&words).ticked(&words);
+        let html = out.finish().replace("<code>", "").replace("</code>", "");
         prop_assert!(!html.contains(['<', '>', '"', '\'']), "{html}");
     }
 }
