@@ -5,6 +5,7 @@
 
 pub mod cases;
 pub mod check;
+pub mod explain;
 pub mod history;
 pub mod inventory;
 pub mod report;
