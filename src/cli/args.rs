@@ -17,7 +17,7 @@ pub use operator::{
     AudienceCommand, AuditCommand, KeyCommand, KeyFormat, LeaseCommand, LeaseFilterArgs, RevokeArgs, StateFilter,
     WorkloadCommand,
 };
-pub use policy::{CheckArgs, CheckFormat, DenyLevel, PolicyCommand, TestArgs};
+pub use policy::{CheckArgs, CheckFormat, DenyLevel, DiffArgs, DiffFormat, PolicyCommand, TestArgs};
 pub use start::{DEFAULT_AUDIENCE, DoctorArgs, InitArgs, Platform};
 pub use workload::{AskArgs, CompleteArgs, RunArgs, TokenArgs, VerifyArgs, joined};
 

@@ -1,10 +1,12 @@
 //! What is asked of a policies directory, without a broker.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::OutputArgs;
+use crate::model::time::parse_span;
 
 /// `jitney policy`.
 #[derive(Debug, Subcommand)]
@@ -14,6 +16,11 @@ pub enum PolicyCommand {
         jitney policy check policies\n  \
         jitney policy check --deny warning --format sarif > findings.sarif")]
     Check(CheckArgs),
+    /// Shows who gains what access by a change; exits with 3 where access widens and the change does not state it
+    #[command(after_help = "Examples:\n  \
+        jitney policy diff origin/main policies\n  \
+        jitney policy diff v1.4 v1.5 --dir deploy/policies --format json")]
+    Diff(DiffArgs),
     /// Runs the cases of tests/*.toml, and names the policies that none of them has put to work
     #[command(after_help = "Example:\n  jitney policy test policies")]
     Test(TestArgs),
@@ -33,6 +40,24 @@ pub struct CheckArgs {
     pub deny: DenyLevel,
 }
 
+/// `jitney policy diff`.
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// What there was: a folder, a revision of git, or REVISION:FOLDER
+    pub base: String,
+    /// What there is to be, named in the same way
+    pub head: String,
+    /// The folder that is read at a revision, seen from here
+    #[arg(long, value_name = "DIR", default_value = "policies")]
+    pub dir: String,
+    /// How the change is printed: for a pull request, or for programs
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: DiffFormat,
+    /// How long a solver may be asked, where nothing else tells whether access widens
+    #[arg(long, value_name = "SPAN", default_value = "30s", value_parser = parse_span)]
+    pub budget: Duration,
+}
+
 /// `jitney policy test`.
 #[derive(Debug, Args)]
 pub struct TestArgs {
@@ -42,6 +67,14 @@ pub struct TestArgs {
     /// How the outcome is printed.
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+/// How a change is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum DiffFormat {
+    #[default]
+    Markdown,
+    Json,
 }
 
 /// How findings are printed.
