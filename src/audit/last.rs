@@ -3,15 +3,17 @@
 //! The log is what remembers it over a restart: no second record of it is kept, and minting writes none. Reading ends with
 //! what was asked for, or at a bound, and says how far back it looked.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::error::AuditError;
+use super::files::LogFiles;
+use super::line::{Line, Str};
 
 /// A token that was granted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -38,45 +40,38 @@ pub struct LastGrants {
     pub since: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Seen<'a> {
-    #[serde(borrow)]
-    time: Cow<'a, str>,
-    #[serde(borrow)]
-    event: Cow<'a, str>,
-    #[serde(borrow)]
-    outcome: Cow<'a, str>,
-    #[serde(borrow)]
-    workload: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    audience: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    scope: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    task: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    lease: Option<Cow<'a, str>>,
-}
-
 const CHUNK: u64 = 1 << 20;
 
-/// The last grants of `wanted`, from the last `most` bytes of the log at `path`. Reads a file: for a blocking thread.
+/// The last grants of `wanted`, from the last `most` bytes of the log at `path`, over all its files. Reads files: for a blocking
+/// thread.
 ///
 /// # Errors
-/// [`AuditError::Io`] where the file cannot be read.
+/// [`AuditError::Io`] where a file cannot be read.
 pub fn last_grants(path: &Path, wanted: &[&str], most: u64) -> Result<LastGrants, AuditError> {
-    let failed = |error: std::io::Error| AuditError::io(path, "it cannot be read", &error);
-    let file = File::open(path).map_err(failed)?;
-    let len = file.metadata().map_err(failed)?.len();
+    let failed = |error: io::Error| AuditError::io(path, "it cannot be read", &error);
     let mut search = Search::new(wanted);
+    let mut left = most;
+    let files: Vec<_> = LogFiles::of(path).map_err(failed)?.each().collect();
+    for (_, file) in files.into_iter().rev() {
+        if left == 0 || search.is_over() {
+            break;
+        }
+        left = look_back(&file.map_err(failed)?, &mut search, left).map_err(failed)?;
+    }
+    Ok(search.found)
+}
+
+/// Looks through a file from its end, through `left` bytes at most; gives how many are left.
+fn look_back(file: &File, search: &mut Search<'_>, mut left: u64) -> io::Result<u64> {
     // What was read and belongs to a line that begins further up.
     let mut rest: Vec<u8> = Vec::new();
-    let mut start = len;
-    while start > 0 && len - start < most && !search.is_over() {
+    let mut start = file.metadata()?.len();
+    while start > 0 && left > 0 && !search.is_over() {
         let size = start.min(CHUNK);
         start -= size;
+        left = left.saturating_sub(size);
         let mut chunk = vec![0; size as usize];
-        file.read_exact_at(&mut chunk, start).map_err(failed)?;
+        file.read_exact_at(&mut chunk, start)?;
         chunk.append(&mut rest);
         let mut end = chunk.len();
         // At the top of the file there is no newline in front of the first line.
@@ -91,7 +86,7 @@ pub fn last_grants(path: &Path, wanted: &[&str], most: u64) -> Result<LastGrants
         chunk.truncate(end);
         rest = chunk;
     }
-    Ok(search.found)
+    Ok(left)
 }
 
 struct Search<'a> {
@@ -128,21 +123,21 @@ impl<'a> Search<'a> {
         if self.marked.as_deref().is_some_and(|marked| !has(marked)) || !has(b"\"granted\"") {
             return;
         }
-        let Ok(seen) = serde_json::from_slice::<Seen<'_>>(line) else { return };
-        let is_grant = seen.outcome == "granted" && matches!(&*seen.event, "mint" | "renew");
+        let Some(seen) = Line::parse(line) else { return };
+        let is_grant = &*seen.outcome == "granted" && matches!(&*seen.event, "mint" | "renew");
         let Some(workload) = seen.workload.filter(|_| is_grant) else { return };
         if !self.wanted.contains(&*workload) || self.found.of.contains_key(&*workload) {
             return;
         }
-        let text = |field: Option<Cow<'_, str>>| field.map_or_else(String::new, Cow::into_owned);
+        let text = |field: Option<Str<'_>>| field.map_or_else(String::new, |text| text.to_string());
         let grant = LastGrant {
-            at: seen.time.into_owned(),
+            at: seen.time.to_string(),
             audience: text(seen.audience),
             scope: text(seen.scope),
             task: text(seen.task),
-            lease: seen.lease.map(Cow::into_owned),
+            lease: seen.lease.map(|lease| lease.to_string()),
         };
-        self.found.of.insert(workload.into_owned(), grant);
+        self.found.of.insert(workload.to_string(), grant);
     }
 }
 
@@ -158,6 +153,7 @@ mod tests {
     use std::fs;
 
     use super::super::chain::Chain;
+    use super::super::files::Names;
     use super::super::record::{AuditRecord, Event, Outcome};
     use super::*;
     use crate::model::{AudienceUri, Reason, ScopeSet, TaskId, WorkloadId};
@@ -199,6 +195,12 @@ mod tests {
         let cut = memchr::memmem::find(&text, b"t-5999").unwrap();
         fs::write(file.path(), &text[..cut]).unwrap();
         assert_eq!(of(&["odd"], u64::MAX).of["odd"].task, "t-5997");
+        // What was closed before is looked through too.
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.jsonl");
+        fs::write(Names::of(&path).closed("2026-09-21", 12_000), &text).unwrap();
+        fs::write(&path, &text[..0]).unwrap();
+        assert_eq!(last_grants(&path, &["odd"], u64::MAX).unwrap().of["odd"].task, "t-5999");
         fs::write(file.path(), "").unwrap();
         assert_eq!(of(&["even"], u64::MAX), LastGrants::default());
         assert!(last_grants(Path::new("/nonexistent"), &["even"], 1).is_err());

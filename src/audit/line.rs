@@ -71,6 +71,8 @@ pub struct Line<'a> {
     pub refusal: Option<Str<'a>>,
     /// How many leases, rules or records it stands for.
     pub count: Option<u64>,
+    /// How long an end took, from the request to the store's word; microseconds.
+    pub took_us: Option<u64>,
     /// Since when `count` counts.
     #[serde(borrow)]
     pub since: Option<Str<'a>>,
@@ -163,6 +165,7 @@ mod tests {
             .position(Position::new(9))
             .policies(&[Arc::from("p"), Arc::from("q")])
             .count(4)
+            .took(std::time::Duration::from_micros(7))
             .actor("uid:1000")
             .identity("oidc")
             .claims(Arc::new(claims.into()))
@@ -194,12 +197,13 @@ mod tests {
             same(name, told);
         }
         assert_eq!((line.ttl, line.count, line.position), (Some(300), Some(4), Some(9)));
+        assert_eq!(line.took_us, Some(7));
         assert_eq!(serde_json::to_value(&line.policies).unwrap(), whole["policies"]);
         assert_eq!(serde_json::to_value(&line.claims).unwrap(), whole["claims"]);
         assert!(matches!(line.workload.unwrap().0, Cow::Borrowed(_)), "nothing is copied where it need not be");
         // A member that the log has and this reader has not would be lost to all that read by it.
         let known = "v time seq broker event outcome decision_id workload audience task scope lease predecessor ttl kid epoch \
-                     position policies refusal count since actor identity claims peer reason detail prev sum";
+                     position policies refusal count since took_us actor identity claims peer reason detail prev sum";
         let members = whole.as_object().unwrap().keys();
         assert!(members.into_iter().all(|name| known.split_whitespace().any(|each| each == name)), "{whole}");
     }

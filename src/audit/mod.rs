@@ -36,7 +36,7 @@ pub use last::{LastGrant, LastGrants, last_grants};
 pub use line::{Line, Str};
 pub use log::{AuditLog, AuditOptions, Counters, Durability, Head};
 pub use ocsf::{OCSF_VERSION, ocsf};
-pub use read::Records;
+pub use read::{Records, size};
 pub use record::{AuditRecord, Event, Outcome};
 pub use rotate::Rotation;
 pub use tail::{Follow, tail};

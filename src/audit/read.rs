@@ -128,6 +128,12 @@ impl Records {
     }
 }
 
+/// How many bytes the log at `path` has, over all its files: for whoever tells how far a reading is.
+pub fn size(path: &Path) -> u64 {
+    let files = LogFiles::of(path).into_iter().flat_map(LogFiles::each);
+    files.filter_map(|(_, file)| file.ok()?.metadata().ok()).map(|meta| meta.len()).sum()
+}
+
 /// What each line begins with, and where its moment stands.
 const OPENING: &[u8] = br#"{"v":1,"time":""#;
 const TIME: std::ops::Range<usize> = OPENING.len()..OPENING.len() + 24;

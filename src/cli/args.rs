@@ -19,8 +19,8 @@ pub use guard::GuardArgs;
 pub use operator::{
     AudienceCommand, KeyCommand, KeyFormat, LeaseCommand, LeaseFilterArgs, RevokeArgs, StateFilter, WorkloadCommand,
 };
+pub use policy::{CheckArgs, CheckFormat, DenyLevel, DiffArgs, DiffFormat, ExplainArgs, PolicyCommand, TestArgs};
 pub use report::{ReportArgs, ReportFormat};
-pub use policy::{CheckArgs, CheckFormat, DenyLevel, ExplainArgs, PolicyCommand, TestArgs};
 pub use start::{DEFAULT_AUDIENCE, DoctorArgs, InitArgs, Platform};
 pub use workload::{AskArgs, CompleteArgs, RunArgs, TokenArgs, VerifyArgs, joined};
 

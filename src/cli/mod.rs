@@ -9,6 +9,7 @@ mod audit;
 mod cedar;
 mod complete;
 mod demo;
+mod diff;
 mod doctor;
 mod event;
 mod explain;

@@ -16,6 +16,7 @@ use crate::policy::{Diagnostic, Severity};
 pub fn run(command: PolicyCommand, at: Option<&str>) -> Result<ExitCode, Failure> {
     match command {
         PolicyCommand::Check(args) => check(&args),
+        PolicyCommand::Diff(args) => super::diff::run(&args),
         PolicyCommand::Test(args) => test(&args),
         PolicyCommand::Explain(args) => super::wait_for(super::explain::run(*args, at)),
     }

@@ -107,9 +107,7 @@ fn unreadable(error: &ReportError, dir: &Path) -> Failure {
             format!("the policies in {} do not load\n{findings}", dir.display()),
             format!("mend them; `jitney policy check {}` says the same", dir.display()),
         ),
-        ReportError::Log { .. } => {
-            Failure::new(format!("the audit log cannot be read: {error}"), "name another: --audit FILE")
-        }
+        ReportError::Log(_) => Failure::new(error.to_string(), "name another: --audit FILE"),
     }
 }
 
@@ -155,7 +153,7 @@ struct Bar {
 
 impl Bar {
     fn of(logs: &[PathBuf]) -> Self {
-        let total = logs.iter().filter_map(|log| std::fs::metadata(log).ok()).map(|meta| meta.len()).sum();
+        let total = logs.iter().map(|log| audit::size(log)).sum();
         let told = std::io::stderr().is_terminal().then(Instant::now);
         Self { total, read: 0, told, begun: Instant::now() }
     }

@@ -29,6 +29,7 @@ mod names;
 mod oidc_tests;
 mod ready;
 mod reload;
+mod residual;
 mod rule;
 mod schema;
 mod set;
@@ -45,6 +46,7 @@ pub use catalogue::{
     Workload,
 };
 pub use denial::{Considered, Denial, Outcome};
+pub(crate) use depth::with_room;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub(crate) use diagnostic::{SourceFile, closest};
 pub use explain::{Change, Explanation, Part, PolicyExplained, Question, ScopeExplained};
@@ -54,6 +56,7 @@ pub use grant::{Grant, SingleUse};
 pub use inventory::PossibleGrant;
 pub use issuers::{Client, Issuer, IssuerKeys, Member};
 pub use reload::{LOOK_EVERY, OnReload, Policies, RefusedSet, Reloaded};
+pub(crate) use residual::{What, is};
 pub use schema::{SCHEMA, SCHEMA_FILE};
 pub use set::{Loaded, PolicySet};
 pub(crate) use sources::resolve;

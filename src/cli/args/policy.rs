@@ -17,6 +17,11 @@ pub enum PolicyCommand {
         jitney policy check policies\n  \
         jitney policy check --deny warning --format sarif > findings.sarif")]
     Check(CheckArgs),
+    /// Shows who gains what access by a change; exits with 3 where access widens and the change does not state it
+    #[command(after_help = "Examples:\n  \
+        jitney policy diff origin/main policies\n  \
+        jitney policy diff v1.4 v1.5 --dir deploy/policies --format json")]
+    Diff(DiffArgs),
     /// Runs the cases of tests/*.toml, and names the policies that none of them has put to work
     #[command(after_help = "Example:\n  jitney policy test policies")]
     Test(TestArgs),
@@ -37,6 +42,24 @@ pub struct CheckArgs {
     /// From which level on a finding makes the command fail
     #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
     pub deny: DenyLevel,
+}
+
+/// `jitney policy diff`.
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// What there was: a folder, a revision of git, or REVISION:FOLDER
+    pub base: String,
+    /// What there is to be, named in the same way
+    pub head: String,
+    /// The folder that is read at a revision, seen from here
+    #[arg(long, value_name = "DIR", default_value = "policies")]
+    pub dir: String,
+    /// How the change is printed: for a pull request, or for programs
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: DiffFormat,
+    /// How long a solver may be asked, where nothing else tells whether access widens
+    #[arg(long, value_name = "SPAN", default_value = "30s", value_parser = parse_span)]
+    pub budget: Duration,
 }
 
 /// `jitney policy test`.
@@ -106,6 +129,14 @@ A request in JSON has the members of a test case: workload, audience, scope, tas
 different is marked as tried where the changed request, or the changed set, was decided as allowed.
 Exit code: 0 a decision was found and is explained, or the request would be allowed; 1 the request would be refused, or there
 is no such decision here.";
+
+/// How a change is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum DiffFormat {
+    #[default]
+    Markdown,
+    Json,
+}
 
 /// How findings are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

@@ -31,6 +31,8 @@ use crate::policy::{Diagnostics, Read};
 
 pub use finding::{Finding, Report, Suppressed};
 
+pub(super) use vague::is_vague;
+
 use finding::Findings;
 use tree::{Tree, Walk};
 

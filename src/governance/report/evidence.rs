@@ -8,8 +8,8 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use serde::Serialize;
 
-use super::line::Line;
 use super::spread::Spread;
+use crate::audit::{Line, Str};
 use crate::governance::inventory::WorkloadView;
 
 /// So many names that no file declares are kept apart; the rest counts as one.
@@ -166,7 +166,7 @@ impl<'a> Evidence<'a> {
                 activity.last_grant = Some(time.to_owned());
             }
             activity.granted += u64::from(is_within);
-            activity.renewed += u64::from(is_within && line.event == "renew");
+            activity.renewed += u64::from(is_within && &*line.event == "renew");
         }
         if !is_within {
             return;
@@ -175,7 +175,7 @@ impl<'a> Evidence<'a> {
         self.total.granted += 1;
         for policy in &line.policies {
             if !self.used_policies.contains(&**policy) {
-                self.used_policies.insert(policy.clone().into_owned());
+                self.used_policies.insert(policy.to_string());
             }
         }
         self.used(line);
@@ -197,17 +197,17 @@ impl<'a> Evidence<'a> {
             if is_used {
                 usage.used += 1;
                 if usage.last.as_deref().is_none_or(|last| last < &*line.time) {
-                    usage.last = Some(line.time.clone().into_owned());
+                    usage.last = Some(line.time.to_string());
                 }
             }
         }
     }
 
     fn ended(&mut self, line: &Line<'_>, is_within: bool) {
-        if line.event == "quarantine"
+        if &*line.event == "quarantine"
             && let Some(activity) = self.activity_of(line)
         {
-            activity.quarantined_since = Some(line.time.clone().into_owned());
+            activity.quarantined_since = Some(line.time.to_string());
         }
         if !is_within {
             return;
@@ -221,7 +221,7 @@ impl<'a> Evidence<'a> {
             _ => "a token revoked by its workload",
         };
         self.ends.entry(kind).or_default().add(line.took_us);
-        if line.event == "complete"
+        if &*line.event == "complete"
             && let Some(began) = self.task_key(line).and_then(|key| self.tasks.remove(&key))
         {
             self.held.add(Some(moment(&line.time).saturating_sub(began).saturating_mul(1000)));
@@ -252,11 +252,11 @@ impl<'a> Evidence<'a> {
     }
 
     fn changed(&mut self, line: &Line<'_>, is_within: bool) {
-        let of = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().unwrap_or_default().to_owned();
+        let of = |text: &Option<Str<'_>>| text.as_deref().unwrap_or_default().to_owned();
         let (what, of) = match (&*line.event, &*line.outcome) {
             ("start" | "policy.reload", "done") => {
                 let digest = of(&line.detail);
-                let before = self.digests.insert(line.broker.clone().into_owned(), digest.clone());
+                let before = self.digests.insert(line.broker.to_string(), digest.clone());
                 match before {
                     // What it started with is no change, and neither is the same set once more.
                     None => return,
@@ -278,9 +278,9 @@ impl<'a> Evidence<'a> {
             self.more_changes += 1;
             return;
         }
-        let told = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().map(str::to_owned);
+        let told = |text: &Option<Str<'_>>| text.as_deref().map(str::to_owned);
         self.changes.push(Change {
-            at: line.time.clone().into_owned(),
+            at: line.time.to_string(),
             what: what.to_owned(),
             of,
             by: told(&line.actor).or_else(|| Some(format!("broker {}", line.broker))),

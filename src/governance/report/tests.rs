@@ -180,5 +180,5 @@ fn policies_that_do_not_load_and_logs_that_are_not_there_are_errors() {
     };
     assert!(matches!(build(&dir, "/nonexistent"), ReportError::Policies(_)));
     let whole = used();
-    assert!(matches!(build(&whole.dir.path().join("policies"), "/nonexistent"), ReportError::Log { .. }));
+    assert!(matches!(build(&whole.dir.path().join("policies"), "/nonexistent"), ReportError::Log(_)));
 }
