@@ -29,7 +29,7 @@ const NAME_THEM: &str = "name them: jitney report DIR --audit FILE";
 pub async fn run(args: ReportArgs, at: Option<&str>) -> Result<ExitCode, Failure> {
     let clock = Clock::system();
     let now_ms = clock.now_ms();
-    let [since, until] = [args.since.ms(now_ms, false), args.until.map_or(now_ms, |when| when.ms(now_ms, true))];
+    let [since, until] = [args.since.ms(now_ms), args.until.map_or(now_ms, |when| when.ms(now_ms))];
     if since >= until {
         return Err(Failure::usage("the period ends before it begins", "give an earlier --since or a later --until"));
     }

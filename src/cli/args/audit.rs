@@ -45,7 +45,7 @@ pub enum When {
 }
 
 impl When {
-    fn parse(raw: &str) -> Result<Self, String> {
+    pub(super) fn parse(raw: &str) -> Result<Self, String> {
         let at = moment(raw).or_else(|| moment(&format!("{raw}T00:00:00Z")));
         let ago = || parse_span(raw).ok().filter(|_| raw.ends_with(['s', 'm', 'h', 'd']));
         match (at, ago()) {

@@ -110,6 +110,8 @@ fn warnings(report: &Report) -> Vec<String> {
             "The audit log begins at {}, after the period does: what happened before is not counted.",
             second(first)
         )),
+        // Of one that is not intact nothing is known, and that has been said.
+        None if report.logs.iter().any(|log| !log.intact) => {}
         None => found.push("The audit log has no line: nothing is known of what was used.".into()),
         Some(_) => {}
     }
