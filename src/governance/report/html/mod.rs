@@ -147,9 +147,13 @@ fn write_cell(out: &mut Markup, cell: &Cell) {
     }
 }
 
-/// A cell: one with a word that no column has room for may break it anywhere.
+/// A cell: one with a word that no column has room for may break it anywhere, a short one is never broken.
 fn open(texts: &[&str]) -> &'static str {
     const ROOM: usize = 40;
+    const SHORT: usize = 20;
+    if texts.iter().all(|text| text.chars().count() <= SHORT) {
+        return "<td class=\"s\">";
+    }
     let is_long = texts.iter().any(|text| text.split_whitespace().any(|word| word.chars().count() > ROOM));
     if is_long { "<td class=\"u\">" } else { "<td>" }
 }
