@@ -13,7 +13,7 @@ use super::{Broker, LeaseState};
 const PAGE: usize = 2000;
 
 /// The same where somebody waits for something else.
-const FEW: usize = 512;
+const FEW: usize = 256;
 
 /// The longest rest between two pages.
 const REST: Duration = Duration::from_millis(50);
@@ -51,23 +51,28 @@ pub(super) enum Looks {
 impl Broker {
     /// How many leases that stand now a selector selects, held against the rules.
     pub(super) async fn selected(&self, selector: &Selector, looks: Looks) -> Result<Tally, StoreError> {
-        self.follower.catch_up().await?;
         let now = self.parts.clock.now();
         if let Selector::Lease(_) = selector {
+            self.follower.catch_up().await?;
             let count = self.parts.store.count(selector.clone(), now).await?;
             return Ok(Tally { count, more: false });
         }
-        let page = if looks == Looks::Few { FEW } else { PAGE };
-        let patience = if looks == Looks::Few { Duration::ZERO } else { PATIENCE };
+        let (page, patience) = match looks {
+            Looks::Few => (FEW, Duration::ZERO),
+            Looks::Many => (PAGE, PATIENCE),
+        };
         let mut pages = Pages::new(self, LeaseFilter { looks: Some(page), ..filter(selector, now) });
         let (begun, mut count) = (Instant::now(), 0);
-        while let Some(leases) = pages.next().await? {
+        // Both at once: an operator waits for no more answers of the store than must follow each other.
+        let (_, mut next) = tokio::try_join!(self.follower.catch_up(), pages.next())?;
+        while let Some(leases) = next {
             let is_meant = |record: &LeaseRecord| !matches!(selector, Selector::Key(kid) if *kid != record.lease.kid);
             let views = leases.into_iter().filter(is_meant).map(|record| self.view_lease(record));
             count += views.filter(|view| view.state == LeaseState::Live).count() as u64;
             if begun.elapsed() >= patience {
                 return Ok(Tally { count, more: !pages.is_over() });
             }
+            next = pages.next().await?;
         }
         Ok(Tally { count, more: false })
     }

@@ -190,7 +190,8 @@ impl<'a> Walk<'a> {
             let upto = last.min(place.minute.saturating_add(MINUTES - 1));
             let hashes = self.hashes(place.minute, upto).await?;
             let mut left = &hashes[hashes.partition_point(|hash| *hash < place.hash())..];
-            let mut some = HASHES;
+            // Who looks at few reads few.
+            let mut some = (self.looks / STEP).clamp(1, HASHES);
             while let Some(hash) = left.first() {
                 place = place.in_or_at(*hash);
                 let mut found = 0;
