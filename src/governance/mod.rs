@@ -6,4 +6,5 @@
 pub mod cases;
 pub mod check;
 pub mod diff;
+pub mod invariants;
 pub mod logic;

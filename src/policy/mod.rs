@@ -17,6 +17,7 @@ mod facts;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod grant;
+mod invariant;
 mod inventory;
 mod issuers;
 mod limits;
@@ -51,6 +52,7 @@ pub(crate) use diagnostic::{SourceFile, closest};
 #[cfg(test)]
 pub(crate) use grant::grant_for_tests;
 pub use grant::{Grant, SingleUse};
+pub(crate) use invariant::Invariant;
 pub use inventory::PossibleGrant;
 pub use issuers::{Client, Issuer, IssuerKeys, Member};
 pub use reload::{LOOK_EVERY, OnReload, Policies, RefusedSet, Reloaded};
