@@ -7,7 +7,10 @@ mod common;
 
 #[path = "policy/diff.rs"]
 mod diff;
+#[path = "policy/proofs.rs"]
+mod proofs;
 #[path = "policy/property/mod.rs"]
 mod property;
 #[path = "policy/tree.rs"]
+#[allow(dead_code, reason = "other tests take the rest of it")]
 mod tree;

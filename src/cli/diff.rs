@@ -35,6 +35,10 @@ fn answer(report: &Report) -> Result<ExitCode, Failure> {
         let told = "what this change states in widenings/ is not what widens";
         return Err(Failure::new(told, "mend what is shown: state what widens, all of it and nothing else"));
     }
+    if report.broken().next().is_some() {
+        let told = "an invariant is broken: what must never be possible is possible";
+        return Err(Failure::new(told, "correct the policy that the broken one names; no statement covers this"));
+    }
     if report.passes() {
         return Ok(ExitCode::SUCCESS);
     }

@@ -1,6 +1,7 @@
 //! `jitney policy …`: what a review asks of a policies directory, without a broker; why a request is refused, with one.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use super::args::{CheckArgs, CheckFormat, DenyLevel, Format, PolicyCommand, TestArgs};
 use super::{Failure, output};
@@ -33,7 +34,7 @@ impl From<DenyLevel> for Severity {
 }
 
 fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
-    let report = check::check(&args.dir, Clock::system().now());
+    let report = check::check(&args.dir, Clock::system().now(), Duration::ZERO);
     let deny = args.deny.into();
     match args.format {
         CheckFormat::Text => return print(&report, deny),

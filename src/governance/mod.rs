@@ -9,6 +9,7 @@ pub mod check;
 pub mod diff;
 pub mod explain;
 pub mod history;
+pub mod invariants;
 pub mod inventory;
 pub mod logic;
 pub mod report;

@@ -18,6 +18,7 @@ mod facts;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod grant;
+mod invariant;
 mod inventory;
 mod issuers;
 mod limits;
@@ -53,6 +54,7 @@ pub use explain::{Change, Explanation, Part, PolicyExplained, Question, ScopeExp
 #[cfg(test)]
 pub(crate) use grant::grant_for_tests;
 pub use grant::{Grant, SingleUse};
+pub(crate) use invariant::Invariant;
 pub use inventory::PossibleGrant;
 pub use issuers::{Client, Issuer, IssuerKeys, Member};
 pub use reload::{LOOK_EVERY, OnReload, Policies, RefusedSet, Reloaded};

@@ -104,6 +104,11 @@ impl Seat<'_> {
         rules.into_iter().map(left).filter(|residual| !is(&residual.left, false)).collect()
     }
 
+    /// What is left of another policy, here.
+    pub fn left_of(&self, policy: &Policy) -> Expr {
+        self.folder().policy(policy)
+    }
+
     /// Every scope that a policy which can speak here writes out.
     pub fn written(&self) -> impl Iterator<Item = EntityUid> {
         let rules = self.set.slices().of(self.workload, self.declared).flat_map(|part| part.slice.rules.iter());

@@ -201,6 +201,10 @@ impl PolicySet {
         target.audience.id.matches(uri).then_some(target)
     }
 
+    pub(super) fn principals(&self) -> &[Principal] {
+        &self.principals
+    }
+
     pub(super) fn targets(&self) -> &[Target] {
         &self.targets
     }

@@ -6,13 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use cedar_policy::{EntityUid, PrincipalConstraint, ResourceConstraint};
+use cedar_policy::{EntityUid, PrincipalConstraint};
 use cedar_policy_core::ast::{Expr, ExprKind, Var};
 
-use crate::policy::{Audience, PolicySet, RuleView, SingleUse, What, Workload};
-
-/// What is asked for, and at which audience.
-pub(super) type Asked = (String, What);
+use crate::governance::logic::concern::{Asked, all_of, covered_by};
+use crate::policy::{Audience, PolicySet, RuleView, SingleUse, Workload};
 
 /// A rule, as far as it can make a difference.
 type Key<'a> = (&'a str, Option<Duration>, Option<Duration>, Option<SingleUse>);
@@ -59,34 +57,8 @@ impl<'a> Index<'a> {
 
     /// Every scope that a rule's head can be.
     fn covered(&self, at: usize, found: &mut BTreeSet<Asked>) {
-        match self.rules[at].policy.resource_constraint() {
-            ResourceConstraint::Any | ResourceConstraint::Is(_) => {
-                self.set.audiences().for_each(|audience| all_of(audience, found));
-            }
-            ResourceConstraint::Eq(uid) | ResourceConstraint::In(uid) | ResourceConstraint::IsIn(_, uid) => {
-                let id = uid.id().unescaped();
-                let Some((uri, name)) = id.split_once(' ') else {
-                    return self.set.audience(id).into_iter().for_each(|audience| all_of(audience, found));
-                };
-                found.insert((uri.to_owned(), what(name)));
-                for declared in self.set.audience(uri).into_iter().flat_map(|audience| &audience.scopes) {
-                    let lies_in = name.strip_suffix('*').is_some_and(|head| declared.name.starts_with(head));
-                    if lies_in {
-                        found.insert((uri.to_owned(), what(&declared.name)));
-                    }
-                }
-            }
-        }
+        covered_by(self.rules[at].policy, self.set, found);
     }
-}
-
-/// A declared scope, or all instances of an open one.
-pub(super) fn what(name: &str) -> What {
-    if name.ends_with(":*") { What::AnyOther(name.into()) } else { What::Named(name.into()) }
-}
-
-fn all_of(audience: &Audience, found: &mut BTreeSet<Asked>) {
-    found.extend(audience.scopes.iter().map(|scope| (audience.id.to_string(), what(&scope.name))));
 }
 
 /// What must be weighed, by workload.

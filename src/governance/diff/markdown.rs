@@ -17,6 +17,7 @@ pub(super) fn of(report: &Report) -> String {
     if report.is_first {
         out.push_str("There was no such folder before: all of it is new.\n\n");
     }
+    invariants(&mut out, report);
     let (wider, other): (Vec<&Row>, Vec<&Row>) = report.rows.iter().partition(|row| row.widens());
     let _ = writeln!(out, "{}\n", verdict(report, &wider));
     if !wider.is_empty() {
@@ -32,9 +33,24 @@ pub(super) fn of(report: &Report) -> String {
         rest(&mut out, other.len());
     }
     if let Some(why) = &report.unproven {
-        let _ = writeln!(out, "\nWhat may widen was not put to a solver: {}.", plain(why));
+        let _ = writeln!(out, "\nWhat is in doubt has not been proven: {}.", plain(why));
     }
     out
+}
+
+fn invariants(out: &mut String, report: &Report) {
+    for breach in &report.breaches {
+        let (name, told) = (code(&breach.invariant), plain(&breach.told()));
+        let _ = match &breach.request {
+            Some(request) => {
+                writeln!(out, "**The invariant {name} is broken**: {told}: {}\n", code(&request.to_string()))
+            }
+            None => writeln!(out, "The invariant {name} is not shown to hold: {told}.\n"),
+        };
+    }
+    for name in &report.dropped {
+        let _ = writeln!(out, "**The invariant {} is taken away, or says something else now.**\n", code(name));
+    }
 }
 
 fn verdict(report: &Report, wider: &[&Row]) -> String {

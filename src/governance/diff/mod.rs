@@ -17,9 +17,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::governance::invariants::{Breach, breaches};
 use crate::governance::logic::solve::Solving;
 use crate::model::UnixTime;
-use crate::policy::{Diagnostic, Identity, PolicySet, Workload, with_room};
+use crate::policy::{Diagnostic, Identity, Invariant, PolicySet, Workload, with_room};
 use concern::Index;
 use weigh::Scale;
 
@@ -39,6 +40,10 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// What is wrong with what the change states.
     pub findings: Vec<Diagnostic>,
+    /// Where an invariant of the later tree is broken, or not shown to hold.
+    pub breaches: Vec<Breach>,
+    /// Invariants of the earlier tree that the later one has not any more, or not as they were.
+    pub dropped: Vec<String>,
     /// Why no solver was of use, where one was needed.
     pub unproven: Option<String>,
 }
@@ -61,15 +66,40 @@ pub fn diff(base: &Tree, head: &Tree, now: UnixTime, budget: Duration) -> std::i
             rows.extend(scale.rows(&workload, &asked));
         }
         let mut rows = together(rows);
-        let findings = statements::apply(&mut rows, base, head);
+        let mut findings = statements::apply(&mut rows, base, head);
+        let (invariants, wrong) = head.set.invariants(&head.invariants());
+        findings.extend(wrong);
+        let breaches = breaches(&head.set, &invariants, now.secs(), &mut solving);
+        let dropped = dropped(base, head);
         rows.sort_by_cached_key(|row| {
             (row.width, row.access, row.audience.clone(), row.scope.clone(), row.workloads.first().cloned(), row.turn)
         });
-        let is_in_doubt = rows.iter().any(|row| row.width == Width::MayBeWider);
+        let is_in_doubt = rows.iter().any(|row| row.width == Width::MayBeWider)
+            || breaches.iter().any(|breach| breach.request.is_none());
         let unproven = solving.trouble().filter(|_| is_in_doubt).map(ToString::to_string);
         let (base_name, head_name) = (base.name.clone(), head.name.clone());
-        Report { base: base_name, head: head_name, is_first: base.is_missing, rows, findings, unproven }
+        Report {
+            base: base_name,
+            head: head_name,
+            is_first: base.is_missing,
+            rows,
+            findings,
+            breaches,
+            dropped,
+            unproven,
+        }
     })
+}
+
+/// Invariants that are gone, or read otherwise.
+fn dropped(base: &Tree, head: &Tree) -> Vec<String> {
+    let told = |tree: &Tree| -> Vec<(String, String)> {
+        let (invariants, _) = tree.set.invariants(&tree.invariants());
+        let text = |each: &Invariant| each.file.text.get(each.span.clone()).unwrap_or_default().to_owned();
+        invariants.iter().map(|each| (each.id.to_string(), text(each))).collect()
+    };
+    let after = told(head);
+    told(base).into_iter().filter(|before| !after.contains(before)).map(|(id, _)| id).collect()
 }
 
 /// Who can ask about tokens as an audience that was there before.
@@ -161,6 +191,16 @@ impl Report {
         self.open().next().is_none()
     }
 
+    /// The invariants that are surely broken, each by a request.
+    pub fn broken(&self) -> impl Iterator<Item = &Breach> {
+        self.breaches.iter().filter(|breach| breach.request.is_some())
+    }
+
+    /// Whether it may be merged as it is.
+    pub fn is_good(&self) -> bool {
+        self.passes() && self.findings.is_empty() && self.broken().next().is_none()
+    }
+
     /// For a pull request.
     pub fn markdown(&self) -> String {
         markdown::of(self)
@@ -174,13 +214,14 @@ impl Report {
                 "column": finding.column})
         });
         json!({
-            "version": 1, "base": self.base, "head": self.head, "passed": self.passes() && self.findings.is_empty(),
+            "version": 1, "base": self.base, "head": self.head, "passed": self.is_good(),
             "counts": {
                 "widens": count(Width::Wider), "may_widen": count(Width::MayBeWider), "not_wider": count(Width::NotWider),
                 "unstated": self.open().count(),
             },
             "rows": self.rows.iter().map(Row::json).collect::<Vec<_>>(),
             "findings": findings.collect::<Vec<_>>(), "unproven": self.unproven,
+            "invariants": self.breaches.iter().map(Breach::json).collect::<Vec<_>>(), "dropped": self.dropped,
         })
     }
 }

@@ -93,6 +93,12 @@ impl Tree {
         Self::of_files(name, dir, files, now)
     }
 
+    /// `invariants/*.cedar`.
+    pub(crate) fn invariants(&self) -> Vec<SourceFile> {
+        let of = self.beside.iter().filter(|(path, _)| path.starts_with("invariants/"));
+        of.map(|(_, file)| file.clone()).collect()
+    }
+
     /// A folder on disk.
     ///
     /// # Errors

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::concern::{Asked, Index, what};
+use super::concern::Index;
 use super::row::{Access, Row, Turn, Width, lines};
+use crate::governance::logic::concern::{Asked, with_what_is_written};
 use crate::governance::logic::request::Request;
 use crate::governance::logic::sides::{Stand, questions};
 use crate::governance::logic::solve::Solving;
 use crate::governance::logic::witness::{self, Place};
-use crate::policy::{PolicySet, What};
+use crate::policy::What;
 
 /// A verdict, and the request that shows it.
 type Verdict = (Width, Option<Request>);
@@ -29,7 +30,7 @@ impl<'a> Scale<'a> {
 
     /// A row for each scope that is not the same for `workload` as before.
     pub fn rows(&mut self, workload: &str, asked: &BTreeSet<Asked>) -> Vec<Row> {
-        let all = with_what_is_written(workload, asked, [self.base.set, self.head.set]);
+        let all = with_what_is_written(workload, asked, &[self.base.set, self.head.set]);
         all.iter().filter_map(|(audience, what)| self.row(workload, audience, what)).collect()
     }
 
@@ -116,24 +117,6 @@ impl<'a> Scale<'a> {
         }
         (width, None)
     }
-}
-
-/// With every instance that a policy writes out, where instances of an open scope are asked for: what is left then are those
-/// that no policy tells apart.
-fn with_what_is_written(workload: &str, asked: &BTreeSet<Asked>, sets: [&PolicySet; 2]) -> BTreeSet<Asked> {
-    let mut all = asked.clone();
-    for (audience, open) in asked.iter().filter(|(_, what)| matches!(what, What::AnyOther(_))) {
-        for set in sets {
-            let seat = set.seat(workload, audience, open);
-            for uid in seat.iter().flat_map(|seat| seat.written()) {
-                let Some((uri, name)) = uid.id().unescaped().split_once(' ') else { continue };
-                if uri == audience && !name.ends_with(":*") {
-                    all.insert((audience.clone(), what(name)));
-                }
-            }
-        }
-    }
-    all
 }
 
 /// Whether the same conditions oblige to the same, whatever the policies are called.

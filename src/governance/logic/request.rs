@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::model::time::format_span;
 use crate::model::{ScopeSet, TaskId, UnixTime, WorkloadId};
-use crate::policy::{Ask, Grant, IdentityKind, IdentityUsed, Limits, PolicySet};
+use crate::policy::{Ask, Grant, IdentityKind, IdentityUsed, Invariant, Limits, PolicySet};
 
 /// Who asks for what, and all that policies see of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,16 @@ pub struct Request {
 impl Request {
     /// What `set` decides, where the broker's own limits do not count. None where it refuses, or is asked nonsense.
     pub fn decided(&self, set: &PolicySet) -> Option<Grant> {
+        self.asked(|ask| set.decide(ask).ok()).flatten()
+    }
+
+    /// Whether an invariant of `set` speaks of it.
+    pub(crate) fn meets(&self, invariant: &Invariant, set: &PolicySet) -> bool {
+        self.asked(|ask| set.is_met(invariant, ask)).unwrap_or(false)
+    }
+
+    /// None where it is nonsense.
+    fn asked<T>(&self, then: impl FnOnce(&Ask<'_>) -> T) -> Option<T> {
         const LONG: Duration = Duration::from_secs(100 * 366 * 86_400);
         let (workload, scopes) = (WorkloadId::parse(&self.workload).ok()?, ScopeSet::parse(&self.scope).ok()?);
         let (task, identity) = (TaskId::parse(&self.task).ok()?, self.identity());
@@ -50,7 +60,7 @@ impl Request {
             limits,
             renews: None,
         };
-        set.decide(&ask).ok()
+        Some(then(&ask))
     }
 
     fn identity(&self) -> IdentityUsed {

@@ -20,10 +20,7 @@ pub struct Solving {
     schema: String,
     until: Instant,
     solver: Option<Result<Solver, Unproven>>,
-    /// How many questions were answered.
-    pub answered: usize,
-    /// How many were not.
-    pub unanswered: usize,
+    trouble: Option<Unproven>,
 }
 
 /// A request that a solver has shown.
@@ -33,7 +30,7 @@ pub struct Shown(Found);
 impl Solving {
     /// One for policies of `schema` that takes `budget` at most.
     pub fn within(schema: String, budget: Duration) -> Self {
-        Self { schema, until: Instant::now() + budget, solver: None, answered: 0, unanswered: 0 }
+        Self { schema, until: Instant::now() + budget, solver: None, trouble: None }
     }
 
     /// Whether all that HEAD allows is allowed by BASE: none, or a request that is not.
@@ -47,16 +44,15 @@ impl Solving {
             Ok(solver) => solver.widens(&texts(&question.head, false), &texts(&question.base, true), until, EACH),
             Err(why) => Err(why.clone()),
         };
-        match &answer {
-            Ok(_) => self.answered += 1,
-            Err(_) => self.unanswered += 1,
+        if let (Err(why), None) = (&answer, &self.trouble) {
+            self.trouble = Some(why.clone());
         }
         answer.map(|found| found.map(Shown))
     }
 
-    /// Why no solver was of use, where none was.
+    /// Why the first question that was not answered was not.
     pub fn trouble(&self) -> Option<&Unproven> {
-        self.solver.as_ref().and_then(|solver| solver.as_ref().err())
+        self.trouble.as_ref()
     }
 }
 
