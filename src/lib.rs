@@ -18,6 +18,9 @@ pub mod fetch;
 pub mod jose;
 #[cfg(feature = "server")]
 pub mod net;
+#[cfg(feature = "server")]
+#[cfg_attr(not(feature = "prove"), path = "prove/none.rs")]
+pub mod prove;
 #[cfg(feature = "verifier")]
 pub mod revocation;
 #[cfg(feature = "server")]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// The rooms of the house and their floors. A room imports only from floors below its own.
 const FLOORS: &[(u8, &[&str])] = &[
     (0, &["model"]),
-    (1, &["audit", "fetch", "jose", "net", "revocation", "telemetry"]),
+    (1, &["audit", "fetch", "jose", "net", "prove", "revocation", "telemetry"]),
     (2, &["client", "policy", "verifier"]),
     (3, &["governance", "guard", "store"]),
     (4, &["attest", "keys"]),

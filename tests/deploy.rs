@@ -4,6 +4,8 @@
 
 mod common;
 
+#[path = "deploy/ci.rs"]
+mod ci;
 #[path = "deploy/cluster.rs"]
 mod cluster;
 #[path = "deploy/files.rs"]

@@ -24,6 +24,14 @@ macro_rules! words {
         }
 
         impl $name {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The one of this word.
+            pub fn parse(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|each| each.as_str() == word)
+            }
+
             /// The word in the line.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)* }
@@ -69,6 +77,8 @@ words!(
         Admin = "admin",
         /// The file is another than before: `prev` is the hash of the last line this broker wrote elsewhere.
         ChainContinue = "chain.continue",
+        /// `count` closed files were more than `[audit] keep` allows, and are removed; `detail` names them.
+        ChainExpire = "chain.expire",
         /// Half a line at the end of the file was set aside.
         ChainTorn = "chain.torn",
         /// The log can be written again; `count` records that someone waited for were not written meanwhile.
@@ -137,6 +147,8 @@ struct Fields {
     #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<Stamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    took_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     actor: Option<Text>,
     #[serde(skip_serializing_if = "Option::is_none")]
     identity: Option<Text>,
@@ -175,6 +187,7 @@ impl AuditRecord {
             refusal: None,
             count: None,
             since: None,
+            took_us: None,
             actor: None,
             identity: None,
             claims: None,
@@ -224,7 +237,7 @@ impl AuditRecord {
         self.0.predecessor = Some(id);
         self
     }
-    /// How long the token lives, whole seconds.
+    /// How long the token lives, or was asked to live, whole seconds.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.0.ttl = Some(ttl.as_secs());
         self
@@ -277,6 +290,11 @@ impl AuditRecord {
     /// Where the request came from.
     pub fn peer(mut self, peer: IpAddr) -> Self {
         self.0.peer = Some(peer);
+        self
+    }
+    /// How long an end took, from the request to the store's word that it is held; whole microseconds.
+    pub fn took(mut self, span: Duration) -> Self {
+        self.0.took_us = u64::try_from(span.as_micros()).ok();
         self
     }
     /// Why, in an operator's words.

@@ -1,6 +1,7 @@
 //! Complete: the workload says that a task is over.
 
 use std::borrow::Cow;
+use std::time::Instant;
 
 use crate::attest::{ClientAuth, Endpoint};
 use crate::audit::{AuditRecord, Event, Outcome};
@@ -41,13 +42,14 @@ impl Broker {
     /// # Errors
     /// [`Refused`], written down.
     pub async fn complete(&self, ask: CompleteAsk<'_>) -> Result<DecisionId, Refused> {
+        let begun = Instant::now();
         let decision = self.decision()?;
         let mut trail = Trail::default();
         match self.try_complete(&ask, &mut trail).await {
             Ok(ended) => {
                 self.parts.metrics.end(RuleKind::Task);
                 let mut record = trail.record(AuditRecord::new(Event::Complete, Outcome::Done));
-                record = record.decision(decision.clone()).count(ended.rules.len() as u64);
+                record = record.decision(decision.clone()).count(ended.rules.len() as u64).took(begun.elapsed());
                 if let Some(rule) = ended.rules.last() {
                     record = record.position(rule.position);
                 }

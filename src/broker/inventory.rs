@@ -1,11 +1,12 @@
 //! What operators see: leases with their state, workloads and audiences.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use serde::Serialize;
 
-use crate::model::{LeaseId, LeaseRecord, RuleKind};
-use crate::policy::{Audience, Identity, Proof, Workload};
+use crate::audit::{LastGrant, LastGrants, last_grants};
+use crate::governance::inventory::{AudienceView, Inventory, WorkloadView as Declared};
+use crate::model::{Lease, LeaseId, LeaseRecord, RuleKind, WorkloadId};
 use crate::revocation::TokenDigests;
 use crate::store::{LeaseFilter, Quarantine, StoreError};
 
@@ -47,88 +48,26 @@ pub struct LeaseList {
 /// A workload of the inventory.
 #[derive(Debug, Clone, Serialize)]
 pub struct WorkloadView {
-    /// Its name.
-    pub id: String,
-    /// Who answers for it.
-    pub owner: Option<String>,
-    /// Why it exists.
-    pub purpose: Option<String>,
-    /// The last day it gets anything.
-    pub expires: Option<String>,
-    /// From when on it is to be looked at again.
-    pub review: Option<String>,
-    /// `ok`, `quarantined`, `expired` or `ungoverned`.
-    pub state: &'static str,
+    /// What the policies tell of it.
+    #[serde(flatten)]
+    pub declared: Declared,
     /// The quarantine it is in.
     pub quarantine: Option<Quarantine>,
-    /// How it proves itself.
-    pub identities: Vec<IdentityView>,
-    /// What some policy could permit it.
-    pub grants: Vec<GrantView>,
     /// Its live leases, where one workload is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub live_leases: Option<u64>,
     /// There may be more than were counted.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub more_leases: bool,
+    /// Its last grant, as far back as was looked.
+    pub last_use: Option<LastGrant>,
+    /// So far back the audit log was looked through, where no grant was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unused_since: Option<String>,
     /// The command that ends all its leases.
     pub revoke: String,
-}
-
-/// One way to prove itself.
-#[derive(Debug, Clone, Serialize)]
-pub struct IdentityView {
-    /// Its type.
-    #[serde(rename = "type")]
-    pub kind: &'static str,
-    /// The platform that signs its tokens, where one does.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub issuer: Option<String>,
-}
-
-impl IdentityView {
-    fn of(identity: &Identity) -> Self {
-        let issuer = match &identity.proof {
-            Proof::Oidc(oidc) => Some(oidc.issuer.to_string()),
-            _ => None,
-        };
-        Self { kind: identity.kind().as_str(), issuer }
-    }
-}
-
-/// One scope that some policy could permit.
-#[derive(Debug, Clone, Serialize)]
-pub struct GrantView {
-    /// The resource server.
-    pub audience: String,
-    /// The scope.
-    pub scope: String,
-    /// By which policy.
-    pub policy: String,
-    /// The longest token, seconds, where the policy obliges.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_ttl: Option<u64>,
-    /// Whether the policy has conditions besides.
-    pub conditional: bool,
-}
-
-/// A resource server of the inventory.
-#[derive(Debug, Clone, Serialize)]
-pub struct AudienceView {
-    /// Its URI.
-    pub id: String,
-    /// Who answers for it.
-    pub owner: Option<String>,
-    /// Why it exists.
-    pub purpose: Option<String>,
-    /// The longest token, seconds.
-    pub max_ttl: Option<u64>,
-    /// The longest chain of renewals, seconds.
-    pub max_lifetime: Option<u64>,
-    /// What each scope means.
-    pub scopes: BTreeMap<String, String>,
-    /// How it proves itself for introspection.
-    pub identities: Vec<IdentityView>,
+    /// The command that ends them and shuts it out, or lets it in again.
+    pub shut: String,
 }
 
 impl Broker {
@@ -179,12 +118,17 @@ impl Broker {
     /// [`StoreError`].
     pub async fn workloads(&self) -> Result<Vec<WorkloadView>, StoreError> {
         let set = self.parts.policies.current();
-        let mut quarantines = self.parts.store.quarantines().await?.all;
-        Ok(set
+        let names: Vec<String> = set.workloads().map(|workload| workload.id.to_string()).collect();
+        let uses = self.last_uses(names, FOR_ALL).await;
+        let all = self.parts.store.quarantines().await?.all;
+        let mut quarantines: HashMap<_, _> =
+            all.into_iter().map(|each| (each.workload.as_str().to_owned(), each)).collect();
+        let inventory = Inventory::of(&set, self.parts.clock.now());
+        Ok(inventory
             .workloads()
-            .map(|workload| {
-                let at = quarantines.iter().position(|each| each.workload == workload.id);
-                self.view_workload(workload, at.map(|at| quarantines.swap_remove(at)))
+            .map(|declared| {
+                let quarantine = quarantines.remove(&declared.id);
+                view_workload(declared, quarantine, &uses)
             })
             .collect())
     }
@@ -195,69 +139,91 @@ impl Broker {
     /// [`StoreError`].
     pub async fn workload(&self, id: &str) -> Result<Option<WorkloadView>, StoreError> {
         let set = self.parts.policies.current();
-        let Some(workload) = set.workload(id) else { return Ok(None) };
+        let Some(declared) = Inventory::of(&set, self.parts.clock.now()).workload(id) else { return Ok(None) };
         let quarantines = self.parts.store.quarantines().await?.all;
-        let quarantine = quarantines.into_iter().find(|each| each.workload == workload.id);
-        let selector = crate::model::Selector::Workload(workload.id.clone());
-        let live = self.selected(&selector, super::tally::Looks::Few).await?;
-        Ok(Some(WorkloadView {
-            live_leases: Some(live.count),
-            more_leases: live.more,
-            ..self.view_workload(workload, quarantine)
-        }))
+        let quarantine = quarantines.into_iter().find(|each| each.workload.as_str() == id);
+        let uses = self.last_uses(vec![declared.id.clone()], FOR_ONE).await;
+        let mut view = view_workload(declared, quarantine, &uses);
+        let Ok(workload) = WorkloadId::parse(id) else { return Ok(Some(view)) };
+        let live = self.recent(workload).await?;
+        // Another broker's grant stands in its own log, and its lease in the store that all share.
+        if let Some(newest) = live.newest.filter(|lease| view.is_older_than(lease)) {
+            view.last_use = Some(grant_of(&newest));
+            view.unused_since = None;
+        }
+        Ok(Some(WorkloadView { live_leases: Some(live.tally.count), more_leases: live.tally.more, ..view }))
     }
 
-    fn view_workload(&self, workload: &Workload, quarantine: Option<Quarantine>) -> WorkloadView {
-        let grants = self.parts.policies.current().grants_of(workload.id.as_str());
-        let state = match (&quarantine, workload.state(self.parts.clock.now())) {
-            (Some(_), _) => "quarantined",
-            (None, Ok(())) => "ok",
-            (None, Err(reason)) => reason.as_str(),
+    /// The last grants of `names`, from the last `most` bytes of this broker's audit log. Where it cannot be read, nothing is
+    /// known.
+    async fn last_uses(&self, names: Vec<String>, most: u64) -> LastGrants {
+        let path = self.parts.audit.path().to_owned();
+        let read = move || {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            last_grants(&path, &names, most)
         };
-        WorkloadView {
-            id: workload.id.to_string(),
-            owner: workload.owner.clone(),
-            purpose: workload.purpose.clone(),
-            expires: workload.expires.map(|day| day.to_string()),
-            review: workload.review.map(|day| day.to_string()),
-            state,
-            quarantine,
-            identities: workload.identities.iter().map(IdentityView::of).collect(),
-            grants: grants
-                .into_iter()
-                .map(|grant| GrantView {
-                    audience: grant.audience.to_string(),
-                    scope: grant.scope.to_string(),
-                    policy: grant.policy.to_string(),
-                    max_ttl: grant.max_ttl.map(|ttl| ttl.as_secs()),
-                    conditional: grant.conditional,
-                })
-                .collect(),
-            live_leases: None,
-            more_leases: false,
-            revoke: format!("jitney lease revoke --workload {} --reason …", workload.id),
+        match tokio::task::spawn_blocking(read).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "when workloads were last used cannot be told");
+                LastGrants::default()
+            }
+            Err(_) => LastGrants::default(),
         }
     }
 
     /// All audiences.
     pub fn audiences(&self) -> Vec<AudienceView> {
-        self.parts.policies.current().audiences().map(|audience| view_audience(audience)).collect()
+        let set = self.parts.policies.current();
+        Inventory::of(&set, self.parts.clock.now()).audiences().collect()
     }
 
-    /// One audience.
+    /// One audience, with who may ask for what there.
     pub fn audience(&self, id: &str) -> Option<AudienceView> {
-        self.parts.policies.current().audience(id).map(|audience| view_audience(audience))
+        let set = self.parts.policies.current();
+        Inventory::of(&set, self.parts.clock.now()).audience(id)
     }
 }
 
-fn view_audience(audience: &Audience) -> AudienceView {
-    AudienceView {
-        id: audience.id.to_string(),
-        owner: audience.owner.clone(),
-        purpose: audience.purpose.clone(),
-        max_ttl: audience.max_ttl.map(|ttl| ttl.as_secs()),
-        max_lifetime: audience.max_lifetime.map(|span| span.as_secs()),
-        scopes: audience.scopes.iter().map(|scope| (scope.name.to_string(), scope.about.to_string())).collect(),
-        identities: audience.identities.iter().map(IdentityView::of).collect(),
+/// So much of the audit log is looked through, from its end, for the last grants of all, and for that of one: fractions of a
+/// second of work, on a thread that nobody else waits for.
+const FOR_ALL: u64 = 64 << 20;
+const FOR_ONE: u64 = 256 << 20;
+
+impl WorkloadView {
+    /// Whether its last grant as the audit log has it came before that of `lease`. The log's moments have milliseconds more.
+    fn is_older_than(&self, lease: &Lease) -> bool {
+        let issued = lease.issued_at.rfc3339();
+        let second = issued.trim_end_matches('Z');
+        self.last_use.as_ref().is_none_or(|last| last.at.get(..second.len()).is_none_or(|at| at < second))
+    }
+}
+
+fn grant_of(lease: &Lease) -> LastGrant {
+    LastGrant {
+        at: lease.issued_at.rfc3339(),
+        audience: lease.audience.to_string(),
+        scope: lease.scopes.to_string(),
+        task: lease.task.to_string(),
+        lease: Some(lease.id.to_string()),
+    }
+}
+
+fn view_workload(mut declared: Declared, quarantine: Option<Quarantine>, uses: &LastGrants) -> WorkloadView {
+    let id = declared.id.clone();
+    if quarantine.is_some() {
+        declared.state = "quarantined";
+    }
+    let verb = if quarantine.is_some() { "release" } else { "quarantine" };
+    let last_use = uses.of.get(&id).cloned();
+    WorkloadView {
+        unused_since: if last_use.is_none() { uses.since.clone() } else { None },
+        last_use,
+        quarantine,
+        live_leases: None,
+        more_leases: false,
+        revoke: format!("jitney lease revoke --workload {id} --reason …"),
+        shut: format!("jitney workload {verb} {id} --reason …"),
+        declared,
     }
 }

@@ -4,7 +4,9 @@
 //! and never parses a command line.
 
 mod away;
+mod checkpoint;
 mod complete;
+mod dates;
 mod ends;
 mod feed;
 mod follow;
@@ -45,10 +47,11 @@ use crate::store::{Head, LeaseStore, RecordError, Spent};
 use crate::telemetry::Metrics;
 use crate::verifier::{Checker, CheckerOptions, Invalid};
 
+pub use checkpoint::{CheckpointError, CheckpointView};
 pub use complete::{CompleteAsk, Credential};
 pub use feed::{FeedAsk, FeedLimits, FeedView, SubscriberView, Subscription};
 pub use introspect::Introspection;
-pub use inventory::{AudienceView, LeaseList, LeaseState, LeaseView, WorkloadView};
+pub use inventory::{LeaseList, LeaseState, LeaseView, WorkloadView};
 pub use mint::{Issued, TokenAsk};
 pub use operate::{OperatorRefusal, Revoked, What};
 pub use refused::Refused;
@@ -124,6 +127,8 @@ pub struct Broker {
     heard_at: AtomicU64,
     /// The audit log's lines and failures that the metrics have been told of.
     told: (AtomicU64, AtomicU64),
+    dates: dates::Dates,
+    checkpoints: checkpoint::Shared,
 }
 
 /// A broker that could not be put together.
@@ -186,6 +191,8 @@ impl Broker {
             started,
             heard_at: AtomicU64::new(started.secs()),
             told: (AtomicU64::new(0), AtomicU64::new(0)),
+            dates: dates::Dates::default(),
+            checkpoints: checkpoint::Shared::default(),
         };
         let head = broker.catch_up().await?;
         broker.shut.arrived(head.epoch);
@@ -195,7 +202,10 @@ impl Broker {
         broker.refresh_keys().await?;
         broker.hear_quarantines().await?;
         broker.look_at_settings().await;
-        broker.parts.audit.post(AuditRecord::new(Event::Start, Outcome::Done));
+        broker.mind_the_dates();
+        // The set it starts with: what changes access later is told as a reload.
+        let digest = broker.parts.policies.current().digest().to_owned();
+        broker.parts.audit.post(AuditRecord::new(Event::Start, Outcome::Done).detail(&digest));
         Ok(broker)
     }
 

@@ -1,5 +1,7 @@
 //! What operators do: revoke by every selector, quarantine and release a workload. Each needs a reason.
 
+use std::time::Instant;
+
 use crate::audit::{AuditRecord, Event, Outcome};
 use crate::model::{
     AudienceUri, DecisionId, InvalidName, KeyId, LeaseId, Rule, RuleKind, Selector, TaskId, UnixTime, WorkloadId,
@@ -96,6 +98,7 @@ impl Broker {
         actor: &str,
         dry_run: bool,
     ) -> Result<Revoked, OperatorRefusal> {
+        let begun = Instant::now();
         if reason.trim().is_empty() {
             return Err(OperatorRefusal::Invalid("a reason is required: say why it ends".into()));
         }
@@ -115,6 +118,7 @@ impl Broker {
             _ => None,
         };
         let ended = self.end(End { target, at: now, spent: None }).await?;
+        let took = begun.elapsed();
         self.follower.hear(&ended.rules);
         if let Selector::Key(kid) = &selector {
             self.parts.keys.revoked(kid.clone()).await?;
@@ -122,7 +126,7 @@ impl Broker {
         }
         self.parts.metrics.end(selector.kind());
         let record = operator_record(Event::Revoke, &decision, reason, actor, &ended);
-        self.parts.audit.post(name(record, &selector).count(selected.count));
+        self.parts.audit.post(name(record, &selector).count(selected.count).took(took));
         Ok(revoked(selected, ended, closed_until, decision))
     }
 
@@ -131,6 +135,7 @@ impl Broker {
     /// # Errors
     /// [`OperatorRefusal`].
     pub async fn quarantine(&self, workload: &str, reason: &str, actor: &str) -> Result<Revoked, OperatorRefusal> {
+        let begun = Instant::now();
         let workload = self.known_workload(workload)?;
         if reason.trim().is_empty() {
             return Err(OperatorRefusal::Invalid("a reason is required: say why it is shut out".into()));
@@ -147,11 +152,12 @@ impl Broker {
             since: now,
         };
         let ended = self.end(End { target: EndTarget::Quarantine(quarantine.clone()), at: now, spent: None }).await?;
+        let took = begun.elapsed();
         self.shut.imposed(quarantine);
         self.follower.hear(&ended.rules);
         self.parts.metrics.end(RuleKind::Workload);
         let record = operator_record(Event::Quarantine, &decision, &reason, actor, &ended);
-        self.parts.audit.post(record.workload(workload).count(selected.count));
+        self.parts.audit.post(record.workload(workload).count(selected.count).took(took));
         Ok(revoked(selected, ended, None, decision))
     }
 

@@ -1,5 +1,7 @@
 //! Revoke (RFC 7009): a workload ends one of its own tokens.
 
+use std::time::Instant;
+
 use crate::attest::{ClientAuth, Endpoint, Who};
 use crate::audit::{AuditRecord, Event, Outcome};
 use crate::jose::Compact;
@@ -18,13 +20,14 @@ impl Broker {
     /// # Errors
     /// [`Refused`], written down, where the caller did not prove who it is, or sent no token.
     pub async fn revoke(&self, auth: ClientAuth<'_>, token: Option<&str>) -> Result<DecisionId, Refused> {
+        let begun = Instant::now();
         let decision = self.decision()?;
         let mut trail = Trail::default();
         match self.try_revoke(&auth, token, &mut trail).await {
             Ok(Some(ended)) => {
                 self.parts.metrics.end(RuleKind::Lease);
                 let mut record = trail.record(AuditRecord::new(Event::Revoke, Outcome::Done));
-                record = record.decision(decision.clone()).count(ended.leases.len() as u64);
+                record = record.decision(decision.clone()).count(ended.leases.len() as u64).took(begun.elapsed());
                 if let Some(rule) = ended.rules.last() {
                     record = record.position(rule.position);
                 }

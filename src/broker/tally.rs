@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::model::{LeaseRecord, Selector, TaskId, UnixTime, WorkloadId};
+use crate::model::{Lease, LeaseRecord, Selector, TaskId, UnixTime, WorkloadId};
 use crate::store::{LeaseFilter, StoreError};
 
 use super::operate::OperatorRefusal;
@@ -28,6 +28,15 @@ pub struct Tally {
     pub count: u64,
     /// Not all were looked at: there may be more.
     pub more: bool,
+}
+
+/// What a workload has had of late.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    /// Its live leases.
+    pub tally: Tally,
+    /// The newest that has not expired, ended ones too.
+    pub newest: Option<Lease>,
 }
 
 /// How much work a count may be.
@@ -66,6 +75,25 @@ impl Broker {
             next = pages.next().await?;
         }
         Ok(Tally { count, more: false })
+    }
+
+    /// The live leases of a workload and the newest of those that have not expired, as far as one page tells.
+    pub(super) async fn recent(&self, workload: WorkloadId) -> Result<Recent, StoreError> {
+        self.follower.catch_up().await?;
+        let now = self.parts.clock.now();
+        let filter = LeaseFilter { workload: Some(workload), now, looks: Some(FEW), ..LeaseFilter::default() };
+        let mut pages = Pages::new(self, filter);
+        let mut recent = Recent::default();
+        for record in pages.next().await?.unwrap_or_default() {
+            let view = self.view_lease(record);
+            recent.tally.count += u64::from(view.state == LeaseState::Live);
+            let lease = view.record.lease;
+            if recent.newest.as_ref().is_none_or(|newest| newest.issued_at < lease.issued_at) {
+                recent.newest = Some(lease);
+            }
+        }
+        recent.tally.more = !pages.is_over();
+        Ok(recent)
     }
 
     /// Whether a selector selects a lease that has not expired, ended ones too. Where not all can be looked at in a moment, it

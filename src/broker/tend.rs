@@ -77,6 +77,7 @@ impl Broker {
             }
             self.follower.expire();
             self.measure().await;
+            self.mind_the_dates();
             if turn == 0 {
                 self.look_at_settings().await;
             }

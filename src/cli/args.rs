@@ -2,9 +2,11 @@
 //!
 //! Owns names and parsing. Never acts: each command has its file beside this one.
 
+mod audit;
 mod guard;
 mod operator;
 mod policy;
+mod report;
 mod start;
 mod workload;
 
@@ -12,12 +14,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use audit::{AuditCommand, ExportArgs, ExportFormat, LineFilterArgs, TailArgs, VerifyLogArgs};
 pub use guard::GuardArgs;
 pub use operator::{
-    AudienceCommand, AuditCommand, KeyCommand, KeyFormat, LeaseCommand, LeaseFilterArgs, RevokeArgs, StateFilter,
-    WorkloadCommand,
+    AudienceCommand, KeyCommand, KeyFormat, LeaseCommand, LeaseFilterArgs, RevokeArgs, StateFilter, WorkloadCommand,
 };
-pub use policy::{CheckArgs, CheckFormat, DenyLevel, PolicyCommand, TestArgs};
+pub use policy::{CheckArgs, CheckFormat, DenyLevel, DiffArgs, DiffFormat, ExplainArgs, PolicyCommand, TestArgs};
+pub use report::{ReportArgs, ReportFormat};
 pub use start::{DEFAULT_AUDIENCE, DoctorArgs, InitArgs, Platform};
 pub use workload::{AskArgs, CompleteArgs, RunArgs, TokenArgs, VerifyArgs, joined};
 
@@ -90,6 +93,9 @@ pub enum Command {
     /// Checks a policies directory
     #[command(subcommand, after_help = "Example:\n  jitney policy check policies")]
     Policy(PolicyCommand),
+    /// Evidence for each workload: who owns it, what it may do and did, how it ends
+    #[command(after_help = report::HELP)]
+    Report(ReportArgs),
     /// The tamper-evident decision log
     #[command(subcommand, after_help = "Example:\n  jitney audit verify")]
     Audit(AuditCommand),
@@ -193,6 +199,7 @@ mod tests {
             "lease revoke --key -sqnzg9DvQshs4bebBnsFOLpHBZPld5F1CVGng0-wLg --reason why",
             "lease watch",
             "workload list",
+            "workload list --due --output json",
             "workload show w",
             "workload quarantine w --reason why",
             "workload release w --reason why",
@@ -205,8 +212,18 @@ mod tests {
             "policy check dir --format sarif --deny note",
             "policy test",
             "policy test dir --output json",
+            "report",
+            "report dir --audit a --audit b --since 2026-10-01 --until 2026-12-31 --format html --out f --offline",
+            "report --since 30d --format json",
+            "policy explain b1.aaaaaaaaaaaaaaaaaaaaaa --policies p --file f",
+            "policy explain --policies p -",
+            "policy explain --workload w --audience https://a --scope a --scope b --task t --ttl 5m --claim ref=x --output json",
             "audit tail -n 5 --follow --file f",
             "audit verify",
+            "audit verify --from-checkpoint --jwks https://i --checkpoints c --output json",
+            "audit verify --from-checkpoint 17",
+            "audit tail --since 2h --event mint --outcome refused --workload w --audience https://a --decision b.aaaaaaaaaaaaaaaaaaaaaa",
+            "audit export --format ocsf --since 2026-11-01 --until 2026-12-01T00:00:00Z --task t --file f",
             "key list --output pem",
             "key rotate --now",
         ];
@@ -250,6 +267,13 @@ mod tests {
             "guard --listen here",
             "guard --audience api",
             "policy check --deny nothing",
+            "report --since soon",
+            "report --format pdf",
+            "audit tail --event dance",
+            "policy explain",
+            "policy explain --workload w --audience https://a",
+            "policy explain b1.aaaaaaaaaaaaaaaaaaaaaa --workload w",
+            "audit export --since soon",
             "policy check --format xml",
             "completions bash",
         ];

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::admin::{self, explain, list, proves, span, text};
 use super::args::{AudienceCommand, Format};
-use super::{Failure, output};
+use super::workload::grant;
+use super::{Failure, history, output};
 use crate::client::admin::AdminClient;
 use crate::model::AudienceUri;
 
@@ -37,23 +38,30 @@ async fn all(client: &AdminClient, format: Format) -> Result<(), Failure> {
 }
 
 async fn show(client: &AdminClient, id: &AudienceUri, format: Format) -> Result<(), Failure> {
-    let audience = client.audience(id).await.map_err(explain)?;
+    let mut audience = client.audience(id).await.map_err(explain)?;
+    history::add(client, &mut audience).await;
     if format == Format::Json {
         return output::json(&audience);
     }
     let identities: Vec<String> = list(&audience, "identities").iter().map(proves).collect();
-    output::fields(&[
-        ("audience", text(&audience, "id")),
-        ("owner", text(&audience, "owner")),
-        ("purpose", text(&audience, "purpose")),
+    let mut fields: Vec<_> = [("audience", "id"), ("owner", "owner"), ("purpose", "purpose")]
+        .map(|(name, of)| (name, text(&audience, of)))
+        .into();
+    fields.extend(history::fields(&audience));
+    fields.extend([
         ("longest token", span(&audience, "max_ttl")),
         ("longest chain of renewals", span(&audience, "max_lifetime")),
         ("proves itself by", if identities.is_empty() { "-".into() } else { identities.join(", ") }),
         ("revoke", format!("jitney lease revoke --audience {} --reason …", text(&audience, "id"))),
-    ])?;
+    ]);
+    output::fields(&fields)?;
     output::line("")?;
     let rows = scopes(&audience).map(|(name, meaning)| vec![name.to_owned(), meaning.to_owned()]);
-    output::table(&["SCOPE", "MEANS"], rows.collect(), "no scope")
+    output::table(&["SCOPE", "MEANS"], rows.collect(), "no scope")?;
+    output::line("")?;
+    let granted = list(&audience, "granted_to").iter().flat_map(|each| grant(each, "workload"));
+    let headings = ["MAY BE ASKED", "BY WORKLOAD", "A TOKEN", "A CHAIN", "WHERE", "BY POLICY"];
+    output::table(&headings, granted.collect(), "no policy grants anybody anything here")
 }
 
 /// Names and meanings.

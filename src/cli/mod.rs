@@ -9,11 +9,14 @@ mod audit;
 mod cedar;
 mod complete;
 mod demo;
+mod diff;
 mod doctor;
 mod event;
+mod explain;
 mod failure;
 mod fresh;
 mod guard;
+mod history;
 mod init;
 mod input;
 mod key;
@@ -21,6 +24,7 @@ mod lease;
 mod output;
 mod policy;
 mod private;
+mod report;
 mod run;
 pub mod serve;
 mod shell;
@@ -85,7 +89,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Workload(command) => wait_for(workload::run(command, at)),
         Command::Audience(command) => wait_for(audience::run(command, at)),
         Command::Status(args) => wait_for(status::run(args, at)),
-        Command::Policy(command) => policy::run(command),
+        Command::Report(args) => wait_for(report::run(args, at)),
+        Command::Policy(command) => policy::run(command, at),
         Command::Audit(command) => wait_for(audit::run(command, at)),
         Command::Key(command) => wait_for(key::run(command, at)),
     }

@@ -52,6 +52,11 @@ pub fn raw(bytes: &[u8]) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
+/// Standard output, for whoever writes much to it.
+pub fn stream() -> impl Write {
+    io::stdout().lock()
+}
+
 /// Writes a document as JSON, for programs.
 ///
 /// # Errors
@@ -102,6 +107,14 @@ pub fn error(failure: &Failure) {
     // A token or key given in the wrong place, a password in a URL: what quotes it must not show it.
     let _ = writeln!(err, "{}: {}", paint(style::BAD, "error"), without_secrets(&failure.message));
     let _ = writeln!(err, "  {} {}", paint(style::STRONG, "next:"), without_secrets(&failure.next));
+}
+
+/// Shows how far a long work is, on one line of a terminal's standard error that the next word of it takes the place of; an
+/// empty one leaves no trace.
+pub fn progress(text: &str) {
+    let mut err = anstream::stderr().lock();
+    let _ = write!(err, "\r\x1b[K{text}");
+    let _ = err.flush();
 }
 
 /// A text for standard error, as it is.

@@ -1,6 +1,7 @@
-//! `jitney policy …`: what a review asks of a policies directory, without a broker.
+//! `jitney policy …`: what a review asks of a policies directory, without a broker; why a request is refused, with one.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use super::args::{CheckArgs, CheckFormat, DenyLevel, Format, PolicyCommand, TestArgs};
 use super::{Failure, output};
@@ -13,10 +14,12 @@ use crate::policy::{Diagnostic, Severity};
 ///
 /// # Errors
 /// [`Failure`] where a broker would not load the directory, something that is denied was found, or a case failed.
-pub fn run(command: PolicyCommand) -> Result<ExitCode, Failure> {
+pub fn run(command: PolicyCommand, at: Option<&str>) -> Result<ExitCode, Failure> {
     match command {
         PolicyCommand::Check(args) => check(&args),
+        PolicyCommand::Diff(args) => super::diff::run(&args),
         PolicyCommand::Test(args) => test(&args),
+        PolicyCommand::Explain(args) => super::wait_for(super::explain::run(*args, at)),
     }
 }
 
@@ -31,7 +34,7 @@ impl From<DenyLevel> for Severity {
 }
 
 fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
-    let report = check::check(&args.dir, Clock::system().now());
+    let report = check::check(&args.dir, Clock::system().now(), Duration::ZERO);
     let deny = args.deny.into();
     match args.format {
         CheckFormat::Text => return print(&report, deny),

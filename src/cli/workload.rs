@@ -7,8 +7,9 @@ use serde_json::Value;
 use super::admin::{self, explain, list, proves, text};
 use super::args::{Format, OutputArgs, WorkloadCommand};
 use super::lease::{positions, selection};
-use super::{Failure, output};
+use super::{Failure, history, output};
 use crate::client::admin::AdminClient;
+use crate::governance::inventory::NEAR;
 use crate::model::WorkloadId;
 
 /// Does what one of `jitney workload …` says.
@@ -18,7 +19,7 @@ use crate::model::WorkloadId;
 pub async fn run(command: WorkloadCommand, at: Option<&str>) -> Result<ExitCode, Failure> {
     let client = admin::connect(at)?;
     match command {
-        WorkloadCommand::List { output } => all(&client, output.output).await?,
+        WorkloadCommand::List { due, output } => all(&client, due, output.output).await?,
         WorkloadCommand::Show { id, output } => show(&client, &id, output.output).await?,
         WorkloadCommand::Quarantine { id, reason, output } => {
             let outcome = client.quarantine(&id, &reason.reason).await.map_err(explain)?;
@@ -35,41 +36,53 @@ pub async fn run(command: WorkloadCommand, at: Option<&str>) -> Result<ExitCode,
     Ok(ExitCode::SUCCESS)
 }
 
-async fn all(client: &AdminClient, format: Format) -> Result<(), Failure> {
-    let document = client.workloads().await.map_err(explain)?;
+async fn all(client: &AdminClient, due: bool, format: Format) -> Result<(), Failure> {
+    let mut document = client.workloads().await.map_err(explain)?;
+    if let Some(all) = document["workloads"].as_array_mut().filter(|_| due) {
+        all.retain(is_due);
+        all.sort_by_key(soonest);
+    }
     if format == Format::Json {
         return output::json(&document);
     }
     let rows = list(&document, "workloads").iter().map(|workload| {
-        ["id", "state", "owner", "expires", "purpose"].iter().map(|name| text(workload, name)).collect()
+        let [id, state, owner, purpose] = ["id", "state", "owner", "purpose"].map(|name| text(workload, name));
+        let [expires, review] = ["expires", "review"].map(|name| day(workload, name));
+        vec![id, state, owner, expires, review, last_use(workload, false), purpose]
     });
-    output::table(&["WORKLOAD", "STATE", "OWNER", "EXPIRES", "PURPOSE"], rows.collect(), "no workload")
+    let nothing = if due { "nothing is due within 30 days" } else { "no workload" };
+    let headings = ["WORKLOAD", "STATE", "OWNER", "EXPIRES", "REVIEW", "LAST USE", "PURPOSE"];
+    output::table(&headings, rows.collect(), nothing)
+}
+
+/// The fewer of the days until its end and its review.
+fn soonest(workload: &Value) -> i64 {
+    let days = ["expires_in_days", "review_in_days"].map(|name| workload[name].as_i64().unwrap_or(i64::MAX));
+    days[0].min(days[1])
+}
+
+fn is_due(workload: &Value) -> bool {
+    soonest(workload) <= NEAR
 }
 
 async fn show(client: &AdminClient, id: &WorkloadId, format: Format) -> Result<(), Failure> {
-    let workload = client.workload(id).await.map_err(explain)?;
+    let mut workload = client.workload(id).await.map_err(explain)?;
+    history::add(client, &mut workload).await;
     if format == Format::Json {
         return output::json(&workload);
     }
     output::fields(&story(&workload))?;
-    let grants: Vec<Vec<String>> = list(&workload, "grants").iter().map(grant).collect();
     output::line("")?;
-    output::table(&["MAY", "AT", "BY POLICY", "FOR AT MOST", "CONDITIONS"], grants, "no policy grants it anything")
+    let grants: Vec<Vec<String>> = list(&workload, "grants").iter().flat_map(|each| grant(each, "audience")).collect();
+    let headings = ["MAY", "AT", "A TOKEN", "A CHAIN", "WHERE", "BY POLICY"];
+    output::table(&headings, grants, "no policy grants it anything")?;
+    output::line("")?;
+    output::fields(&ends(&workload))
 }
 
 fn story(workload: &Value) -> Vec<(&'static str, String)> {
     let identities: Vec<String> = list(workload, "identities").iter().map(proves).collect();
-    let mut story = vec![
-        ("workload", text(workload, "id")),
-        ("state", text(workload, "state")),
-        ("owner", text(workload, "owner")),
-        ("purpose", text(workload, "purpose")),
-        ("expires", text(workload, "expires")),
-        ("review", text(workload, "review")),
-        ("proves itself by", identities.join(", ")),
-        ("live leases", live_leases(workload)),
-        ("revoke", text(workload, "revoke")),
-    ];
+    let mut story = vec![("workload", text(workload, "id")), ("state", text(workload, "state"))];
     let quarantine = &workload["quarantine"];
     if !quarantine.is_null() {
         let told = format!(
@@ -78,18 +91,80 @@ fn story(workload: &Value) -> Vec<(&'static str, String)> {
             text(quarantine, "actor"),
             text(quarantine, "reason")
         );
-        story.insert(2, ("quarantine", told));
+        story.push(("quarantine", told));
     }
+    story.extend([("owner", text(workload, "owner")), ("purpose", text(workload, "purpose"))]);
+    story.extend(history::fields(workload));
+    story.extend([
+        ("expires", day(workload, "expires")),
+        ("review", day(workload, "review")),
+        ("proves itself by", if identities.is_empty() { "-".into() } else { identities.join(", ") }),
+        ("last use", last_use(workload, true)),
+        ("live leases", live_leases(workload)),
+    ]);
     story
 }
 
-fn grant(grant: &Value) -> Vec<String> {
-    let longest = match &grant["max_ttl"] {
+/// How it is ended, from one task of it to all of it, ready to paste but for the reason.
+fn ends(workload: &Value) -> [(&'static str, String); 4] {
+    let id = text(workload, "id");
+    [
+        ("end one task", format!("jitney lease revoke --workload {id} --task TASK --reason …")),
+        ("end all its leases", text(workload, "revoke")),
+        (if workload["quarantine"].is_null() { "shut it out" } else { "let it in again" }, text(workload, "shut")),
+        ("end it for good", format!("delete {}, once its leases are ended", text(workload, "file"))),
+    ]
+}
+
+/// A day with how far it is: `2027-03-31 (in 123 days)`.
+fn day(workload: &Value, name: &str) -> String {
+    let day = text(workload, name);
+    match workload[format!("{name}_in_days")].as_i64() {
+        None => day,
+        Some(0) => format!("{day} (today)"),
+        Some(1) => format!("{day} (tomorrow)"),
+        Some(days @ 2..) => format!("{day} (in {days} days)"),
+        Some(-1) => format!("{day} (yesterday)"),
+        Some(days) => format!("{day} ({} days ago)", -days),
+    }
+}
+
+/// Its last grant, in whole where there is room; where there is none, how far back was looked.
+fn last_use(workload: &Value, is_whole: bool) -> String {
+    let last = &workload["last_use"];
+    let second = |at: String| at.get(..19).map_or(at.clone(), |at| format!("{at}Z"));
+    match (last.is_null(), workload["unused_since"].as_str(), is_whole) {
+        (true, Some(since), true) => {
+            format!("none since {}, where the audit log was looked into", second(since.into()))
+        }
+        (true, Some(since), false) => format!("not since {}", since.get(..10).unwrap_or(since)),
+        (true, None, _) => "-".into(),
+        (false, _, false) => second(text(last, "at")),
+        (false, _, true) => {
+            let [at, scope, audience, task] = ["at", "scope", "audience", "task"].map(|name| text(last, name));
+            format!("{}: {scope} at {audience}, task {task}", second(at))
+        }
+    }
+}
+
+/// A grant in rows: the first in whole, one for each further condition.
+pub(super) fn grant(grant: &Value, whose: &str) -> Vec<Vec<String>> {
+    let longest = |name: &str| match &grant[name] {
         Value::Null => "-".to_owned(),
-        _ => admin::span(grant, "max_ttl"),
+        _ => admin::span(grant, name),
     };
-    let conditions = if grant["conditional"] == true { "yes" } else { "no" };
-    vec![text(grant, "scope"), text(grant, "audience"), text(grant, "policy"), longest, conditions.into()]
+    let policy = format!("{} ({}:{})", text(grant, "policy"), text(grant, "file"), text(grant, "line"));
+    let mut conditions = list(grant, "conditions").iter().map(|each| each.as_str().unwrap_or("-").to_owned());
+    let first = conditions.next().unwrap_or_else(|| "always".into());
+    let head =
+        vec![text(grant, "scope"), text(grant, whose), longest("max_ttl"), longest("max_lifetime"), first, policy];
+    let more = conditions.map(|condition| {
+        let mut row = vec![String::new(); head.len()];
+        row[4] = format!("and {condition}");
+        row
+    });
+    let more: Vec<Vec<String>> = more.collect();
+    std::iter::once(head).chain(more).collect()
 }
 
 fn changed(outcome: &Value, output: OutputArgs, state: &str) -> Result<(), Failure> {
@@ -113,17 +188,49 @@ mod tests {
 
     use super::*;
 
+    fn told(fields: &[(&'static str, String)]) -> Vec<String> {
+        fields.iter().map(|(name, value)| format!("{name}={value}")).collect()
+    }
+
     #[test]
     fn a_workload_in_quarantine_says_since_when_by_whom_and_why() {
         let workload = json!({
             "id": "w", "state": "quarantined", "identities": [{"type": "private_key_jwt"}],
             "quarantine": {"workload": "w", "reason": "leak", "actor": "uid:0", "since": 1_790_000_000},
+            "shut": "jitney workload release w --reason …",
         });
-        let told: Vec<String> = story(&workload).iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let told = [told(&story(&workload)), told(&ends(&workload))].concat();
         assert!(
             told[2].starts_with("quarantine=since 2026-09-21T14:13:20Z") && told[2].ends_with("by uid:0: leak"),
             "{told:?}"
         );
-        assert!(told.contains(&"proves itself by=private_key_jwt".to_owned()), "{told:?}");
+        for line in ["proves itself by=private_key_jwt", "let it in again=jitney workload release w --reason …"] {
+            assert!(told.contains(&line.to_owned()), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn days_and_the_last_use_are_told_as_people_say_them() {
+        let at = |days: i64| day(&json!({"expires": "2027-01-02", "expires_in_days": days}), "expires");
+        assert_eq!([at(0), at(1), at(2)], ["(today)", "(tomorrow)", "(in 2 days)"].map(|t| format!("2027-01-02 {t}")));
+        assert_eq!([at(-1), at(-2)], ["(yesterday)", "(2 days ago)"].map(|t| format!("2027-01-02 {t}")));
+        assert_eq!(day(&json!({"expires": null}), "expires"), "-");
+        let last = json!({"at": "2026-09-21T14:13:20.123Z", "scope": "a b", "audience": "https://x", "task": "t"});
+        let used = json!({"last_use": last});
+        assert_eq!(last_use(&used, true), "2026-09-21T14:13:20Z: a b at https://x, task t");
+        assert_eq!(last_use(&used, false), "2026-09-21T14:13:20Z");
+        let unused = json!({"last_use": null, "unused_since": "2026-09-21T14:13:20.123Z"});
+        assert_eq!(last_use(&unused, false), "not since 2026-09-21");
+        assert_eq!(last_use(&json!({"last_use": null}), true), "-", "an empty log says nothing");
+    }
+
+    #[test]
+    fn each_condition_of_a_grant_has_a_row() {
+        let rows = grant(
+            &json!({"scope": "s", "audience": "a", "policy": "p", "file": "f.cedar", "line": 7, "max_ttl": 300,
+                    "conditions": ["one", "two"]}),
+            "audience",
+        );
+        assert_eq!(rows, [["s", "a", "5m", "-", "one", "p (f.cedar:7)"], ["", "", "", "", "and two", ""]]);
     }
 }

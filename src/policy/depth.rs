@@ -22,7 +22,7 @@ const STACK: usize = 256 << 20;
 ///
 /// # Errors
 /// The system gives no thread.
-pub(super) fn with_room<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+pub(crate) fn with_room<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
     thread::scope(|scope| {
         let worker = thread::Builder::new().name("policies".into()).stack_size(STACK).spawn_scoped(scope, work)?;
         worker.join().map_err(|_| io::Error::other("the load of the policies has panicked"))

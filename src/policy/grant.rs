@@ -21,7 +21,7 @@ pub struct Grant {
 }
 
 /// How far one platform token goes; the narrower one is the greater.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum SingleUse {
     /// For the leases of one task.

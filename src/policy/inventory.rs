@@ -22,6 +22,10 @@ pub struct PossibleGrant {
     pub policy: Arc<str>,
     /// The longest token: what the policy obliges and the audience allows; nothing where neither says.
     pub max_ttl: Option<Duration>,
+    /// The longest chain of renewals, as `max_ttl`.
+    pub max_lifetime: Option<Duration>,
+    /// The forbids that may take a part of it away, by id.
+    pub forbids: Vec<Arc<str>>,
     /// Whether it hangs on a condition: the policy's own, or that of a forbid which may apply too.
     pub conditional: bool,
 }
@@ -47,13 +51,14 @@ impl PolicySet {
             // all of it; one that names an instance of what is permitted whole takes a part.
             let mut conditional = permit.policy.has_non_scope_constraint();
             let mut taken = false;
+            let mut limits = Vec::new();
             for forbid in &forbids {
                 let named = named_instance(forbid, scope);
-                if named.is_none() || named == instance {
-                    taken |= !forbid.policy.has_non_scope_constraint();
+                let covers = named.is_none() || named == instance;
+                taken |= covers && !forbid.policy.has_non_scope_constraint();
+                if covers || instance.is_none() {
                     conditional = true;
-                } else {
-                    conditional |= instance.is_none();
+                    limits.push(forbid.id.clone());
                 }
             }
             if taken {
@@ -66,6 +71,8 @@ impl PolicySet {
                 scope: name.unwrap_or_else(|| scope.name.clone()),
                 policy: permit.id.clone(),
                 max_ttl: permit.max_ttl.into_iter().chain(audience.max_ttl).min(),
+                max_lifetime: permit.max_lifetime.into_iter().chain(audience.max_lifetime).min(),
+                forbids: limits,
                 conditional,
             });
         }

@@ -15,8 +15,8 @@ const FOLDERS: [(&str, &[&str]); 3] =
     [("", &[".cedar", ".cedarschema"]), ("workloads/", &[".toml"]), ("audiences/", &[".toml"])];
 /// All endings of a set's files.
 const ENDINGS: [&str; 3] = [".cedar", ".cedarschema", ".toml"];
-/// Beside a set: the cases it is tried with.
-const TESTS: &str = "tests";
+/// Beside a set: the cases it is tried with, what must never be possible, and what a change has stated to widen.
+const BESIDE: [&str; 3] = ["tests", "invariants", "widenings"];
 /// Beside a set: what its check is told to let pass.
 const CHECK: &str = "check.toml";
 /// Folders within folders are looked into so far.
@@ -147,9 +147,9 @@ fn ending_of(path: &Path) -> Option<&'static str> {
     ENDINGS.into_iter().find(|ending| name.ends_with(ending))
 }
 
-/// The set's folders, which are listed by themselves, and that of its tests.
+/// The set's folders, which are listed by themselves, and those beside them that others read.
 fn is_known_folder(name: &str) -> bool {
-    name == TESTS || FOLDERS.iter().any(|(folder, _)| folder.strip_suffix('/') == Some(name))
+    BESIDE.contains(&name) || FOLDERS.iter().any(|(folder, _)| folder.strip_suffix('/') == Some(name))
 }
 
 /// What people and editors leave beside any file: hidden ones, copies and locks, what is being written, and the text that
@@ -218,7 +218,9 @@ mod tests {
             "docs.md",
             "keys/w.jwks.json",
             "sub/notes.txt",
+            "invariants/i.cedar",
             "tests/case.toml",
+            "widenings/w.toml",
             "workloads/README.md",
             "workloads/w.toml~",
         ];

@@ -13,10 +13,12 @@ mod denial;
 mod depth;
 pub mod dev;
 mod diagnostic;
+mod explain;
 mod facts;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod grant;
+mod invariant;
 mod inventory;
 mod issuers;
 mod limits;
@@ -28,6 +30,7 @@ mod names;
 mod oidc_tests;
 mod ready;
 mod reload;
+mod residual;
 mod rule;
 mod schema;
 mod set;
@@ -44,14 +47,18 @@ pub use catalogue::{
     Workload,
 };
 pub use denial::{Considered, Denial, Outcome};
+pub(crate) use depth::with_room;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub(crate) use diagnostic::{SourceFile, closest};
+pub use explain::{Change, Explanation, Part, PolicyExplained, Question, ScopeExplained};
 #[cfg(test)]
 pub(crate) use grant::grant_for_tests;
 pub use grant::{Grant, SingleUse};
+pub(crate) use invariant::Invariant;
 pub use inventory::PossibleGrant;
 pub use issuers::{Client, Issuer, IssuerKeys, Member};
 pub use reload::{LOOK_EVERY, OnReload, Policies, RefusedSet, Reloaded};
+pub(crate) use residual::{What, is};
 pub use schema::{SCHEMA, SCHEMA_FILE};
 pub use set::{Loaded, PolicySet};
 pub(crate) use sources::resolve;

@@ -76,6 +76,11 @@ impl Words {
         Ok(Some(Self { text, validator, workload, scope, audience, mint: self.mint.clone() }))
     }
 
+    /// Its text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Validates the policies of one file, strictly.
     pub fn validate(&self, file: &SourceFile, set: &cedar_policy::PolicySet, findings: &mut Vec<Diagnostic>) {
         let result = self.validator.validate(set, ValidationMode::Strict);

@@ -132,6 +132,11 @@ impl PolicySet {
         &self.digest
     }
 
+    /// Every claim that some identity keeps.
+    pub(super) fn kept(&self) -> std::collections::BTreeSet<&str> {
+        self.issuers.kept()
+    }
+
     fn build_with_room(sources: &mut Sources, findings: Vec<Diagnostic>, now: UnixTime) -> Loaded {
         depth::with_room(|| Self::build(sources, findings, now))
             .unwrap_or_else(|error| Err(Diagnostic::error("load", error.to_string()).into()))
@@ -194,6 +199,10 @@ impl PolicySet {
         })?;
         let target = &self.targets[*at];
         target.audience.id.matches(uri).then_some(target)
+    }
+
+    pub(super) fn principals(&self) -> &[Principal] {
+        &self.principals
     }
 
     pub(super) fn targets(&self) -> &[Target] {

@@ -12,6 +12,7 @@ use cedar_policy::Policy;
 use cedar_policy_core::ast::Expr;
 
 use super::diagnostic::SourceFile;
+use super::grant::SingleUse;
 use super::set::{Loaded, PolicySet};
 use crate::model::UnixTime;
 
@@ -30,6 +31,7 @@ pub(crate) struct RuleView<'a> {
     pub body: Option<&'a Expr>,
     pub max_ttl: Option<Duration>,
     pub max_lifetime: Option<Duration>,
+    pub single_use: Option<SingleUse>,
     pub file: &'a SourceFile,
     /// Where in the file.
     pub span: Range<usize>,
@@ -53,6 +55,7 @@ impl PolicySet {
             body: rule.body.as_ref().map(|body| &*body.expr),
             max_ttl: rule.max_ttl,
             max_lifetime: rule.max_lifetime,
+            single_use: rule.single_use,
             file: &rule.file,
             span: rule.span.clone(),
         })

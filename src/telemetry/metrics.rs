@@ -1,6 +1,7 @@
 //! The metrics, each with a handle held from the start: counting looks nothing up and allocates nothing.
 //!
-//! Owns names and labels; a label's values come from fixed lists, so what callers send never makes a series.
+//! Owns names and labels; a label's values come from fixed lists, so what callers send never makes a series. The one
+//! exception names workloads of the policies, a bounded number of them.
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use prometheus_client::registry::{Metric, Registry};
 
 use crate::model::{Position, Reason, RuleKind};
 
+use super::dates::Dates;
 use super::labels::{Endpoint, StoreOp};
 
 /// One label, from fixed lists.
@@ -51,6 +53,7 @@ pub struct Metrics {
     feed_events: Counter,
     feed_bytes: Counter,
     feed_cut: Counter,
+    dates: Dates,
 }
 
 impl Default for Metrics {
@@ -94,6 +97,7 @@ impl Metrics {
         let feed_events = single(at, "feed_events", "Events of the feed that were sent, parts of snapshots too");
         let feed_bytes = single(at, "feed_bytes", "Their bytes");
         let feed_cut = single(at, "feed_cut", "Readers of the feed that took too little and were cut off");
+        let dates = Dates::new(at);
         at.register("build", "What is running", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         Self {
             mints: outcomes.into_iter().zip(mints).collect(),
@@ -116,6 +120,7 @@ impl Metrics {
             feed_events,
             feed_bytes,
             feed_cut,
+            dates,
             registry,
         }
     }
@@ -222,6 +227,11 @@ impl Metrics {
     /// Counts readers of the feed that were cut off.
     pub fn feed_cut(&self, readers: u64) {
         self.feed_cut.inc_by(readers);
+    }
+
+    /// Workloads by state (ok, expired, ungoverned), and their dates as (workload, matter, days left), the most urgent first.
+    pub fn set_workloads<'a>(&self, states: [u64; 3], left: impl Iterator<Item = (&'a str, &'static str, i64)>) {
+        self.dates.set(states, left);
     }
 
     /// The content type of [`Metrics::encode`].
@@ -356,6 +366,23 @@ mod tests {
         ] {
             has(&text, line);
         }
+    }
+
+    #[test]
+    fn the_days_of_workloads_are_bounded_and_go_with_them() {
+        let metrics = Metrics::new();
+        let names: Vec<String> = (0..150).map(|n| format!("w{n}")).collect();
+        metrics.set_workloads([3, 2, 1], names.iter().map(|name| (name.as_str(), "expires", -1)));
+        let text = metrics.encode();
+        assert_eq!(text.matches("jitney_workload_days_left{").count(), 100, "no more than that many series");
+        has(&text, r#"jitney_workload_days_left{workload="w0",what="expires"} -1"#);
+        has(&text, r#"jitney_workloads_due{what="expires"} 150"#);
+        has(&text, r#"jitney_workloads{state="expired"} 2"#);
+        metrics.set_workloads([3, 0, 0], [("w0", "review", 4)].into_iter());
+        let text = metrics.encode();
+        assert_eq!(text.matches("jitney_workload_days_left{").count(), 1, "{text}");
+        has(&text, r#"jitney_workload_days_left{workload="w0",what="review"} 4"#);
+        has(&text, r#"jitney_workloads_due{what="expires"} 0"#);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Owns formats and names. Never sees a token, an assertion or a key; never decides anything.
 
+mod dates;
 mod guard;
 mod labels;
 mod logs;

@@ -34,7 +34,40 @@ fn kept(text: String) -> &'static str {
 }
 
 pub fn rows() -> Vec<Row> {
-    [of_words(), of_days(), of_width(), of_times(), of_use(), of_keys(), of_files()].into_iter().flatten().collect()
+    [of_words(), of_days(), of_width(), of_times(), of_use(), of_invariants(), of_keys(), of_files()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn of_invariants() -> Vec<Row> {
+    const FILE: &str = "invariants/own.cedar";
+    let forbid = |id: &str, rest: &str| kept(format!("@id(\"{id}\")\nforbid (principal, action, resource){rest};\n"));
+    let holds = forbid("i", " when { context.task == \"x\" }");
+    let named = "forbid (principal == Jitney::Workload::\"nobody\", action, resource);\n";
+    vec![
+        row(
+            "an invariant that a permit breaks",
+            "invariant-broken",
+            (FILE, "", forbid("i", " when { context.task like \"nightly-*\" }")),
+            &[(FILE, "", holds), (FILE, "", forbid("i", " unless { context.ttl <= 600 || context.ttl > 600 }"))],
+        ),
+        row("one that permits", "invariant-broken", (FILE, "", kept(holds.replace("forbid", "permit"))), &[]),
+        row("one that names nobody", "invariant-broken", (FILE, "", kept(format!("@id(\"i\")\n{named}"))), &[]),
+        row("one that cannot be read", "invariant-broken", (FILE, "", "forbid (principal"), &[]),
+        row(
+            "one that nothing shows to hold",
+            "invariant-unproven",
+            (
+                FILE,
+                "",
+                kept(format!(
+                    "@id(\"i\")\nforbid (principal, action, resource == {READ}) when {{ context.ttl * 3 == 1000 }};\n"
+                )),
+            ),
+            &[],
+        ),
+    ]
 }
 
 fn of_words() -> Vec<Row> {

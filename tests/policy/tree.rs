@@ -116,9 +116,15 @@ pub fn run(dir: &Path, words: &[&str]) -> (Option<i32>, String, String) {
 
 /// Runs the binary, at [`NOW`].
 pub fn jitney(words: &[&str]) -> (Option<i32>, String, String) {
+    jitney_in(Path::new("."), words, &[])
+}
+
+/// The same in a folder, with settings.
+pub fn jitney_in(dir: &Path, words: &[&str], settings: &[(&str, &str)]) -> (Option<i32>, String, String) {
     loop {
         let mut command: Command = clean("faketime");
         command.args(["-f", NOW, env!("CARGO_BIN_EXE_jitney")]).args(words).env("TZ", "UTC").stdin(Stdio::null());
+        command.current_dir(dir).envs(settings.iter().copied());
         let output = command.output().expect("faketime is installed: `tests/run` does that");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         let (told, error) = (text(output.stdout), text(output.stderr));

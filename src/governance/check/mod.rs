@@ -6,6 +6,7 @@
 mod empty;
 mod expiry;
 mod finding;
+mod invariant;
 mod keys;
 mod missing;
 mod never;
@@ -25,11 +26,14 @@ mod what;
 mod width;
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::model::UnixTime;
 use crate::policy::{Diagnostics, Read};
 
 pub use finding::{Finding, Report, Suppressed};
+
+pub(super) use vague::is_vague;
 
 use finding::Findings;
 use tree::{Tree, Walk};
@@ -44,8 +48,8 @@ const OF_FILES: [Lint; 6] = [missing::look, vague::look, expiry::look, review::l
 const OF_SETS: [Lint; 7] =
     [empty::look, width::look, ttl::look, never::look, shadow::look, unused::look, standing::look];
 
-/// Checks the set under `dir`, as it is at `now`.
-pub fn check(dir: &Path, now: UnixTime) -> Report {
+/// Checks the set under `dir`, as it is at `now`; a solver is asked for so long as `proofs` says.
+pub fn check(dir: &Path, now: UnixTime, proofs: Duration) -> Report {
     let Read { loaded, files } = Read::of(dir, now);
     let walk = Walk::of(dir);
     let mut findings = Findings::new(dir);
@@ -63,6 +67,7 @@ pub fn check(dir: &Path, now: UnixTime) -> Report {
     OF_FILES.iter().for_each(|look| look(&tree, &mut findings));
     if set.is_some() {
         OF_SETS.iter().for_each(|look| look(&tree, &mut findings));
+        invariant::look(&tree, &mut findings, proofs);
     }
     let secrets = secrets::look(&tree, &mut findings);
     suppress::apply(&tree, &mut findings);

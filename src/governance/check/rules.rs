@@ -61,7 +61,7 @@ const OVERSIGHT: &str = "CSF PR.AA-05, ID.IM-01; SP 800-207 tenet 4";
 const CHANGE: &str = "CSF PR.PS-01, ID.AM-08; SP 800-207 tenet 4";
 
 /// Every rule, in the order of the documentation.
-pub static RULES: [Rule; 32] = [
+pub static RULES: [Rule; 34] = [
     firm(rule("load-error", Error, "a broker refuses to load the set", CONFIGURATION, CHANGE)),
     firm(rule(
         "issuer-unpinned",
@@ -117,6 +117,14 @@ pub static RULES: [Rule; 32] = [
     rule("ttl-above", Warning, "a time is above another that always cuts it", CONFIGURATION, SESSIONS),
     rule("permit-never", Warning, "a permit can never apply", CONFIGURATION, CHANGE),
     rule("permit-shadowed", Warning, "a forbid takes away all that a permit gives", CONFIGURATION, CHANGE),
+    firm(rule(
+        "invariant-broken",
+        Error,
+        "what an invariant says must never be possible is possible, or it cannot be read",
+        OVERPRIVILEGED,
+        LEAST,
+    )),
+    rule("invariant-unproven", Warning, "nothing shows that an invariant holds", OVERPRIVILEGED, LEAST),
     rule("workload-ungranted", Warning, "no policy grants a workload anything", OFFBOARDING, INVENTORY),
     rule("scope-ungranted", Note, "no policy grants a scope to anybody", CONFIGURATION, INVENTORY),
     rule(

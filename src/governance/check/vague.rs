@@ -93,7 +93,7 @@ fn owner_of(doc: &Doc<'_>, owner: &str, span: Range<usize>, findings: &mut Findi
 }
 
 /// Whether a sentence for people says nothing.
-pub(super) fn is_vague(sentence: &str) -> bool {
+pub(in crate::governance) fn is_vague(sentence: &str) -> bool {
     vague(sentence, "").is_some()
 }
 

@@ -87,7 +87,7 @@ pub(super) async fn release(
     };
     match broker.workload(&id).await {
         Ok(workload) => {
-            let state = workload.map_or("unknown", |workload| workload.state);
+            let state = workload.map_or("unknown", |workload| workload.declared.state);
             let body = json!({
                 "workload": id, "state": state, "released": was, "rules": [], "decision_id": decision_id,
             });

@@ -36,6 +36,7 @@ pub(in crate::policy) fn read(
     let raw: RawAudience = reading.toml()?;
     let id = read_id(&mut reading, raw.id)?;
     let audience = Audience {
+        file: file.path.rsplit('/').next().unwrap_or_default().to_owned(),
         owner: reading.text("owner", raw.owner),
         purpose: reading.text("purpose", raw.purpose),
         max_ttl: reading.span(raw.max_ttl),

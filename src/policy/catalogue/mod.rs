@@ -62,6 +62,8 @@ impl Workload {
 pub struct Audience {
     /// Its URI, the `aud` of tokens for it.
     pub id: AudienceUri,
+    /// The name of its file in `audiences/`.
+    pub file: String,
     /// Who answers for it.
     pub owner: Option<String>,
     /// What it is.

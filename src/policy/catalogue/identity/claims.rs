@@ -1,6 +1,7 @@
 //! What a platform's claims must say: exactly this text, or a glob where the file says so. All rules must hold.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::jose::{Json, Object};
@@ -34,12 +35,29 @@ impl ClaimRule {
         }
     }
 
+    /// Whether whatever fulfils this rule fulfils `other`, of the same claim. A `*` of this one is only taken by one of the other.
+    pub fn says_no_more(&self, other: &Self) -> bool {
+        match (&self.says, &other.says) {
+            (_, Says::Exactly(_)) => self.says == other.says,
+            (Says::Exactly(text) | Says::Glob(text), Says::Glob(glob)) => matches(glob, text),
+        }
+    }
+
     /// Whether the claim is there and says what it must.
     pub fn holds(&self, claims: &Claims<'_>) -> bool {
         let Some(text) = text_of_claim(claims, &self.name) else { return false };
         match &self.says {
             Says::Exactly(expected) => *text == **expected,
             Says::Glob(glob) => matches(glob, &text),
+        }
+    }
+}
+
+impl fmt::Display for ClaimRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.says {
+            Says::Exactly(text) => write!(f, "{} is {text}", self.name),
+            Says::Glob(glob) => write!(f, "{} is like {glob}", self.name),
         }
     }
 }
@@ -119,6 +137,21 @@ mod tests {
             for other in [format!("{text} "), text.to_uppercase() + "x", String::new(), "*".into()] {
                 assert!(!rule(name, Says::Exactly(other.as_str().into())).holds(&claims()), "{name} {other}");
             }
+        }
+    }
+
+    #[test]
+    fn a_rule_says_no_more_than_another_where_all_it_takes_is_taken_there() {
+        let of = |text: &str| {
+            rule("ref", if text.contains('*') { Says::Glob(text.into()) } else { Says::Exactly(text.into()) })
+        };
+        for (narrow, wide) in
+            [("a", "a"), ("a", "a*"), ("ab*", "a*"), ("a*b*c", "a*c"), ("a*", "*"), ("a*", "a*"), ("*a*", "**")]
+        {
+            assert!(of(narrow).says_no_more(&of(wide)), "{narrow} within {wide}");
+        }
+        for (other, wide) in [("a*", "a"), ("b", "a*"), ("a*", "ab*"), ("*", "a*"), ("a*", "*a"), ("a*c", "a*b*c")] {
+            assert!(!of(other).says_no_more(&of(wide)), "{other} within {wide}");
         }
     }
 

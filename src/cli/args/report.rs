@@ -1,0 +1,49 @@
+//! What `jitney report` is asked.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::audit::When;
+
+pub const HELP: &str = "\
+Examples:
+  jitney report --format html --out report.html
+  jitney report policies --audit /var/lib/jitney/audit.jsonl --since 2026-10-01 --until 2027-01-01 --offline
+
+Without DIR and --audit, the running broker says where its policies and its audit log lie; each broker writes a log of its own:
+name all of them. With --offline no broker is asked.";
+
+/// `jitney report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// The policies' folder [default: that of the broker of --admin]
+    pub dir: Option<PathBuf>,
+    /// An audit log; repeat it for each broker [default: that of the broker of --admin]
+    #[arg(long = "audit", value_name = "FILE")]
+    pub audit: Vec<PathBuf>,
+    /// From then on: a moment, a day (UTC), or how long ago
+    #[arg(long, value_name = "WHEN", value_parser = When::parse, default_value = "90d")]
+    pub since: When,
+    /// Before then [default: now]
+    #[arg(long, value_name = "WHEN", value_parser = When::parse)]
+    pub until: Option<When>,
+    /// How it is written
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: ReportFormat,
+    /// Where to [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Ask no broker
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// How a report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum ReportFormat {
+    #[default]
+    Markdown,
+    Json,
+    Html,
+}

@@ -1,0 +1,72 @@
+//! `jitney policy diff`: what a change does to access, for a pull request or for programs.
+
+use std::process::ExitCode;
+
+use super::args::{DiffArgs, DiffFormat};
+use super::{Failure, output};
+use crate::governance::diff::{self, Report, Tree, TreeError};
+use crate::model::Clock;
+use crate::policy::{Diagnostic, Severity};
+
+/// Access widens, and the change does not say so.
+const WIDENS: u8 = 3;
+
+/// Compares two trees and prints what changes.
+///
+/// # Errors
+/// [`Failure`] where a tree cannot be read, or what the change states is wrong.
+pub fn run(args: &DiffArgs) -> Result<ExitCode, Failure> {
+    let now = Clock::system().now();
+    let read = |name: &str, must_be| Tree::read(name, &args.dir, must_be, now).map_err(|error| unread(&error));
+    let (base, head) = (read(&args.base, false)?, read(&args.head, true)?);
+    let report = diff::diff(&base, &head, now, args.budget).map_err(|error| {
+        Failure::new(format!("the comparison cannot be run: {error}"), "free some memory, then try again")
+    })?;
+    match args.format {
+        DiffFormat::Markdown => output::raw(report.markdown().as_bytes())?,
+        DiffFormat::Json => output::json(&report.json())?,
+    }
+    answer(&report)
+}
+
+fn answer(report: &Report) -> Result<ExitCode, Failure> {
+    if !report.findings.is_empty() {
+        report.findings.iter().for_each(|finding| output::line_of_error(&shown(finding)));
+        let told = "what this change states in widenings/ is not what widens";
+        return Err(Failure::new(told, "mend what is shown: state what widens, all of it and nothing else"));
+    }
+    if report.broken().next().is_some() {
+        let told = "an invariant is broken: what must never be possible is possible";
+        return Err(Failure::new(told, "correct the policy that the broken one names; no statement covers this"));
+    }
+    if report.passes() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let next = "take back what is not meant, or state the rest in widenings/NAME.toml; docs/policy-diff.md shows how";
+    output::error(&Failure::new("access widens, and this change does not state it", next));
+    Ok(ExitCode::from(WIDENS))
+}
+
+fn unread(error: &TreeError) -> Failure {
+    match error {
+        TreeError::NoGit(_) => Failure::new(error.to_string(), "install git, or name two folders"),
+        TreeError::Revision { .. } => Failure::new(
+            error.to_string(),
+            "name a folder, or a revision that this clone has: CI may have fetched one only",
+        ),
+        TreeError::NoFolder { .. } => Failure::new(error.to_string(), "name the folder with --dir, seen from here"),
+        TreeError::Unloadable { name, findings } => {
+            let errors = findings.0.iter().filter(|each| each.severity == Severity::Error);
+            errors.for_each(|finding| output::line_of_error(&shown(finding)));
+            let told = format!("{name} does not load, so there is nothing to compare");
+            Failure::new(told, "mend what is shown; `jitney policy check` has all of it")
+        }
+        TreeError::Unreadable { .. } => Failure::new(error.to_string(), "see that this user may read it"),
+        TreeError::Git { .. } => Failure::new(error.to_string(), "see what git says to the same, in this folder"),
+    }
+}
+
+/// A file's words could move a terminal's cursor.
+fn shown(finding: &Diagnostic) -> String {
+    finding.to_string().lines().map(output::plain).collect::<Vec<_>>().join("\n") + "\n"
+}

@@ -1,0 +1,126 @@
+//! A folder as it was at a revision: git, run as a process, reads it from the repository around the working folder.
+//!
+//! Nothing is checked out, no hook runs, and no link is followed: what is read is what was committed. Never writes.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io::{Read as _, Write as _};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+
+use super::trees::TreeError;
+
+/// No file is larger than this, and no more is read of one revision.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// The text files under `dir` at `revision`, by path below `dir`. None of them where the revision has no such folder.
+pub(super) fn folder_at(revision: &str, dir: &str) -> Result<BTreeMap<String, String>, TreeError> {
+    let commit = commit_of(revision)?;
+    let blobs = blobs(&commit, dir)?;
+    let texts = contents(&blobs)?;
+    Ok(blobs.into_iter().map(|(path, _)| path).zip(texts).filter_map(|(path, text)| Some((path, text?))).collect())
+}
+
+/// The commit that `revision` means.
+fn commit_of(revision: &str) -> Result<String, TreeError> {
+    let wrong = |told: String| TreeError::Revision { revision: revision.to_owned(), told };
+    if revision.starts_with('-') {
+        return Err(wrong("no revision begins with a dash".into()));
+    }
+    let wanted = format!("{revision}^{{commit}}");
+    let output = git(["rev-parse", "--quiet", "--verify", "--end-of-options", &wanted])?;
+    let commit = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    match output.status.success() {
+        true => Ok(commit),
+        false if output.stderr.is_empty() => Err(wrong("neither a folder nor a revision of this repository".into())),
+        false => Err(wrong(told(&output))),
+    }
+}
+
+/// Path and name of each regular file.
+fn blobs(commit: &str, dir: &str) -> Result<Vec<(String, String)>, TreeError> {
+    let failed = |told: String| TreeError::Git { told };
+    // Paths are of the working folder, as those of every command are.
+    let from_here = if dir.starts_with("../") || dir.starts_with("./") { "" } else { "./" };
+    let spec = format!("{commit}:{from_here}{dir}");
+    let output = git(["rev-parse", "--quiet", "--verify", "--end-of-options", &spec])?;
+    if !output.status.success() {
+        return Ok(Vec::new());
+    }
+    let tree = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let output = git(["ls-tree", "--full-tree", "-r", "-z", &tree])?;
+    if !output.status.success() {
+        return Err(failed(told(&output)));
+    }
+    let mut found = Vec::new();
+    for entry in output.stdout.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()) {
+        let entry = std::str::from_utf8(entry).map_err(|_| failed(format!("a name in {dir} is not UTF-8")))?;
+        let parts = entry.split_once('\t').map(|(head, path)| (head.split(' ').collect::<Vec<_>>(), path));
+        match parts {
+            Some((head, path)) if matches!(head[..], ["100644" | "100755", "blob", _]) => {
+                found.push((path.to_owned(), head[2].to_owned()));
+            }
+            // A link, or another repository: nothing of it was committed here.
+            Some(_) => {}
+            None => return Err(failed(format!("git ls-tree said {entry:?}"))),
+        }
+    }
+    Ok(found)
+}
+
+/// The text of each; none of what is no text.
+fn contents(blobs: &[(String, String)]) -> Result<Vec<Option<String>>, TreeError> {
+    let failed = |error: std::io::Error| TreeError::Git { told: format!("git cat-file: {error}") };
+    let mut child = command(["cat-file", "--batch"]).stdin(Stdio::piped()).spawn().map_err(TreeError::NoGit)?;
+    let names: String = blobs.iter().map(|(_, name)| format!("{name}\n")).collect();
+    let mut input = child.stdin.take();
+    let mut all = Vec::new();
+    // Both ways at once: either pipe may fill.
+    let (wrote, read) = thread::scope(|scope| {
+        let writer = scope.spawn(move || input.take().map_or(Ok(()), |mut pipe| pipe.write_all(names.as_bytes())));
+        let read = child.stdout.take().map_or(Ok(0), |pipe| pipe.take(MAX_BYTES).read_to_end(&mut all));
+        (writer.join(), read)
+    });
+    end(&mut child);
+    read.map_err(failed)?;
+    if let Ok(wrote) = wrote {
+        wrote.map_err(failed)?;
+    }
+    split(&all, blobs.len()).ok_or_else(|| TreeError::Git { told: "git cat-file ended early".into() })
+}
+
+/// `NAME blob SIZE`, a line end, that many bytes, a line end: for each.
+fn split(mut all: &[u8], count: usize) -> Option<Vec<Option<String>>> {
+    let mut texts = Vec::with_capacity(count);
+    for _ in 0..count {
+        let line = all.iter().position(|byte| *byte == b'\n')?;
+        let size: usize = std::str::from_utf8(&all[..line]).ok()?.rsplit_once(' ')?.1.parse().ok()?;
+        let bytes = all.get(line + 1..line + 1 + size)?;
+        texts.push(String::from_utf8(bytes.to_vec()).ok());
+        all = all.get(line + 2 + size..)?;
+    }
+    Some(texts)
+}
+
+/// It has closed its output, or is of no use any more.
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+fn git<const N: usize>(words: [&str; N]) -> Result<Output, TreeError> {
+    command(words).stdin(Stdio::null()).output().map_err(TreeError::NoGit)
+}
+
+fn command<const N: usize>(words: [impl AsRef<OsStr>; N]) -> Command {
+    let mut command = Command::new("git");
+    command.args(["--no-pager", "--no-optional-locks", "--literal-pathspecs"]).args(words);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).env("LC_ALL", "C");
+    command
+}
+
+fn told(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr);
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_prefix("fatal: ").or_else(|| line.strip_prefix("error: ")).unwrap_or(line).to_owned()
+}

@@ -1,0 +1,156 @@
+//! The report as a comment on a pull request: one table of who gains what, and below it what narrows.
+//!
+//! What comes from files (names, conditions, reasons) is data here: it can neither end a cell nor put a link or an image there.
+
+use std::fmt::Write as _;
+
+use super::Report;
+use super::row::{Access, Row, Turn, Width};
+
+/// So many workloads are named in a row.
+const NAMED: usize = 5;
+/// So many rows are shown; a comment has its bounds.
+const SHOWN: usize = 200;
+
+pub(super) fn of(report: &Report) -> String {
+    let mut out = format!("### What changes from {} to {}\n\n", code(&report.base), code(&report.head));
+    if report.is_first {
+        out.push_str("There was no such folder before: all of it is new.\n\n");
+    }
+    invariants(&mut out, report);
+    let (wider, other): (Vec<&Row>, Vec<&Row>) = report.rows.iter().partition(|row| row.widens());
+    let _ = writeln!(out, "{}\n", verdict(report, &wider));
+    if !wider.is_empty() {
+        out.push_str(
+            "| who | gains what | before | now | a request that shows it | stated |\n|---|---|---|---|---|---|\n",
+        );
+        wider.iter().take(SHOWN).for_each(|row| widening(&mut out, row));
+        rest(&mut out, wider.len());
+    }
+    if !other.is_empty() {
+        out.push_str("\nNot wider:\n\n| who | what | before | now |\n|---|---|---|---|\n");
+        other.iter().take(SHOWN).for_each(|row| narrowing(&mut out, row));
+        rest(&mut out, other.len());
+    }
+    if let Some(why) = &report.unproven {
+        let _ = writeln!(out, "\nWhat is in doubt has not been proven: {}.", plain(why));
+    }
+    out
+}
+
+fn invariants(out: &mut String, report: &Report) {
+    for breach in &report.breaches {
+        let (name, told) = (code(&breach.invariant), plain(&breach.told()));
+        let _ = match &breach.request {
+            Some(request) => {
+                writeln!(out, "**The invariant {name} is broken**: {told}: {}\n", code(&request.to_string()))
+            }
+            None => writeln!(out, "The invariant {name} is not shown to hold: {told}.\n"),
+        };
+    }
+    for name in &report.dropped {
+        let _ = writeln!(out, "**The invariant {} is taken away, or says something else now.**\n", code(name));
+    }
+}
+
+fn verdict(report: &Report, wider: &[&Row]) -> String {
+    let open = report.open().count();
+    match (report.rows.is_empty(), wider.len(), open) {
+        (true, ..) => "**No access changes.**".into(),
+        (_, 0, _) => "**Nothing widens.**".into(),
+        (_, _, 0) => "**Access widens, as this change states.**".into(),
+        (_, all, open) => format!(
+            "**Access widens, and this change does not say so**: {open} of {all} {} below.",
+            if all == 1 { "row" } else { "rows" }
+        ),
+    }
+}
+
+fn widening(out: &mut String, row: &Row) {
+    let request = match &row.request {
+        Some(request) => code(&request.to_string()),
+        None if row.width == Width::MayBeWider => "none was found; nothing proves that there is none".into(),
+        None => String::new(),
+    };
+    let stated = row.stated.as_deref().map_or_else(|| "**no**".to_owned(), plain);
+    let _ = writeln!(
+        out,
+        "| {} | {} | {} | {} | {request} | {stated} |",
+        who(row),
+        what(row),
+        lines(&row.before, "nothing"),
+        lines(&row.after, "nothing")
+    );
+}
+
+fn narrowing(out: &mut String, row: &Row) {
+    let (before, after) = (lines(&row.before, "nothing"), lines(&row.after, "nothing"));
+    let _ = writeln!(out, "| {} | {} | {before} | {after} |", who(row), what(row));
+}
+
+fn rest(out: &mut String, count: usize) {
+    if count > SHOWN {
+        let _ = writeln!(out, "\n{} more rows: `--format json` has them all.", count - SHOWN);
+    }
+}
+
+fn who(row: &Row) -> String {
+    let named: Vec<String> = row.workloads.iter().take(NAMED).map(|workload| code(workload)).collect();
+    let more = row.workloads.len().saturating_sub(NAMED);
+    match (row.workloads.is_empty(), more) {
+        (true, _) => "whoever holds such a proof".into(),
+        (_, 0) => named.join(", "),
+        _ => format!("{} and {more} more", named.join(", ")),
+    }
+}
+
+fn what(row: &Row) -> String {
+    let audience = row.audience.as_deref().map(code).unwrap_or_default();
+    let scope = row.scope.as_deref().map(code).unwrap_or_default();
+    let told = match row.access {
+        Access::Grant => format!("{scope} at {audience}"),
+        Access::Identity => "may be proven in another way".into(),
+        Access::Expiry => "lasts longer".into(),
+        Access::Introspection => format!("may ask about tokens as {audience}"),
+    };
+    match (row.width, row.turn) {
+        (Width::MayBeWider, _) => format!("{told} (may widen)"),
+        (_, Turn::Loses) => format!("{told} (gone)"),
+        _ => told,
+    }
+}
+
+fn lines(lines: &[String], none: &str) -> String {
+    if lines.is_empty() {
+        none.to_owned()
+    } else {
+        lines.iter().map(|line| code(line)).collect::<Vec<_>>().join("<br>")
+    }
+}
+
+/// As code that stays within its cell, whatever it holds.
+fn code(text: &str) -> String {
+    let text = printable(text).replace('`', "'").replace('|', "\\|");
+    format!("`{text}`")
+}
+
+/// As text of which nothing is markup.
+fn plain(text: &str) -> String {
+    let mut shown = String::new();
+    for c in printable(text).chars() {
+        if c.is_ascii_punctuation() && !matches!(c, '.' | ',' | ':' | ';' | '/' | '-' | '(' | ')' | '\'' | '"' | '?') {
+            shown.push('\\');
+        }
+        shown.push(c);
+        // Neither a mention nor a reference.
+        if matches!(c, '@' | '#') {
+            shown.push('\u{200b}');
+        }
+    }
+    // Nor a link of its own accord.
+    shown.replace("://", ":\u{200b}//")
+}
+
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

@@ -1,0 +1,227 @@
+//! `jitney policy diff`: what access a change adds, takes and alters, and whether it says so itself.
+//!
+//! Owns the order: who can be whom, how long, then what each may get. Sound on one side: what is called "not wider" is so for
+//! every request that the schema allows. `docs/policy-diff.md`.
+
+mod concern;
+mod git;
+mod identity;
+mod markdown;
+mod row;
+mod statements;
+mod trees;
+mod weigh;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::governance::invariants::{Breach, breaches};
+use crate::governance::logic::solve::Solving;
+use crate::model::UnixTime;
+use crate::policy::{Diagnostic, Identity, Invariant, PolicySet, Workload, with_room};
+use concern::Index;
+use weigh::Scale;
+
+pub use row::{Access, Row, Turn, Width};
+pub use trees::{Tree, TreeError};
+
+/// What a change does.
+#[derive(Debug)]
+pub struct Report {
+    /// The trees, as they were named.
+    pub base: String,
+    /// The later one.
+    pub head: String,
+    /// Whether there was nothing before.
+    pub is_first: bool,
+    /// What changes, what widens first.
+    pub rows: Vec<Row>,
+    /// What is wrong with what the change states.
+    pub findings: Vec<Diagnostic>,
+    /// Where an invariant of the later tree is broken, or not shown to hold.
+    pub breaches: Vec<Breach>,
+    /// Invariants of the earlier tree that the later one has not any more, or not as they were.
+    pub dropped: Vec<String>,
+    /// Why no solver was of use, where one was needed.
+    pub unproven: Option<String>,
+}
+
+/// Compares two trees. `now` is the moment of the requests that are tried, where no condition asks for another.
+///
+/// # Errors
+/// The system gives no thread with room for it.
+pub fn diff(base: &Tree, head: &Tree, now: UnixTime, budget: Duration) -> std::io::Result<Report> {
+    with_room(|| {
+        let (before, after) = (Index::of(&base.set), Index::of(&head.set));
+        let schema = PolicySet::schema_of([&base.set, &head.set].into_iter());
+        let mut solving = Solving::within(schema, budget);
+        let mut rows = introspection(&base.set, &head.set);
+        for workload in head.set.workloads() {
+            rows.extend(of_workload(&before, &after, workload));
+        }
+        let mut scale = Scale::new(&before, &after, now.secs(), &mut solving);
+        for (workload, asked) in concern::concerned(&before, &after) {
+            rows.extend(scale.rows(&workload, &asked));
+        }
+        let mut rows = together(rows);
+        let mut findings = statements::apply(&mut rows, base, head);
+        let (invariants, wrong) = head.set.invariants(&head.invariants());
+        findings.extend(wrong);
+        let breaches = breaches(&head.set, &invariants, now.secs(), &mut solving);
+        let dropped = dropped(base, head);
+        rows.sort_by_cached_key(|row| {
+            (row.width, row.access, row.audience.clone(), row.scope.clone(), row.workloads.first().cloned(), row.turn)
+        });
+        let is_in_doubt = rows.iter().any(|row| row.width == Width::MayBeWider)
+            || breaches.iter().any(|breach| breach.request.is_none());
+        let unproven = solving.trouble().filter(|_| is_in_doubt).map(ToString::to_string);
+        let (base_name, head_name) = (base.name.clone(), head.name.clone());
+        Report {
+            base: base_name,
+            head: head_name,
+            is_first: base.is_missing,
+            rows,
+            findings,
+            breaches,
+            dropped,
+            unproven,
+        }
+    })
+}
+
+/// Invariants that are gone, or read otherwise.
+fn dropped(base: &Tree, head: &Tree) -> Vec<String> {
+    let told = |tree: &Tree| -> Vec<(String, String)> {
+        let (invariants, _) = tree.set.invariants(&tree.invariants());
+        let text = |each: &Invariant| each.file.text.get(each.span.clone()).unwrap_or_default().to_owned();
+        invariants.iter().map(|each| (each.id.to_string(), text(each))).collect()
+    };
+    let after = told(head);
+    told(base).into_iter().filter(|before| !after.contains(before)).map(|(id, _)| id).collect()
+}
+
+/// Who can ask about tokens as an audience that was there before.
+fn introspection(base: &PolicySet, head: &PolicySet) -> Vec<Row> {
+    let of = |audience: &std::sync::Arc<crate::policy::Audience>| {
+        let uri = audience.id.as_str();
+        let before = base.audience(uri)?;
+        let (told, is_sure) = proofs(&audience.identities, &before.identities, false)?;
+        Some(Row { audience: Some(uri.to_owned()), ..changed(Access::Introspection, told, is_sure) })
+    };
+    head.audiences().filter_map(of).collect()
+}
+
+/// Who can be a workload that was there before and gets something, and for how long.
+fn of_workload(base: &Index<'_>, head: &Index<'_>, workload: &Workload) -> Vec<Row> {
+    let id = workload.id.as_str();
+    let is_governed = |workload: &Workload| workload.gaps().is_empty();
+    let Some(before) = base.set.workload(id).filter(|before| is_governed(before) && is_governed(workload)) else {
+        return Vec::new();
+    };
+    let of_it = |row: Row| Row { workloads: vec![id.to_owned()], ..row };
+    let mut rows = Vec::new();
+    if head.of_workload(id).any(|rule| rule.permits) {
+        let rules = || base.of_workload(id).chain(head.of_workload(id));
+        let is_looked_at = rules().any(|rule| rule.body.is_some_and(concern::looks_at_proof));
+        if let Some((told, is_sure)) = proofs(&workload.identities, &before.identities, is_looked_at) {
+            rows.push(of_it(changed(Access::Identity, told, is_sure)));
+        }
+        if workload.expires > before.expires {
+            let day =
+                |workload: &Workload| workload.expires.map(|day| format!("to the end of {day}")).into_iter().collect();
+            let row = changed(Access::Expiry, day(workload), true);
+            rows.push(of_it(Row { before: day(before), ..row }));
+        }
+    }
+    rows
+}
+
+fn proofs(head: &[Identity], base: &[Identity], is_looked_at: bool) -> Option<(Vec<String>, bool)> {
+    let new = identity::new_proofs(head, base, is_looked_at);
+    let is_sure = new.iter().any(|proof| proof.is_sure);
+    (!new.is_empty()).then(|| (new.into_iter().map(|proof| proof.told).collect(), is_sure))
+}
+
+fn changed(access: Access, after: Vec<String>, is_sure: bool) -> Row {
+    Row {
+        access,
+        turn: Turn::Changes,
+        width: if is_sure { Width::Wider } else { Width::MayBeWider },
+        workloads: Vec::new(),
+        audience: None,
+        scope: None,
+        before: Vec::new(),
+        after,
+        policies: Vec::new(),
+        request: None,
+        stated: None,
+    }
+}
+
+/// One row for all workloads that a change concerns alike.
+fn together(rows: Vec<Row>) -> Vec<Row> {
+    let mut places: HashMap<_, usize> = HashMap::new();
+    let mut all: Vec<Row> = Vec::new();
+    for row in rows {
+        let key = (
+            (row.access, row.turn, row.width, row.workloads.is_empty()),
+            (row.audience.clone(), row.scope.clone(), row.before.clone(), row.after.clone()),
+        );
+        match places.get(&key) {
+            Some(at) => all[*at].workloads.extend(row.workloads),
+            None => {
+                places.insert(key, all.len());
+                all.push(row);
+            }
+        }
+    }
+    all
+}
+
+impl Report {
+    /// The rows that somebody must still state.
+    pub fn open(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| row.is_open())
+    }
+
+    /// Whether nothing widens but what the change states.
+    pub fn passes(&self) -> bool {
+        self.open().next().is_none()
+    }
+
+    /// The invariants that are surely broken, each by a request.
+    pub fn broken(&self) -> impl Iterator<Item = &Breach> {
+        self.breaches.iter().filter(|breach| breach.request.is_some())
+    }
+
+    /// Whether it may be merged as it is.
+    pub fn is_good(&self) -> bool {
+        self.passes() && self.findings.is_empty() && self.broken().next().is_none()
+    }
+
+    /// For a pull request.
+    pub fn markdown(&self) -> String {
+        markdown::of(self)
+    }
+
+    /// For programs; `docs/policy-diff.md` says what its fields mean.
+    pub fn json(&self) -> Value {
+        let count = |width: Width| self.rows.iter().filter(|row| row.width == width).count();
+        let findings = self.findings.iter().map(|finding| {
+            json!({"message": finding.message, "mend": finding.help, "file": finding.file, "line": finding.line,
+                "column": finding.column})
+        });
+        json!({
+            "version": 1, "base": self.base, "head": self.head, "passed": self.is_good(),
+            "counts": {
+                "widens": count(Width::Wider), "may_widen": count(Width::MayBeWider), "not_wider": count(Width::NotWider),
+                "unstated": self.open().count(),
+            },
+            "rows": self.rows.iter().map(Row::json).collect::<Vec<_>>(),
+            "findings": findings.collect::<Vec<_>>(), "unproven": self.unproven,
+            "invariants": self.breaches.iter().map(Breach::json).collect::<Vec<_>>(), "dropped": self.dropped,
+        })
+    }
+}

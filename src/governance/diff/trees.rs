@@ -1,0 +1,155 @@
+//! The two trees that are compared: a folder as it lies there, or as it was at a revision.
+//!
+//! Owns reading them whole. A tree that a broker would not load is no answer to anything, so it is an error.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use thiserror::Error;
+
+use super::git;
+use crate::model::UnixTime;
+use crate::policy::{Diagnostics, PolicySet, Read, SourceFile};
+
+/// What stands beside the set and belongs to it in a review.
+const BESIDE: [(&str, &str); 2] = [("invariants", ".cedar"), ("widenings", ".toml")];
+
+/// Why there is nothing to compare.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TreeError {
+    /// The program is missing.
+    #[error("git cannot be run: {0}")]
+    NoGit(io::Error),
+    /// What was named is nothing.
+    #[error("{revision}: {told}")]
+    Revision {
+        /// As it was named.
+        revision: String,
+        /// What git says.
+        told: String,
+    },
+    /// A revision without the folder.
+    #[error("{revision} has no folder {dir}")]
+    NoFolder {
+        /// As it was named.
+        revision: String,
+        /// The folder.
+        dir: String,
+    },
+    /// git failed.
+    #[error("{told}")]
+    Git {
+        /// What it says.
+        told: String,
+    },
+    /// A file beside the set.
+    #[error("cannot read {path}: {error}")]
+    Unreadable {
+        /// Which.
+        path: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// A broker would not load it.
+    #[error("{name} does not load")]
+    Unloadable {
+        /// The tree.
+        name: String,
+        /// What is wrong in it.
+        findings: Diagnostics,
+    },
+}
+
+/// One of the two.
+#[derive(Debug)]
+pub struct Tree {
+    /// As it was named.
+    pub name: String,
+    /// The set.
+    pub set: PolicySet,
+    /// `invariants/*.cedar` and `widenings/*.toml`, by path.
+    pub(crate) beside: BTreeMap<String, SourceFile>,
+    /// Whether there was nothing at all: a folder that a change makes.
+    pub is_missing: bool,
+}
+
+impl Tree {
+    /// Reads what `name` means: a folder; or `REVISION`, whose folder `dir` it is; or `REVISION:FOLDER`.
+    ///
+    /// # Errors
+    /// [`TreeError`]; a revision without the folder only where it `must_be`.
+    pub fn read(name: &str, dir: &str, must_be: bool, now: UnixTime) -> Result<Self, TreeError> {
+        if Path::new(name).is_dir() {
+            return Self::of_folder(name, now);
+        }
+        let (revision, dir) = name.split_once(':').unwrap_or((name, dir));
+        let files = git::folder_at(revision, dir.trim_end_matches('/'))?;
+        if files.is_empty() && must_be {
+            return Err(TreeError::NoFolder { revision: revision.to_owned(), dir: dir.to_owned() });
+        }
+        Self::of_files(name, dir, files, now)
+    }
+
+    /// `invariants/*.cedar`.
+    pub(crate) fn invariants(&self) -> Vec<SourceFile> {
+        let of = self.beside.iter().filter(|(path, _)| path.starts_with("invariants/"));
+        of.map(|(_, file)| file.clone()).collect()
+    }
+
+    /// A folder on disk.
+    ///
+    /// # Errors
+    /// [`TreeError::Unloadable`], [`TreeError::Unreadable`].
+    pub fn of_folder(name: &str, now: UnixTime) -> Result<Self, TreeError> {
+        let dir = Path::new(name);
+        let loaded = Read::of(dir, now).loaded;
+        let (set, _) = loaded.map_err(|findings| TreeError::Unloadable { name: name.to_owned(), findings })?;
+        let mut beside = BTreeMap::new();
+        for (folder, ending) in BESIDE {
+            for entry in fs::read_dir(dir.join(folder)).into_iter().flatten().flatten() {
+                let path = entry.path();
+                let file = entry.file_name().to_string_lossy().into_owned();
+                if !file.ends_with(ending) || file.starts_with('.') {
+                    continue;
+                }
+                let shown = path.to_string_lossy().into_owned();
+                let text =
+                    fs::read_to_string(&path).map_err(|error| TreeError::Unreadable { path: shown.clone(), error })?;
+                beside.insert(format!("{folder}/{file}"), SourceFile { path: shown.into(), text: text.into() });
+            }
+        }
+        Ok(Self { name: name.to_owned(), set, beside, is_missing: false })
+    }
+
+    /// From memory, by path below `dir`.
+    ///
+    /// # Errors
+    /// [`TreeError::Unloadable`].
+    pub fn of_files(name: &str, dir: &str, files: BTreeMap<String, String>, now: UnixTime) -> Result<Self, TreeError> {
+        let is_missing = files.is_empty();
+        let is_beside = |path: &String| {
+            let of = |(folder, ending): (&str, &str)| {
+                let file = path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/'));
+                file.is_some_and(|file| file.ends_with(ending) && !file.contains('/') && !file.starts_with('.'))
+            };
+            BESIDE.into_iter().any(of)
+        };
+        let (beside, own): (BTreeMap<_, _>, BTreeMap<_, _>) = files.into_iter().partition(|(path, _)| is_beside(path));
+        let shown = |path: String, text: String| {
+            let at = format!("{}/{path}", dir.trim_end_matches('/'));
+            (path, SourceFile { path: at.into(), text: text.into() })
+        };
+        let loaded = PolicySet::from_sources(own.into_iter().filter(|(path, _)| is_of_a_set(path)), now);
+        let (set, _) = loaded.map_err(|findings| TreeError::Unloadable { name: name.to_owned(), findings })?;
+        let beside = beside.into_iter().map(|(path, text)| shown(path, text)).collect();
+        Ok(Self { name: name.to_owned(), set, beside, is_missing })
+    }
+}
+
+/// Hidden files are no part of a set, here as on disk; tests are read by others.
+fn is_of_a_set(path: &str) -> bool {
+    !path.split('/').any(|part| part.starts_with('.')) && !path.starts_with("tests/")
+}

@@ -1,0 +1,178 @@
+//! The inventory: who answers for each workload and audience, why it exists, until when, and what it may do, computed from the
+//! policies rather than declared.
+//!
+//! Owns the documents as the admin API, the command line and the report show them. Never knows what only a broker does:
+//! quarantines, leases.
+
+mod due;
+mod grants;
+mod words;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::model::UnixTime;
+use crate::policy::{Audience, Day, Identity, PolicySet, Proof, Workload};
+
+pub use due::{Due, Matter, NEAR, due};
+pub use grants::GrantView;
+
+use grants::Policies;
+
+/// A workload, as far as the policies tell of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct WorkloadView {
+    /// Its name.
+    pub id: String,
+    /// The file it is declared in, relative to the policies' folder.
+    pub file: String,
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// Why it exists.
+    pub purpose: Option<String>,
+    /// The last day it gets anything.
+    pub expires: Option<String>,
+    /// So many days are left, that one counted as 0.
+    pub expires_in_days: Option<i64>,
+    /// From when on it is to be looked at again.
+    pub review: Option<String>,
+    /// So many days until then; below 0 where it is overdue.
+    pub review_in_days: Option<i64>,
+    /// `ok`, `quarantined`, `expired` or `ungoverned`.
+    pub state: &'static str,
+    /// How it proves itself.
+    pub identities: Vec<IdentityView>,
+    /// What some policy could permit it.
+    pub grants: Vec<GrantView>,
+}
+
+/// One way to prove itself.
+#[derive(Debug, Clone, Serialize)]
+pub struct IdentityView {
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// The platform that signs its tokens, where one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+}
+
+impl IdentityView {
+    fn of(identity: &Identity) -> Self {
+        let issuer = match &identity.proof {
+            Proof::Oidc(oidc) => Some(oidc.issuer.to_string()),
+            _ => None,
+        };
+        Self { kind: identity.kind().as_str(), issuer }
+    }
+}
+
+/// A resource server of the inventory.
+#[derive(Debug, Clone, Serialize)]
+pub struct AudienceView {
+    /// Its URI.
+    pub id: String,
+    /// The file it is declared in, relative to the policies' folder.
+    pub file: String,
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// Why it exists.
+    pub purpose: Option<String>,
+    /// The longest token, seconds.
+    pub max_ttl: Option<u64>,
+    /// The longest chain of renewals, seconds.
+    pub max_lifetime: Option<u64>,
+    /// What each scope means.
+    pub scopes: BTreeMap<String, String>,
+    /// How it proves itself for introspection.
+    pub identities: Vec<IdentityView>,
+    /// Who may ask for what there, where one audience is shown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub granted_to: Vec<GrantedTo>,
+}
+
+/// A workload's grant, as its audience sees it.
+#[derive(Debug, Clone, Serialize)]
+pub struct GrantedTo {
+    /// Whose.
+    pub workload: String,
+    /// What.
+    #[serde(flatten)]
+    pub grant: GrantView,
+}
+
+/// A set, ready to be told of: its policies are gone through once.
+pub struct Inventory<'a> {
+    set: &'a PolicySet,
+    policies: Policies<'a>,
+    now: UnixTime,
+}
+
+impl<'a> Inventory<'a> {
+    /// The inventory of a set at a moment.
+    pub fn of(set: &'a PolicySet, now: UnixTime) -> Self {
+        Self { set, policies: Policies::of(set), now }
+    }
+
+    /// All workloads, by name.
+    pub fn workloads(&self) -> impl Iterator<Item = WorkloadView> {
+        self.set.workloads().map(|workload| self.view(workload))
+    }
+
+    /// One workload.
+    pub fn workload(&self, id: &str) -> Option<WorkloadView> {
+        self.set.workload(id).map(|workload| self.view(workload))
+    }
+
+    /// All audiences, by URI, without who may ask there.
+    pub fn audiences(&self) -> impl Iterator<Item = AudienceView> {
+        self.set.audiences().map(|audience| view_audience(audience))
+    }
+
+    /// One audience, with who may ask for what there.
+    pub fn audience(&self, uri: &str) -> Option<AudienceView> {
+        let audience = self.set.audience(uri)?;
+        let all = self.set.workloads().flat_map(|workload| {
+            let grants = self.grants(workload).into_iter().filter(|grant| grant.audience == audience.id.as_str());
+            grants.map(|grant| GrantedTo { workload: workload.id.to_string(), grant }).collect::<Vec<_>>()
+        });
+        Some(AudienceView { granted_to: all.collect(), ..view_audience(audience) })
+    }
+
+    fn grants(&self, workload: &Workload) -> Vec<GrantView> {
+        let grants = self.set.grants_of(workload.id.as_str());
+        grants.into_iter().map(|grant| self.policies.view(grant)).collect()
+    }
+
+    fn view(&self, workload: &Workload) -> WorkloadView {
+        let left = |day: Option<Day>| day.map(|day| due::days_until(day, self.now));
+        WorkloadView {
+            id: workload.id.to_string(),
+            file: format!("workloads/{}.toml", workload.id),
+            owner: workload.owner.clone(),
+            purpose: workload.purpose.clone(),
+            expires: workload.expires.map(|day| day.to_string()),
+            expires_in_days: left(workload.expires),
+            review: workload.review.map(|day| day.to_string()),
+            review_in_days: left(workload.review),
+            state: workload.state(self.now).map_or_else(|reason| reason.as_str(), |()| "ok"),
+            identities: workload.identities.iter().map(IdentityView::of).collect(),
+            grants: self.grants(workload),
+        }
+    }
+}
+
+fn view_audience(audience: &Audience) -> AudienceView {
+    AudienceView {
+        id: audience.id.to_string(),
+        file: format!("audiences/{}", audience.file),
+        owner: audience.owner.clone(),
+        purpose: audience.purpose.clone(),
+        max_ttl: audience.max_ttl.map(|ttl| ttl.as_secs()),
+        max_lifetime: audience.max_lifetime.map(|span| span.as_secs()),
+        scopes: audience.scopes.iter().map(|scope| (scope.name.to_string(), scope.about.to_string())).collect(),
+        identities: audience.identities.iter().map(IdentityView::of).collect(),
+        granted_to: Vec::new(),
+    }
+}

@@ -1,0 +1,94 @@
+//! The last resort: a solver, within a budget, where there is one.
+//!
+//! Owns the budget, and what is said where nothing was proven. A solver that fails, or takes too long, has proven nothing.
+
+use std::time::{Duration, Instant};
+
+use cedar_policy_core::ast::Expr;
+
+use super::question::{Question, Side, cannot_fail};
+use super::request::Request;
+use crate::policy::{IdentityKind, What};
+use crate::prove::{Found, Solver, Texts, Unproven};
+
+/// So long one question may take.
+const EACH: Duration = Duration::from_secs(10);
+
+/// A solver, started at the first question.
+#[derive(Debug)]
+pub struct Solving {
+    schema: String,
+    until: Instant,
+    solver: Option<Result<Solver, Unproven>>,
+    trouble: Option<Unproven>,
+}
+
+/// A request that a solver has shown.
+#[derive(Debug, Clone)]
+pub struct Shown(Found);
+
+impl Solving {
+    /// One for policies of `schema` that takes `budget` at most.
+    pub fn within(schema: String, budget: Duration) -> Self {
+        Self { schema, until: Instant::now() + budget, solver: None, trouble: None }
+    }
+
+    /// Whether all that HEAD allows is allowed by BASE: none, or a request that is not.
+    ///
+    /// # Errors
+    /// [`Unproven`].
+    pub fn answer(&mut self, question: &Question) -> Result<Option<Shown>, Unproven> {
+        let (schema, until) = (&self.schema, self.until);
+        let solver = self.solver.get_or_insert_with(|| Solver::start(schema));
+        let answer = match solver {
+            Ok(solver) => solver.widens(&texts(&question.head, false), &texts(&question.base, true), until, EACH),
+            Err(why) => Err(why.clone()),
+        };
+        if let (Err(why), None) = (&answer, &self.trouble) {
+            self.trouble = Some(why.clone());
+        }
+        answer.map(|found| found.map(Shown))
+    }
+
+    /// Why the first question that was not answered was not.
+    pub fn trouble(&self) -> Option<&Unproven> {
+        self.trouble.as_ref()
+    }
+}
+
+/// A side as texts. Cedar passes over a forbid that fails, a broker does not: on the side that must allow as much, one that may
+/// fail has to be shown not to.
+fn texts(side: &Side, is_base: bool) -> Texts {
+    let text = |expr: &Expr| expr.to_string();
+    let is_firm = |expr: &&Expr| is_base && !cannot_fail(expr);
+    Texts {
+        permits: side.permits.iter().map(text).collect(),
+        forbids: side.forbids.iter().filter(|expr| !is_firm(expr)).chain(&side.cuts).map(text).collect(),
+        firm: side.forbids.iter().filter(is_firm).map(text).collect(),
+    }
+}
+
+impl Shown {
+    /// As a request of this workload; none where nobody could make it.
+    pub fn request(self, workload: &str, audience: &str, what: &What) -> Option<Request> {
+        let found = self.0;
+        let scope = match what {
+            What::Named(name) => name.to_string(),
+            What::AnyOther(open) => {
+                let head = open.strip_suffix('*').unwrap_or(open);
+                found.scope.filter(|name| name.starts_with(head)).unwrap_or_else(|| format!("{head}1"))
+            }
+        };
+        let kinds = [IdentityKind::PrivateKeyJwt, IdentityKind::Oidc];
+        Some(Request {
+            workload: workload.to_owned(),
+            audience: audience.to_owned(),
+            scope,
+            task: if found.task.is_empty() { "t".to_owned() } else { found.task },
+            ttl: u64::try_from(found.ttl).ok()?,
+            now: u64::try_from(found.now).ok()?,
+            kind: kinds.into_iter().find(|kind| kind.as_str() == found.kind).unwrap_or(kinds[0]),
+            claims: found.claims,
+        })
+    }
+}

@@ -1,0 +1,184 @@
+//! A report of a small organisation: what it says, what it proposes, and what it cannot know.
+
+use std::fs;
+use std::process::Command;
+
+use super::*;
+use crate::audit::chain::Chain;
+use crate::audit::{AuditRecord, Event, Outcome};
+use crate::model::{AudienceUri, Reason, ScopeSet, TaskId, WorkloadId};
+use crate::policy::PolicySet;
+use crate::policy::fixtures::{NOW, files};
+
+const POLICIES: &str = r#"// The orders.
+
+// Alpha reads them.
+@id("reads")
+permit (principal == Jitney::Workload::"alpha", action, resource == Jitney::Scope::"https://api.example.com orders:read");
+
+// Alpha might write them.
+@id("writes")
+permit (principal == Jitney::Workload::"alpha", action, resource == Jitney::Scope::"https://api.example.com orders:write")
+when { context.task like "w-*" };
+
+@id("beta")
+permit (principal == Jitney::Workload::"beta", action, resource == Jitney::Scope::"https://api.example.com orders:read");
+"#;
+
+/// 2026-11-20, in milliseconds.
+const BEGIN: u64 = 1_795_132_800_000;
+
+pub(super) struct Scene {
+    pub dir: tempfile::TempDir,
+    chain: Chain,
+    text: Vec<u8>,
+}
+
+impl Scene {
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, text) in files(POLICIES) {
+            let path = dir.path().join("policies").join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let mut scene = Self { dir, chain: Chain::START, text: Vec::new() };
+        scene.line(0, &AuditRecord::new(Event::Start, Outcome::Done).detail("one"));
+        scene
+    }
+
+    pub fn line(&mut self, at_ms: u64, record: &AuditRecord) {
+        self.chain.push(&mut self.text, "b1", BEGIN + at_ms, record).unwrap();
+    }
+
+    pub fn grant(&mut self, at_ms: u64, workload: &str, scope: &str, policy: &str) {
+        let record = AuditRecord::new(Event::Mint, Outcome::Granted)
+            .workload(WorkloadId::parse(workload).unwrap())
+            .audience(AudienceUri::parse("https://api.example.com").unwrap())
+            .scopes(ScopeSet::parse(scope).unwrap())
+            .task(TaskId::parse("t").unwrap())
+            .policies(&[policy.into()]);
+        self.line(at_ms, &record);
+    }
+
+    pub fn report(&self, broker: Option<Live>) -> Result<Report, ReportError> {
+        let log = self.dir.path().join("audit.jsonl");
+        fs::write(&log, &self.text).unwrap();
+        let period = Period { since: crate::audit::time(BEGIN), until: crate::audit::time(NOW.secs() * 1000) };
+        let dir = self.dir.path().join("policies");
+        let mut read = 0;
+        let sources = Sources { dir: &dir, logs: &[log], period, now: NOW, broker };
+        let report = build(sources, &mut |bytes| read += bytes);
+        assert_eq!(read, self.text.len() as u64, "all of it was told of");
+        report
+    }
+}
+
+fn used() -> Scene {
+    let mut scene = Scene::new();
+    scene.grant(1000, "alpha", "orders:read", "reads");
+    scene.grant(2000, "gone", "orders:read", "old");
+    scene.line(
+        3000,
+        &AuditRecord::refused(Event::Mint, Reason::DeniedScope).workload(WorkloadId::parse("beta").unwrap()),
+    );
+    scene
+}
+
+#[test]
+fn a_report_tells_what_was_used_and_what_was_not() {
+    let report = used().report(None).unwrap();
+    assert_eq!((report.total.granted, report.total.refused), (2, 1));
+    let unused: Vec<&str> = report.unused.unused.iter().map(|grant| grant.policy.as_str()).collect();
+    assert_eq!((report.unused.grants, unused), (3, vec!["writes", "beta"]));
+    assert_eq!(report.unused.policies, ["beta", "writes"]);
+    assert!(report.undeclared.contains_key("gone") && report.logs[0].intact && report.covers_its_period());
+    let markdown = report.markdown();
+    for told in [
+        "| alpha | orders:write<br>at https:&#47;/api.example.com |",
+        "the task is like \\`w-\\*\\`",
+        "-@id(\"writes\")",
+        "Named in the audit log and declared by no file any more: gone.",
+        "*Serves OWASP NHI1:2025, NHI9:2025; NIST CSF GV.RR-02, ID.AM-02, ID.AM-08, PR.AA-01; SP 800-207 tenet 1.*",
+    ] {
+        assert!(markdown.contains(told), "{told}\n{markdown}");
+    }
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["workloads"][0]["usage"][0]["used"], 1);
+    assert_eq!(json["controls"][0]["owasp_nhi"][0]["name"], "Improper Offboarding");
+}
+
+#[test]
+fn the_patch_removes_what_nobody_used_and_what_is_left_loads() {
+    let scene = used();
+    let patch = scene.report(None).unwrap().unused.patch.unwrap();
+    let dir = scene.dir.path().join("policies");
+    let file = scene.dir.path().join("unused.patch");
+    fs::write(&file, patch).unwrap();
+    let status = Command::new("git").arg("-C").arg(&dir).arg("apply").arg(&file).status().unwrap();
+    assert!(status.success());
+    let left = fs::read_to_string(dir.join("policies.cedar")).unwrap();
+    assert!(
+        left.starts_with("// The orders.\n\n// Alpha reads them.\n@id(\"reads\")") && !left.contains("write"),
+        "{left}"
+    );
+    let (set, _) = PolicySet::load_at(&dir, NOW).unwrap();
+    assert_eq!(set.policy_count(), 1);
+}
+
+#[test]
+fn without_a_token_nothing_is_proposed_and_gaps_of_the_log_are_told() {
+    let report = Scene::new().report(None).unwrap();
+    assert_eq!((report.unused.unused.len(), report.unused.patch.as_deref()), (3, None));
+    assert!(report.markdown().contains("there is nothing to judge by"));
+    let mut late = Scene::new();
+    late.text.clear();
+    late.chain = Chain::START;
+    late.grant(86_400_000, "alpha", "orders:read", "reads");
+    let report = late.report(None).unwrap();
+    assert!(!report.covers_its_period());
+    let markdown = report.markdown();
+    assert!(
+        markdown.contains("The audit log begins at 2026-11-21 00:00:00Z")
+            && markdown.contains("only a part of the period")
+    );
+}
+
+#[test]
+fn a_log_that_was_touched_proves_nothing_and_the_report_says_so() {
+    let mut scene = used();
+    let at = scene.text.windows(6).position(|window| window == b"\"gone\"").unwrap();
+    scene.text[at + 1] = b'd';
+    let report = scene.report(None).unwrap();
+    assert!(!report.logs[0].intact);
+    assert!(report.markdown().contains("is not as it was written"), "{}", report.markdown());
+}
+
+#[test]
+fn a_broker_tells_who_is_in_quarantine_and_else_the_log_does() {
+    let mut scene = used();
+    let quarantine = AuditRecord::new(Event::Quarantine, Outcome::Done).workload(WorkloadId::parse("beta").unwrap());
+    scene.line(4000, &quarantine.actor("uid:0").reason("leak"));
+    let state = |report: &Report| report.workloads[1].declared.state;
+    assert_eq!(state(&scene.report(None).unwrap()), "quarantined");
+    // Another broker has let it in again.
+    let live = Live { name: "b1".into(), digest: "another".into(), ..Live::default() };
+    let report = scene.report(Some(live)).unwrap();
+    assert_eq!(state(&report), "ok");
+    assert!(report.markdown().contains("has other policies in force"));
+}
+
+#[test]
+fn policies_that_do_not_load_and_logs_that_are_not_there_are_errors() {
+    let scene = used();
+    fs::write(scene.dir.path().join("policies/workloads/alpha.toml"), "ownr = 1").unwrap();
+    let dir = scene.dir.path().join("policies");
+    let period = Period { since: String::new(), until: "9".into() };
+    let build = |dir: &Path, log: &str| {
+        let logs = [PathBuf::from(log)];
+        build(Sources { dir, logs: &logs, period: period.clone(), now: NOW, broker: None }, &mut |_| ()).unwrap_err()
+    };
+    assert!(matches!(build(&dir, "/nonexistent"), ReportError::Policies(_)));
+    let whole = used();
+    assert!(matches!(build(&whole.dir.path().join("policies"), "/nonexistent"), ReportError::Log(_)));
+}

@@ -1,0 +1,126 @@
+//! `jitney report` from outside.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::{commit, document, done};
+use crate::common::{API, Backing, Broker, Setup, clean, jitney};
+
+/// A broker that has granted, refused and ended something, and whose policies have a history.
+fn scene() -> Broker {
+    let unused = r#"
+// Nobody needs this any more.
+@id("left-over")
+permit (
+  principal == Jitney::Workload::"brief",
+  action == Jitney::Action::"mint",
+  resource == Jitney::Scope::"https://api.example.com orders:write"
+);
+"#;
+    let broker = Setup::default().policy("left-over.cedar", unused).start(&Backing::Embedded);
+    commit(&broker.data().join("policies"), "Ada", "the first policies");
+    broker.mint("demo", "t-1");
+    done(&broker.cli("demo", &["complete", "--task", "t-1"]));
+    let refused = broker.cli("demo", &["token", "--task", "t-2", "--audience", API, "--scope", "orders:purge"]);
+    assert!(!refused.status.success());
+    let reason = "<script>alert(1)</script>|@everyone";
+    done(&broker.cli("demo", &["workload", "quarantine", "other", "--reason", reason]));
+    broker
+}
+
+#[test]
+fn a_report_holds_what_happened_in_all_three_forms() {
+    let broker = scene();
+    let json = document(&broker.cli("demo", &["report", "--format", "json"]));
+    assert_eq!((&json["total"]["granted"], &json["total"]["ended"]), (&1.into(), &2.into()));
+    assert!(json["total"]["refused"].as_u64().unwrap() >= 1);
+    let workload = |id: &str| {
+        let all = json["workloads"].as_array().unwrap();
+        all.iter().find(|each| each["id"] == id).unwrap_or_else(|| panic!("{id}")).clone()
+    };
+    assert_eq!(
+        (&workload("demo")["activity"]["granted"], &workload("other")["state"]),
+        (&1.into(), &"quarantined".into())
+    );
+    assert_eq!(workload("demo")["history"]["created"]["author"], "Ada <ada@example.com>");
+    let ends = &json["ends"]["a task completed by its workload"];
+    assert!(ends["count"] == 1 && ends["p95_us"].as_u64().unwrap() > 0, "{ends}");
+    assert_eq!(json["logs"][0]["intact"], true);
+    assert_eq!(json["commits"][0]["subject"], "the first policies");
+    assert!(json["broker"]["quarantines"]["other"].is_string());
+    let file = broker.data().join("report.html");
+    let told = done(&broker.cli("demo", &["report", "--format", "html", "--out", file.to_str().unwrap()]));
+    assert!(told.starts_with("written "), "{told}");
+    let html = fs::read_to_string(file).unwrap();
+    assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt;|@everyone") && !html.contains("<script"));
+    let markdown = done(&broker.cli("demo", &["report"]));
+    assert!(markdown.contains(r"&lt;script&gt;alert(1)&lt;/script&gt;\|&#64;everyone"), "{markdown}");
+    for section in
+        ["Inventory", "Standing access", "Grants that nobody used", "Ends", "Refusals", "Changes", "The evidence"]
+    {
+        assert!(markdown.contains(&format!("\n## {section}")) && html.contains(&format!("<h2>{section}")), "{section}");
+    }
+}
+
+#[test]
+fn the_patch_of_a_report_removes_what_nobody_used_and_the_rest_is_checked_and_works() {
+    let broker = scene();
+    let json = document(&broker.cli("demo", &["report", "--format", "json"]));
+    let patch = json["unused"]["patch"].as_str().unwrap();
+    assert!(patch.contains("-// Nobody needs this any more.") && patch.contains("-@id(\"left-over\")"), "{patch}");
+    let file = broker.data().join("unused.patch");
+    fs::write(&file, patch).unwrap();
+    let policies = broker.data().join("policies");
+    let mut command = Command::new("patch");
+    let status = command.arg("-p1").arg("-s").arg("-d").arg(&policies).arg("-i").arg(&file).status().unwrap();
+    assert!(status.success());
+    done(&broker.cli("demo", &["policy", "check", policies.to_str().unwrap()]));
+    broker.mint("demo", "t-3");
+}
+
+#[test]
+fn a_report_is_made_from_files_where_no_broker_runs() {
+    let mut broker = scene();
+    broker.stop();
+    let (policies, log) = (broker.data().join("policies"), broker.audit_path());
+    let dir = tempfile::tempdir().unwrap();
+    let paths = [policies.to_str().unwrap(), "--audit", log.to_str().unwrap()];
+    // More than a pipe holds.
+    let report = |more: &[&str]| {
+        let words = [&["report"], &paths[..], more].concat();
+        clean(env!("CARGO_BIN_EXE_jitney")).args(words).current_dir(dir.path()).output().unwrap()
+    };
+    let json: Value = document(&report(&["--format", "json"]));
+    assert_eq!((&json["broker"], &json["total"]["granted"]), (&Value::Null, &1.into()));
+    let other = json["workloads"].as_array().unwrap().iter().find(|each| each["id"] == "other").unwrap().clone();
+    assert_eq!(other["state"], "quarantined", "as the log has it");
+    let old: Value = document(&report(&["--format", "json", "--since", "2021-01-01", "--until", "2021-12-31"]));
+    assert_eq!((&old["total"]["granted"], &old["unused"]["patch"]), (&0.into(), &Value::Null));
+    // A log that somebody touched.
+    let text = fs::read_to_string(&log).unwrap();
+    fs::write(&log, text.replacen("\"t-1\"", "\"t-9\"", 1)).unwrap();
+    let json = document(&report(&["--format", "json"]));
+    assert_eq!(json["logs"][0]["intact"], false);
+}
+
+#[test]
+fn what_is_missing_is_named_with_a_next_step() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("policies")).unwrap();
+    let fails = |words: &[&str], code: i32, wrong: &str| {
+        let output = jitney(dir.path(), &[], &[&["report"], words].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(wrong) && said.contains("\n  next: "), "{said}");
+    };
+    fails(&[], 1, "no broker listens here");
+    fails(&["policies", "--offline"], 2, "it is not said where the audit log lies");
+    fails(&["--offline"], 2, "it is not said where the policies lie");
+    fails(&["policies", "--audit", "nowhere", "--offline"], 1, "nowhere");
+    fails(&["policies", "--audit", "a", "--since", "2026-02-01", "--until", "2026-01-01"], 2, "ends before it begins");
+    fs::create_dir(dir.path().join("policies/workloads")).unwrap();
+    fs::write(dir.path().join("policies/workloads/w.toml"), "ownr = 1").unwrap();
+    fails(&["policies", "--audit", "a", "--offline"], 1, "do not load");
+}

@@ -1,0 +1,127 @@
+//! What an operator is told of a workload and of an audience.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::{commit, day, document, done};
+use crate::common::{API, Backing, Broker, Redis, Request, Setup, eventually, key_of, workload};
+
+const POLICY: &str = r#"
+@id("batch-may-write")
+@max_ttl("5m")
+permit (
+  principal == Jitney::Workload::"brief",
+  action == Jitney::Action::"mint",
+  resource == Jitney::Scope::"https://api.example.com orders:write"
+)
+when { context.task like "batch-*" };
+"#;
+
+fn setup() -> Setup {
+    Setup::default().policy("brief.cedar", POLICY)
+}
+
+#[test]
+fn one_screen_tells_a_workload_s_whole_story() {
+    let broker = setup().start(&Backing::Embedded);
+    let policies = broker.data().join("policies");
+    commit(&policies, "Ada", "brings brief");
+    let file = broker.policy("workloads/brief.toml");
+    fs::write(&file, fs::read_to_string(&file).unwrap() + "\n# looked at\n").unwrap();
+    commit(&policies, "Bob", "looks at brief");
+    let ask = ["token", "--task", "batch-7", "--audience", API, "--scope", "orders:write"];
+    done(&broker.cli("brief", &ask));
+    let shown = done(&broker.cli("demo", &["workload", "show", "brief"]));
+    for told in [
+        "by Ada <ada@example.com>: brings brief (",
+        "by Bob <ada@example.com>: looks at brief (",
+        "orders:write at https://api.example.com, task batch-7",
+        "the task is like `batch-*`",
+        "batch-may-write (brief.cedar:2)",
+        "jitney lease revoke --workload brief --task TASK --reason …",
+        "jitney lease revoke --workload brief --reason …",
+        "jitney workload quarantine brief --reason …",
+        "delete workloads/brief.toml",
+    ] {
+        assert!(shown.contains(told), "{told}\n{shown}");
+    }
+    let row =
+        |name: &str| shown.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}\n{shown}"));
+    assert!(row("live leases").ends_with('1') && row("state").ends_with("ok"), "{shown}");
+    assert!(row("expires").contains("2099-12-31 (in "), "{shown}");
+    assert!(shown.lines().count() <= 40, "one screen:\n{shown}");
+    let document = document(&broker.cli("demo", &["workload", "show", "brief", "--output", "json"]));
+    assert_eq!(document["history"]["created"]["author"], "Ada <ada@example.com>");
+    assert_eq!(document["last_use"]["task"], "batch-7");
+    let grant = document["grants"].as_array().unwrap().iter().find(|each| each["policy"] == "batch-may-write").unwrap();
+    assert_eq!(grant["conditions"], json!(["the task is like `batch-*`"]));
+    assert_eq!((&grant["max_ttl"], &grant["line"]), (&json!(300), &json!(2)));
+}
+
+#[test]
+fn the_last_use_outlives_the_lease_and_the_process_and_a_folder_without_git_lacks_only_its_history() {
+    let mut broker = setup().start(&Backing::Embedded);
+    let show = |broker: &Broker, id: &str| document(&broker.cli("demo", &["workload", "show", id, "--output", "json"]));
+    let never = show(&broker, "other");
+    assert_eq!((&never["last_use"], never["unused_since"].is_string()), (&Value::Null, true), "{never}");
+    assert_eq!(never["history"], Value::Null);
+    broker.mint("demo", "t-1");
+    done(&broker.cli("demo", &["complete", "--task", "t-1"]));
+    let before = show(&broker, "demo");
+    assert_eq!((&before["last_use"]["task"], &before["live_leases"]), (&json!("t-1"), &json!(0)));
+    broker.stop();
+    broker.start_again();
+    assert_eq!(show(&broker, "demo")["last_use"]["task"], "t-1");
+    let list = done(&broker.cli("demo", &["workload", "list"]));
+    let row = list.lines().find(|line| line.starts_with("other ")).unwrap();
+    assert!(row.contains("not since "), "{list}");
+}
+
+#[test]
+fn another_broker_s_grant_is_known_by_its_lease() {
+    let backing = Backing::Redis(Redis::start());
+    let (here, there) = (setup().start(&backing), setup().start(&backing));
+    there.mint("demo", "over-there");
+    let shown = document(&here.cli("demo", &["workload", "show", "demo", "--output", "json"]));
+    assert_eq!(shown["last_use"]["task"], "over-there");
+}
+
+#[test]
+fn an_audience_tells_who_may_ask_for_what_there() {
+    let broker = setup().start(&Backing::Embedded);
+    let shown = done(&broker.cli("demo", &["audience", "show", API]));
+    let row = shown.lines().find(|line| line.contains("batch-may-write")).unwrap();
+    assert!(row.contains("orders:write") && row.contains("brief") && row.contains("5m"), "{shown}");
+    let document = document(&broker.cli("demo", &["audience", "show", API, "--output", "json"]));
+    assert_eq!(document["file"], "audiences/api.toml");
+    let to: Vec<&str> =
+        document["granted_to"].as_array().unwrap().iter().map(|each| each["workload"].as_str().unwrap()).collect();
+    assert!(to.contains(&"brief") && to.contains(&"demo"), "{to:?}");
+}
+
+#[test]
+fn ends_and_reviews_are_told_ahead_in_the_log_the_metrics_and_the_list() {
+    let soon = workload("soon", &day(5), &key_of("soon").jwks(), "");
+    let later = workload("later", &day(300), &key_of("later").jwks(), "");
+    let later = later.replacen("\n\n", &format!("\nreview = {}\n\n", day(-2)), 1);
+    let broker = Setup::default()
+        .policy("workloads/soon.toml", soon)
+        .policy("workloads/later.toml", later)
+        .start(&Backing::Embedded);
+    let said = eventually("it is said", || Some(broker.stderr()).filter(|said| said.contains("5 days from now")));
+    assert_eq!(said.matches("`soon` gets nothing after").count(), 1, "once:\n{said}");
+    let metrics = String::from_utf8(broker.admin(&Request::get("/metrics")).body.clone()).unwrap();
+    for line in [
+        r#"jitney_workload_days_left{workload="soon",what="expires"} 5"#,
+        r#"jitney_workload_days_left{workload="later",what="review"} -2"#,
+        r#"jitney_workloads_due{what="review"} 1"#,
+        r#"jitney_workloads{state="ungoverned"} 3"#,
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line}\n{metrics}");
+    }
+    let due = done(&broker.cli("demo", &["workload", "list", "--due"]));
+    let names: Vec<&str> = due.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(names, ["expired", "later", "soon"], "{due}");
+    assert!(due.contains("(in 5 days)") && due.contains("(2 days ago)"), "{due}");
+}

@@ -1,0 +1,424 @@
+//! What `jitney policy diff` says of a change, and with which code it ends.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::common::clean;
+use crate::tree::{Edit, Tree, jitney_in, jwk};
+
+/// A document and the exit code.
+struct Said {
+    code: Option<i32>,
+    document: Value,
+    error: String,
+}
+
+/// Compares two trees, each a folder. No solver is asked: what is told here is told without one.
+fn diff(base: &Tree, head: &Tree) -> Said {
+    let dir = tempfile::tempdir().unwrap();
+    base.write(&dir.path().join("base"));
+    head.write(&dir.path().join("head"));
+    said(dir.path(), &["base", "head"])
+}
+
+fn said(dir: &Path, words: &[&str]) -> Said {
+    let (code, told, error) = run(dir, &[words, &["--format", "json"]].concat());
+    let document = serde_json::from_str(&told).unwrap_or_else(|_| panic!("{told}{error}"));
+    Said { code, document, error }
+}
+
+fn run(dir: &Path, words: &[&str]) -> (Option<i32>, String, String) {
+    let nowhere = [("JITNEY_CVC5", "/nonexistent/cvc5")];
+    jitney_in(dir, &[&["policy", "diff"], words].concat(), &nowhere)
+}
+
+impl Said {
+    fn rows(&self) -> Vec<(String, String, String)> {
+        let text = |row: &Value, name: &str| row[name].as_str().unwrap().to_owned();
+        let rows = self.document["rows"].as_array().unwrap();
+        rows.iter().map(|row| (text(row, "access"), text(row, "turn"), text(row, "width"))).collect()
+    }
+}
+
+fn row(access: &str, turn: &str, width: &str) -> (String, String, String) {
+    (access.into(), turn.into(), width.into())
+}
+
+const REPORT: &str = "when { context.task like \"nightly-*\" };";
+const WRITES: &str = "when { context.task like \"mail-*\" && context.ttl <= 120 };";
+
+#[test]
+fn each_change_is_told_for_what_it_is() {
+    let clean = Tree::clean();
+    let other_key = format!("\n[[identity]]\ntype = \"private_key_jwt\"\njwks = {{ keys = [{}] }}\n", jwk("other"));
+    let new_permit = "\n@id(\"new\")\npermit (principal == Jitney::Workload::\"report\", action, resource == Jitney::Scope::\"https://orders.example.com orders:write\");\n";
+    let forbid = "\n@id(\"rest\")\nforbid (principal, action, resource) when { context.ttl > 60 };\n";
+    let rows: Vec<(&str, Vec<Edit<'_>>, Vec<(String, String, String)>)> = vec![
+        ("nothing", vec![], vec![]),
+        ("a comment", vec![("orders.cedar", "// Who may do", "// Who may, or may not, do")], vec![]),
+        ("a policy's name", vec![("orders.cedar", "report-reads", "report-reads-orders")], vec![]),
+        (
+            "the same in another order",
+            vec![("orders.cedar", WRITES, "when { context.ttl <= 120 && context.task like \"mail-*\" };")],
+            vec![],
+        ),
+        ("a new permit", vec![("orders.cedar", "", new_permit)], vec![row("grant", "gains", "widens")]),
+        (
+            "a wider pattern",
+            vec![("orders.cedar", REPORT, "when { context.task like \"n*\" };")],
+            vec![row("grant", "changes", "widens")],
+        ),
+        (
+            "a narrower pattern",
+            vec![("orders.cedar", REPORT, "when { context.task like \"nightly-1*\" };")],
+            vec![row("grant", "changes", "not wider")],
+        ),
+        (
+            "a condition more",
+            vec![(
+                "orders.cedar",
+                REPORT,
+                "when { context.task like \"nightly-*\" && context.identity.type == \"oidc\" };",
+            )],
+            vec![row("grant", "changes", "not wider")],
+        ),
+        ("no condition", vec![("orders.cedar", REPORT, ";")], vec![row("grant", "changes", "widens")]),
+        (
+            "a longer ttl in a condition",
+            vec![("orders.cedar", "context.ttl <= 120", "context.ttl <= 121")],
+            vec![row("grant", "changes", "widens")],
+        ),
+        (
+            "a shorter ttl in a condition",
+            vec![("orders.cedar", "context.ttl <= 120", "context.ttl < 120")],
+            vec![row("grant", "changes", "not wider")],
+        ),
+        (
+            "a longer chain",
+            vec![("orders.cedar", "@max_lifetime(\"30m\")", "@max_lifetime(\"31m\")")],
+            vec![row("grant", "changes", "widens")],
+        ),
+        (
+            "a shorter token",
+            vec![("orders.cedar", "@max_ttl(\"10m\")", "@max_ttl(\"9m\")")],
+            vec![row("grant", "changes", "not wider")],
+        ),
+        (
+            "a limit that the audience cuts anyhow",
+            vec![("orders.cedar", "@max_ttl(\"10m\")", "@max_ttl(\"20m\")")],
+            vec![],
+        ),
+        (
+            "an audience that allows longer tokens",
+            vec![("audiences/orders.toml", "max_ttl = \"10m\"", "max_ttl = \"15m\"")],
+            vec![row("grant", "changes", "widens")],
+        ),
+        ("a forbid", vec![("orders.cedar", "", forbid)], vec![row("grant", "changes", "not wider"); 3]),
+        (
+            "a workload that goes",
+            vec![("workloads/report.toml", "expires = 2027-06-30\n", "")],
+            vec![row("grant", "loses", "not wider")],
+        ),
+        (
+            "a workload that stays longer",
+            vec![("workloads/report.toml", "2027-06-30", "2027-07-01")],
+            vec![row("expiry", "changes", "widens")],
+        ),
+        ("a workload that goes earlier", vec![("workloads/report.toml", "2027-06-30", "2027-06-29")], vec![]),
+        ("another key", vec![("workloads/report.toml", "", &other_key)], vec![row("identity", "changes", "widens")]),
+        (
+            "another key of the audience",
+            vec![("audiences/orders.toml", "", &other_key)],
+            vec![row("introspection", "changes", "widens")],
+        ),
+        ("a scope that nobody is granted", vec![("audiences/orders.toml", "", "\"orders:list\" = \"List\"\n")], vec![]),
+    ];
+    for (name, edits, expected) in rows {
+        let said = diff(&clean, &clean.with(&edits));
+        assert_eq!(said.rows(), expected, "{name}: {:#}", said.document);
+        let widens = expected.iter().any(|(_, _, width)| width != "not wider");
+        assert_eq!(said.code, Some(if widens { 3 } else { 0 }), "{name}: {}", said.error);
+        assert_eq!(said.document["passed"], json!(!widens), "{name}");
+    }
+}
+
+#[test]
+fn what_policies_look_at_counts_as_much_as_policies() {
+    let guarded = Tree::clean().with(&[(
+        "orders.cedar",
+        "",
+        "\n@id(\"own\")\nforbid (principal, action, resource) unless { principal.owner == resource.audience.owner };\n",
+    )]);
+    let said = diff(&guarded, &guarded.with(&[("workloads/report.toml", "team-data@", "team-orders@")]));
+    assert_eq!((said.rows(), said.code), (vec![row("grant", "gains", "widens")], Some(3)), "{:#}", said.document);
+    let request = &said.document["rows"][0]["request"];
+    assert_eq!((&request["workload"], &request["scope"]), (&json!("report"), &json!("orders:read")));
+    assert!(request["task"].as_str().unwrap().starts_with("nightly-"), "{request}");
+}
+
+#[test]
+fn a_claim_that_may_say_more_lets_more_in() {
+    let of = |claims: &str, task: &str| {
+        let identity = format!(
+            "\n[[identity]]\ntype = \"oidc\"\nissuer = \"https://ci.example.com\"\nclaims = {{ {claims} }}\n{task}"
+        );
+        Tree::clean().with(&[("workloads/report.toml", "", &identity)])
+    };
+    let tags = "sub = \"a\", ref = { glob = \"refs/tags/v*\" }";
+    let base = of(tags, "task = \"{run}\"\n");
+    for (claims, task, code) in [
+        (tags, "task = \"{run}\"\n", 0),
+        ("sub = \"a\", ref = \"refs/tags/v1\"", "task = \"{run}\"\n", 0),
+        ("sub = \"a\", ref = { glob = \"refs/tags/v1*\" }", "task = \"{run}\"\n", 0),
+        ("sub = \"a\", ref = { glob = \"refs/tags/*\" }", "task = \"{run}\"\n", 3),
+        ("sub = \"b\", ref = { glob = \"refs/tags/v*\" }", "task = \"{run}\"\n", 3),
+        ("ref = { glob = \"refs/tags/v*\" }", "task = \"{run}\"\n", 3),
+        // Who names the task may name any.
+        (tags, "", 3),
+        (tags, "task = \"{other}\"\n", 3),
+    ] {
+        let said = diff(&base, &of(claims, task));
+        assert_eq!(said.code, Some(code), "{claims} {task}: {:#}", said.document);
+    }
+}
+
+#[test]
+fn one_instance_is_told_from_the_others() {
+    let permit = |resource: &str| {
+        let text = format!(
+            "\n@id(\"one\")\npermit (principal == Jitney::Workload::\"report\", action, resource {resource});\n"
+        );
+        Tree::clean().with(&[("orders.cedar", "", &text)])
+    };
+    let open = "Jitney::Scope::\"https://orders.example.com orders:read:*\"";
+    let (all, one) =
+        (permit(&format!("in {open}")), permit("== Jitney::Scope::\"https://orders.example.com orders:read:7\""));
+    let said = diff(&one, &all);
+    assert_eq!(said.code, Some(3));
+    assert_eq!(said.document["rows"][0]["scope"], "orders:read:*", "{:#}", said.document);
+    let said = diff(&all, &one);
+    assert_eq!((said.code, said.rows()), (Some(0), vec![row("grant", "loses", "not wider")]), "{:#}", said.document);
+}
+
+#[test]
+fn a_pull_request_is_told_in_one_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let clean = Tree::clean();
+    clean.write(&dir.path().join("base"));
+    let odd = "when { context.task like \"n|`*\" };";
+    clean.with(&[("orders.cedar", REPORT, odd)]).write(&dir.path().join("odd"));
+    clean.with(&[("orders.cedar", "context.ttl <= 120", "context.ttl <= 600")]).write(&dir.path().join("head"));
+    let (code, told, error) = run(dir.path(), &["base", "head"]);
+    assert_eq!(code, Some(3), "{told}{error}");
+    for part in [
+        "| who | gains what |",
+        "`mailer`",
+        "`orders:write` at `https://orders.example.com`",
+        "context.ttl <= 120",
+        "context.ttl <= 600",
+        "121s",
+        "**no**",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(error.contains("access widens") && error.contains("next: "), "{error}");
+    // Whatever a file holds stays in its cell.
+    let (_, told, _) = run(dir.path(), &["base", "odd"]);
+    let rows: Vec<&str> = told.lines().filter(|line| line.starts_with("| `")).collect();
+    assert_eq!(rows.len(), 1, "{told}");
+    assert_eq!(rows[0].replace("\\|", "").matches('|').count(), 7, "{told}");
+    let (code, told, error) = run(dir.path(), &["base", "base"]);
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    assert!(told.contains("No access changes"), "{told}");
+}
+
+#[test]
+fn many_workloads_that_gain_the_same_are_one_row() {
+    let said = diff(
+        &Tree::clean(),
+        &Tree::clean().with(&[("orders.cedar", "", "\n@id(\"all\")\npermit (principal, action, resource == Jitney::Scope::\"https://orders.example.com orders:read\") when { context.task == \"x\" };\n")]),
+    );
+    let rows = said.document["rows"].as_array().unwrap();
+    assert_eq!(said.code, Some(3));
+    assert!(rows.iter().any(|row| row["workloads"] == json!(["mailer"])), "{rows:#?}");
+    assert_eq!(said.document["counts"]["unstated"], rows.len());
+}
+
+mod stated {
+    use super::*;
+
+    const WIDER: Edit<'_> = ("orders.cedar", "context.ttl <= 120", "context.ttl <= 600");
+    const STATEMENT: &str = "[[widens]]\nworkload = \"mailer\"\naudience = \"https://orders.example.com\"\nscope = \"orders:write\"\n\
+        why = \"Mails of large orders take longer than two minutes to write\"\n";
+
+    fn with(statement: &str) -> Said {
+        diff(&Tree::clean(), &Tree::clean().with(&[WIDER, ("widenings/2026.toml", "", statement)]))
+    }
+
+    #[test]
+    fn it_passes_and_the_reason_stands_in_the_row() {
+        let said = with(STATEMENT);
+        assert_eq!((said.code, said.error.as_str()), (Some(0), ""), "{:#}", said.document);
+        assert_eq!(said.document["rows"][0]["stated"], "Mails of large orders take longer than two minutes to write");
+        for same in [
+            STATEMENT.replace("workload = \"mailer\"", "workload = [\"mailer\"]"),
+            STATEMENT.replace("scope = \"orders:write\"", "scope = [\"orders:write\"]"),
+            STATEMENT.replace("\"mailer\"", "\"*\""),
+        ] {
+            assert_eq!(with(&same).code, Some(0), "{same}");
+        }
+    }
+
+    #[test]
+    fn only_by_the_change_itself() {
+        let before = Tree::clean().with(&[("widenings/2026.toml", "", STATEMENT)]);
+        let said = diff(&before, &before.with(&[WIDER]));
+        assert_eq!(said.code, Some(3), "{:#}", said.document);
+    }
+
+    #[test]
+    fn neither_more_nor_less_than_there_is() {
+        let twice = format!("{STATEMENT}\n{}", STATEMENT.replace("orders:write", "orders:read"));
+        for (statement, code) in [
+            (twice.as_str(), 1),
+            (&STATEMENT.replace("mailer", "report"), 1),
+            (
+                &STATEMENT
+                    .replace("[\"orders:write\"]", "[\"orders:write\", \"orders:read\"]")
+                    .replace("\"orders:write\"", "[\"orders:write\", \"orders:read\"]"),
+                1,
+            ),
+            (
+                &STATEMENT
+                    .replace("why = \"Mails of large orders take longer than two minutes to write\"", "why = \"todo\""),
+                1,
+            ),
+            (&STATEMENT.replace("scope = \"orders:write\"\n", ""), 1),
+            (&STATEMENT.replace("[[widens]]", "[[widens]]\naccess = \"identity\""), 1),
+            (&STATEMENT.replace("[[widens]]", "[[widen]]"), 1),
+            ("", 3),
+        ] {
+            let said = with(statement);
+            assert_eq!(said.code, Some(code), "{statement}: {:#}{}", said.document, said.error);
+            assert_eq!(said.document["passed"], false, "{statement}");
+        }
+    }
+
+    #[test]
+    fn other_kinds_of_access_are_named() {
+        let later: Edit<'_> = ("workloads/report.toml", "2027-06-30", "2027-07-30");
+        let state = |access: &str| {
+            let text = format!(
+                "[[widens]]\naccess = \"{access}\"\nworkload = \"report\"\nwhy = \"The report is needed a month longer\"\n"
+            );
+            diff(&Tree::clean(), &Tree::clean().with(&[later, ("widenings/a.toml", "", &text)]))
+        };
+        assert_eq!(state("expiry").code, Some(0));
+        assert_eq!(state("identity").code, Some(1));
+    }
+}
+
+mod revisions {
+    use super::*;
+
+    fn git(dir: &Path, words: &[&str]) {
+        let identity = [
+            "-c",
+            "user.name=t",
+            "-c",
+            "user.email=t@example.com",
+            "-c",
+            "init.defaultBranch=main",
+            "-c",
+            "commit.gpgsign=false",
+        ];
+        let mut command: Command = clean("git");
+        let output =
+            command.args(identity).args(words).current_dir(dir).env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
+        assert!(output.status.success(), "git {words:?}: {output:?}");
+    }
+
+    /// Two commits: the second widens.
+    fn repository() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        git(dir.path(), &["init", "-q"]);
+        fs::write(dir.path().join("README"), "first\n").unwrap();
+        git(dir.path(), &["add", "."]);
+        git(dir.path(), &["commit", "-qm", "none yet"]);
+        let clean = Tree::clean();
+        clean.write(&dir.path().join("policies"));
+        git(dir.path(), &["add", "."]);
+        git(dir.path(), &["commit", "-qm", "base"]);
+        clean.with(&[("orders.cedar", "context.ttl <= 120", "context.ttl <= 600")]).write(&dir.path().join("policies"));
+        git(dir.path(), &["commit", "-qam", "head"]);
+        dir
+    }
+
+    #[test]
+    fn are_read_from_git() {
+        let repository = repository();
+        let dir = repository.path();
+        for words in [["HEAD~1", "HEAD"], ["HEAD~1", "policies"], ["HEAD~1:policies", "main"]] {
+            let said = said(dir, &words);
+            assert_eq!((said.code, said.rows()), (Some(3), vec![row("grant", "changes", "widens")]), "{words:?}");
+        }
+        assert_eq!(said(dir, &["HEAD", "policies"]).code, Some(0));
+        assert_eq!(said(dir, &["HEAD", "HEAD~1"]).rows(), [row("grant", "changes", "not wider")]);
+        // From a folder within, paths are of that folder.
+        fs::create_dir(dir.join("sub")).unwrap();
+        let said = said(&dir.join("sub"), &["HEAD~1", "HEAD", "--dir", "../policies"]);
+        assert_eq!(said.code, Some(3));
+    }
+
+    #[test]
+    fn a_folder_that_the_change_makes_is_all_new() {
+        let repository = repository();
+        let said = said(repository.path(), &["HEAD~2", "HEAD"]);
+        assert_eq!(said.code, Some(3));
+        assert!(said.rows().iter().all(|found| *found == row("grant", "gains", "widens")), "{:?}", said.rows());
+        let (_, told, _) = run(repository.path(), &["HEAD~2", "HEAD"]);
+        assert!(told.contains("There was no such folder before"), "{told}");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said_precisely() {
+        let repository = repository();
+        let dir = repository.path();
+        let elsewhere = tempfile::tempdir().unwrap();
+        for (at, words, told) in [
+            (dir, &["nowhere", "HEAD"][..], "neither a folder nor a revision"),
+            (dir, &["--", "-x", "HEAD"], "no revision begins with a dash"),
+            (dir, &["HEAD", "HEAD", "--dir", "nowhere"], "HEAD has no folder nowhere"),
+            (elsewhere.path(), &["HEAD~1", "HEAD"], "not a git repository"),
+        ] {
+            let (code, _, error) = run(at, words);
+            assert_eq!(code, Some(1), "{words:?}: {error}");
+            assert!(error.contains(told), "{words:?}: {error}");
+        }
+        let (code, _, error) = run(dir, &["HEAD"]);
+        assert_eq!(code, Some(2), "{error}");
+    }
+
+    #[test]
+    fn a_set_that_does_not_load_is_no_answer() {
+        let repository = repository();
+        let broken = repository.path().join("broken");
+        Tree::clean().with(&[("workloads/report.toml", "owner =", "ownr =")]).write(&broken);
+        let (code, _, error) = run(repository.path(), &["HEAD", "broken"]);
+        assert_eq!(code, Some(1), "{error}");
+        assert!(error.contains("did you mean `owner`?") && error.contains("broken does not load"), "{error}");
+    }
+}
+
+#[test]
+fn the_document_for_programs_has_the_fields_of_the_page() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/policy-diff.md")).unwrap();
+    let said = diff(&Tree::clean(), &Tree::clean().with(&[("orders.cedar", REPORT, ";")]));
+    let named = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    for field in named(&said.document).iter().chain(&named(&said.document["rows"][0])) {
+        assert!(page.contains(&format!("`{field}`")), "docs/policy-diff.md leaves out `{field}`");
+    }
+}
