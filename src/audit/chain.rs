@@ -43,6 +43,14 @@ impl Stamp {
     }
 }
 
+impl Stamp {
+    /// Reads what was written, and any other RFC 3339 moment.
+    pub(super) fn parse(text: &str) -> Option<u64> {
+        let at = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()?;
+        u64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok()
+    }
+}
+
 /// Writes a number over all of `into`, with zeros in front.
 fn digits(into: &mut [u8], mut number: u64) {
     for digit in into.iter_mut().rev() {
@@ -80,6 +88,18 @@ impl Hex {
     }
 }
 
+impl fmt::Debug for Hex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Default for Hex {
+    fn default() -> Self {
+        Self::ZERO
+    }
+}
+
 impl From<Digest> for Hex {
     fn from(digest: Digest) -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -102,7 +122,7 @@ pub(crate) struct Chain {
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct Written<'a> {
     v: u8,
     time: Stamp,
     seq: u64,
@@ -128,7 +148,7 @@ impl Chain {
     ) -> Result<(), serde_json::Error> {
         let start = out.len();
         let seq = self.seq + 1;
-        let line = Line { v: 1, time: Stamp(at_ms), seq, broker, record, prev: self.head.as_str() };
+        let line = Written { v: 1, time: Stamp(at_ms), seq, broker, record, prev: self.head.as_str() };
         if let Err(error) = serde_json::to_writer(&mut *out, &line) {
             out.truncate(start);
             return Err(error);
@@ -157,6 +177,9 @@ pub(super) struct Link<'a> {
     pub(super) broker: &'a str,
     pub(super) event: &'a str,
     pub(super) prev: &'a str,
+    /// The whole line's hash.
+    #[serde(skip)]
+    pub(super) hash: Hex,
 }
 
 impl<'a> Link<'a> {
@@ -166,11 +189,17 @@ impl<'a> Link<'a> {
         let Some(sum) = sum.strip_prefix(SUM_OPEN).and_then(|rest| rest.strip_suffix(b"\"}")) else {
             return Err("it is no line of this log's form");
         };
-        if Hex::of(body).0[..16] != *sum {
+        let mut context = Context::new(&SHA256);
+        context.update(body);
+        if Hex::from(context.clone().finish()).0[..16] != *sum {
             return Err("its text does not match its own sum");
         }
         let link: Self = serde_json::from_slice(line).map_err(|_| "it is no line of this log's form")?;
-        if link.v == 1 { Ok(link) } else { Err("it is of a later version") }
+        if link.v != 1 {
+            return Err("it is of a later version");
+        }
+        context.update(&line[body.len()..]);
+        Ok(Self { hash: Hex::from(context.finish()), ..link })
     }
 }
 
@@ -191,6 +220,7 @@ mod tests {
             let link = Link::read(line).unwrap();
             assert_eq!((link.prev, link.seq, link.time), (before.as_str(), n as u64 + 1, "2026-09-21T14:13:20.123Z"));
             before = Hex::of(line);
+            assert_eq!(link.hash.as_str(), before.as_str());
         }
         assert_eq!(chain.head.as_str(), before.as_str());
     }
@@ -230,6 +260,7 @@ mod tests {
             let at = time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).unwrap();
             proptest::prop_assert_eq!(Stamp(ms).to_string(), at.format(&format).unwrap());
             proptest::prop_assert_eq!(serde_json::to_string(&Stamp(ms)).unwrap(), format!("\"{}\"", Stamp(ms)));
+            proptest::prop_assert_eq!(Stamp::parse(&Stamp(ms).to_string()), Some(ms));
         }
     }
 }

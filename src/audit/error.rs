@@ -31,6 +31,16 @@ pub enum AuditError {
         /// What the system said.
         why: String,
     },
+    /// A checkpoint that is none, or whose signature does not fit.
+    #[error("line {line} of the checkpoints {}: {why}", path.display())]
+    Checkpoint {
+        /// The file of the checkpoints.
+        path: PathBuf,
+        /// Which of them, from 1.
+        line: u64,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A broker's name that would not stand in a decision id.
     #[error("a broker is named by 1 to 64 characters of A-Z a-z 0-9 _ -")]
     BrokerName,
@@ -56,6 +66,8 @@ impl AuditError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {fault}: {why}")]
 pub struct Broken {
+    /// The file of the log that it stands in; none where text was checked that is no file.
+    pub file: Option<PathBuf>,
     /// The first line that is wrong, counted in the file from 1.
     pub line: u64,
     /// What happened to it.
@@ -80,7 +92,7 @@ pub enum Fault {
     /// The line stands before others that belong before it.
     #[error("reordered")]
     Reordered,
-    /// The file ends in half a line.
+    /// The file ends in half a line, or before a line that a checkpoint tells of.
     #[error("truncated")]
     Truncated,
     /// A head known from before stands nowhere in it.

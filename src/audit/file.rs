@@ -5,14 +5,18 @@ use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::chain::{Chain, Hex, Link, MAX_LINE, Stamp};
+use super::chain::{Chain, Link, MAX_LINE, Stamp};
 use super::error::AuditError;
+use super::files::Names;
 use super::log::Durability;
+use super::rotate::{self, Rotation};
 
 /// What a freshly opened file told about the chain.
 pub(super) struct Opened {
-    /// The last whole line, or [`Chain::START`] where there is none.
+    /// The last whole line: of the file, else of the last one that was closed; [`Chain::START`] where there is none.
     pub(super) chain: Chain,
+    /// The file has no line yet, and the chain's last one stands in this closed file.
+    pub(super) behind: Option<PathBuf>,
     /// Half a line that was set aside: a sentence about it.
     pub(super) torn: Option<String>,
 }
@@ -21,6 +25,7 @@ pub(super) struct Opened {
 pub(super) struct LogFile {
     path: PathBuf,
     durability: Durability,
+    rotation: Rotation,
     held: Option<Held>,
 }
 
@@ -32,11 +37,34 @@ struct Held {
     len: u64,
     /// A failed write may have left bytes behind `len`.
     dirty: bool,
+    /// When its first line was written, and its last.
+    first_ms: Option<u64>,
+    last_ms: u64,
 }
 
 impl LogFile {
-    pub(super) fn new(path: PathBuf, durability: Durability) -> Self {
-        Self { path, durability, held: None }
+    pub(super) const fn new(path: PathBuf, durability: Durability, rotation: Rotation) -> Self {
+        Self { path, durability, rotation, held: None }
+    }
+
+    /// Whether it has to be closed before the next line.
+    pub(super) fn is_due(&self, now_ms: u64) -> bool {
+        self.held.as_ref().is_some_and(|held| self.rotation.is_due(held.len, held.first_ms, now_ms))
+    }
+
+    /// Closes the file, whose last line is the chain's, and opens the next. Where it fails half-way, `ready` goes on.
+    pub(super) fn rotate(&mut self, chain: &Chain, now_ms: u64) -> Result<Opened, AuditError> {
+        let last_ms = self.held.as_ref().map_or(now_ms, |held| held.last_ms);
+        rotate::close(&self.path, chain, last_ms)?;
+        self.held = None;
+        let (held, opened) = open(&self.path, self.durability, now_ms)?;
+        self.held = Some(held);
+        Ok(opened)
+    }
+
+    /// The closed files that are too many.
+    pub(super) fn too_many(&self) -> Vec<PathBuf> {
+        rotate::beyond(&self.path, self.rotation.keep)
     }
 
     /// Makes sure that the path holds the file as it was left. Gives what was found where it had to be opened anew.
@@ -60,8 +88,13 @@ impl LogFile {
     }
 
     /// Appends whole lines: one write where the system takes them at once. After an error none of them is in the file.
-    pub(super) fn append(&mut self, lines: &[u8]) -> Result<(), AuditError> {
-        self.append_by(lines, |file, lines| file.write_all(lines))
+    pub(super) fn append(&mut self, lines: &[u8], now_ms: u64) -> Result<(), AuditError> {
+        self.append_by(lines, |file, lines| file.write_all(lines))?;
+        if let Some(held) = &mut self.held {
+            held.first_ms.get_or_insert(now_ms);
+            held.last_ms = now_ms;
+        }
+        Ok(())
     }
 
     fn append_by(
@@ -131,42 +164,92 @@ fn open(path: &Path, durability: Durability, now_ms: u64) -> Result<(Held, Opene
         Err(TryLockError::Error(error)) => return Err(failed("it cannot be locked")(error)),
     }
     if is_new && durability == Durability::Sync {
-        // The name has to last as long as the lines.
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // The name has to last as long as the lines; so has that of a file which was closed a moment ago.
+        let folder = Names::of(path).folder().to_owned();
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("its folder cannot be synced"))?;
     }
     let identity = (meta.dev(), meta.ino());
-    let mut held = Held { file, identity, len: meta.len(), dirty: false };
+    let mut held = Held { file, identity, len: meta.len(), dirty: false, first_ms: None, last_ms: now_ms };
     let opened = read_end(path, &mut held, now_ms)?;
     Ok((held, opened))
 }
 
 /// Reads the last whole line; sets half a line behind it aside.
 fn read_end(path: &Path, held: &mut Held, now_ms: u64) -> Result<Opened, AuditError> {
-    let foreign = |why: &str| AuditError::Foreign { path: path.to_owned(), why: why.to_owned() };
-    let start = held.len.saturating_sub(2 * MAX_LINE as u64);
-    let mut end = Vec::new();
-    held.file
-        .seek(SeekFrom::Start(start))
-        .and_then(|_| held.file.read_to_end(&mut end))
-        .map_err(|error| AuditError::io(path, "it cannot be read", &error))?;
-    let whole = end.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-    let (lines, half) = end.split_at(whole);
-    let Some(lines) = lines.strip_suffix(b"\n") else {
+    let end = End::of(path, &mut held.file, held.len)?;
+    let Some(last) = end.last() else {
         // Nothing but half a line: ours if it begins as ours do, else somebody's file.
         let opening = br#"{"v":1,"time":""#;
-        let common = half.len().min(opening.len());
-        if half[..common] != opening[..common] {
-            return Err(foreign("there is no line of this log's form"));
+        let common = end.half().len().min(opening.len());
+        if end.half()[..common] != opening[..common] {
+            return Err(foreign(path, "there is no line of this log's form"));
         }
-        let torn = set_aside(path, held, half, now_ms)?;
-        return Ok(Opened { chain: Chain::START, torn });
+        let (chain, behind) = match last_closed(path)? {
+            Some((chain, closed)) => (chain, Some(closed)),
+            None => (Chain::START, None),
+        };
+        let torn = set_aside(path, held, end.half(), now_ms)?;
+        return Ok(Opened { chain, behind, torn });
     };
-    let last = &lines[lines.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1)..];
-    let link = Link::read(last).map_err(foreign)?;
-    let chain = Chain { seq: link.seq, head: Hex::of(last) };
-    let torn = set_aside(path, held, half, now_ms)?;
-    Ok(Opened { chain, torn })
+    let link = Link::read(last).map_err(|why| foreign(path, why))?;
+    let chain = Chain { seq: link.seq, head: link.hash };
+    held.last_ms = Stamp::parse(link.time).unwrap_or(now_ms);
+    held.first_ms = first_moment(path, &mut held.file)?;
+    let torn = set_aside(path, held, end.half(), now_ms)?;
+    Ok(Opened { chain, behind: None, torn })
+}
+
+fn foreign(path: &Path, why: &str) -> AuditError {
+    AuditError::Foreign { path: path.to_owned(), why: why.to_owned() }
+}
+
+/// The end of a file: its last lines, and half a line.
+struct End {
+    bytes: Vec<u8>,
+    /// Where the half line begins.
+    whole: usize,
+}
+
+impl End {
+    fn of(path: &Path, file: &mut File, len: u64) -> Result<Self, AuditError> {
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(len.saturating_sub(2 * MAX_LINE as u64)))
+            .and_then(|_| file.read_to_end(&mut bytes))
+            .map_err(|error| AuditError::io(path, "it cannot be read", &error))?;
+        let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        Ok(Self { bytes, whole })
+    }
+
+    fn last(&self) -> Option<&[u8]> {
+        let lines = self.bytes[..self.whole].strip_suffix(b"\n")?;
+        Some(&lines[lines.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1)..])
+    }
+
+    fn half(&self) -> &[u8] {
+        &self.bytes[self.whole..]
+    }
+}
+
+/// The last line of the last closed file: where the chain goes on when the log's own file has no line yet.
+fn last_closed(path: &Path) -> Result<Option<(Chain, PathBuf)>, AuditError> {
+    let failed = |path: &Path, error| AuditError::io(path, "it cannot be read", &error);
+    let Some(closed) = Names::of(path).list().map_err(|error| failed(path, error))?.pop() else { return Ok(None) };
+    let mut file = File::open(&closed.path).map_err(|error| failed(&closed.path, error))?;
+    let len = file.metadata().map_err(|error| failed(&closed.path, error))?.len();
+    let end = End::of(&closed.path, &mut file, len)?;
+    let last = end.last().ok_or_else(|| foreign(&closed.path, "there is no line of this log's form"))?;
+    let link = Link::read(last).map_err(|why| foreign(&closed.path, why))?;
+    Ok(Some((Chain { seq: link.seq, head: link.hash }, closed.path)))
+}
+
+/// When the first line was written; nothing where it does not say, which no whole line of this log's does.
+fn first_moment(path: &Path, file: &mut File) -> Result<Option<u64>, AuditError> {
+    const UP_TO_THE_MOMENT: usize = 39;
+    let mut head = [0; UP_TO_THE_MOMENT];
+    file.seek(SeekFrom::Start(0))
+        .and_then(|_| file.read_exact(&mut head))
+        .map_err(|error| AuditError::io(path, "it cannot be read", &error))?;
+    Ok(std::str::from_utf8(&head[15..]).ok().and_then(Stamp::parse))
 }
 
 /// Copies half a line to a file of its own, and only then cuts it from this one.
@@ -202,11 +285,11 @@ mod tests {
         for durability in [Durability::Write, Durability::Sync] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("audit.jsonl");
-            let mut file = LogFile::new(path.clone(), durability);
+            let mut file = LogFile::new(path.clone(), durability, Rotation::default());
             assert!(file.ready(0).unwrap().is_some());
             let mut chain = Chain::START;
             let (first, second) = (line(&mut chain), line(&mut chain));
-            file.append(&first).unwrap();
+            file.append(&first, 0).unwrap();
             let full = file.append_by(&second, |file, lines| {
                 file.write_all(&lines[..lines.len() / 2])?;
                 Err(ErrorKind::StorageFull.into())
@@ -214,7 +297,7 @@ mod tests {
             assert!(full.unwrap_err().to_string().contains("it cannot be written"));
             assert_eq!(fs::read(&path).unwrap(), first);
             assert!(file.ready(0).unwrap().is_none(), "the same file goes on");
-            file.append(&second).unwrap();
+            file.append(&second, 0).unwrap();
             assert_eq!(fs::read(&path).unwrap(), [first, second].concat());
         }
     }
@@ -223,7 +306,7 @@ mod tests {
     fn a_cut_that_fails_at_first_is_made_before_the_next_write() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");
-        let mut file = LogFile::new(path.clone(), Durability::Write);
+        let mut file = LogFile::new(path.clone(), Durability::Write, Rotation::default());
         file.ready(0).unwrap();
         fs::write(&path, "{\"v\":1,\"ti").unwrap();
         file.held.as_mut().unwrap().dirty = true;

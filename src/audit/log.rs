@@ -7,16 +7,18 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use crate::model::{Clock, Reason};
 
 use super::answer::awaited;
+use super::chain::{Chain, Hex};
 use super::error::AuditError;
 use super::file::LogFile;
 use super::flood::{Flood, FloodRate};
 use super::queue::{Entry, MAX_POSTED, Queue};
 use super::record::{AuditRecord, Event, Outcome};
+use super::rotate::Rotation;
 use super::witness::Witnessed;
 use super::writer::Writer;
 
@@ -39,6 +41,8 @@ pub struct AuditOptions {
     pub broker: String,
     /// When a record counts as written.
     pub durability: Durability,
+    /// When the file is closed and another goes on.
+    pub rotation: Rotation,
     /// How many records may wait, with somebody waiting for each.
     pub queue: usize,
     /// How many refusals to unknown callers are written one by one.
@@ -48,12 +52,13 @@ pub struct AuditOptions {
 }
 
 impl AuditOptions {
-    /// The log at `path` of the broker called `broker`, all else by default: `write`, a queue of 8192, 5 a second.
+    /// The log at `path` of the broker called `broker`, all else by default: `write`, one file, a queue of 8192, 5 a second.
     pub fn new(path: impl Into<PathBuf>, broker: impl Into<String>) -> Self {
         Self {
             path: path.into(),
             broker: broker.into(),
             durability: Durability::default(),
+            rotation: Rotation::default(),
             queue: 8192,
             flood: FloodRate::default(),
             clock: Clock::system(),
@@ -81,10 +86,33 @@ pub(super) struct Shared {
     pub(super) queue: Queue,
     pub(super) counters: Counters,
     pub(super) lines: broadcast::Sender<Bytes>,
-    health: Mutex<Option<String>>,
+    /// The last line of the last file that was closed.
+    pub(super) closed: watch::Sender<Option<Head>>,
+    health: Mutex<Health>,
     started: Instant,
     /// Milliseconds from `started` to when the write under way began, plus one; 0 while there is none.
     writing_since: AtomicU64,
+}
+
+/// How the log stands: together, since both change with each write.
+struct Health {
+    failure: Option<String>,
+    head: Head,
+}
+
+/// The end of the chain at some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The number of the last line that is written; 0 before the first.
+    pub seq: u64,
+    pub(super) hash: Hex,
+}
+
+impl Head {
+    /// The last line's hash, 64 hex digits.
+    pub fn hash(&self) -> &str {
+        self.hash.as_str()
+    }
 }
 
 impl Shared {
@@ -93,12 +121,25 @@ impl Shared {
         self.writing_since.store(if is_writing { since } else { 0 }, Relaxed);
     }
 
-    pub(super) fn set_health(&self, failure: Option<String>) {
-        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+    /// The chain's end after a write that went well.
+    pub(super) fn written(&self, chain: Chain) {
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        health.failure = None;
+        health.head = chain.into();
+    }
+
+    pub(super) fn failed(&self, failure: String) {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).failure = Some(failure);
     }
 }
 
-/// The decision log: one file, one writer thread, one broker. Dropping it writes what waits and ends the thread.
+impl From<Chain> for Head {
+    fn from(chain: Chain) -> Self {
+        Self { seq: chain.seq, hash: chain.head }
+    }
+}
+
+/// The decision log: one file at a time, one writer thread, one broker. Dropping it writes what waits and ends the thread.
 pub struct AuditLog {
     shared: Arc<Shared>,
     writer: Option<JoinHandle<()>>,
@@ -120,26 +161,29 @@ impl AuditLog {
     /// # Errors
     /// [`AuditError`]: no regular file, not a log of jitney's, locked by another process, or what the system said.
     pub fn open(options: AuditOptions) -> Result<Self, AuditError> {
-        let AuditOptions { path, broker, durability, queue, flood, clock } = options;
+        let AuditOptions { path, broker, durability, rotation, queue, flood, clock } = options;
         let is_name = (1..=64).contains(&broker.len())
             && broker.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
         if !is_name {
             return Err(AuditError::BrokerName);
         }
-        let mut file = LogFile::new(path.clone(), durability);
+        let mut file = LogFile::new(path.clone(), durability, rotation);
         let opened = file.ready(clock.now_ms())?;
-        let chain = opened.as_ref().map_or(super::chain::Chain::START, |opened| opened.chain);
+        super::rotate::check(&path, rotation)?;
+        let chain = opened.as_ref().map_or(Chain::START, |opened| opened.chain);
+        let behind = opened.as_ref().and_then(|opened| opened.behind.clone());
         let shared = Arc::new(Shared {
             broker,
             clock,
             queue: Queue::new(queue, MAX_POSTED, Flood::new(flood, Instant::now())),
             counters: Counters::default(),
             lines: broadcast::Sender::new(Self::BACKLOG),
-            health: Mutex::new(None),
+            closed: watch::Sender::new(None),
+            health: Mutex::new(Health { failure: None, head: chain.into() }),
             started: Instant::now(),
             writing_since: AtomicU64::new(0),
         });
-        let writer = Writer::new(shared.clone(), file, chain);
+        let writer = Writer::new(shared.clone(), file, chain, behind);
         let writer = thread::Builder::new()
             .name("audit".into())
             .spawn(move || writer.run())
@@ -236,7 +280,18 @@ impl AuditLog {
         if since > 0 && Duration::from_millis(now.saturating_sub(since)) > Self::PATIENCE {
             return Err(format!("the audit log {}: a write does not come back", self.path.display()));
         }
-        self.shared.health.lock().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
+        let health = self.shared.health.lock().unwrap_or_else(PoisonError::into_inner);
+        health.failure.clone().map_or(Ok(()), Err)
+    }
+
+    /// The last line that is written.
+    pub fn head(&self) -> Head {
+        self.shared.health.lock().unwrap_or_else(PoisonError::into_inner).head
+    }
+
+    /// Changes whenever a file is closed, to its last line.
+    pub fn closed(&self) -> watch::Receiver<Option<Head>> {
+        self.shared.closed.subscribe()
     }
 
     /// Figures for metrics.

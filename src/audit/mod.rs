@@ -5,24 +5,40 @@
 
 mod answer;
 pub(crate) mod chain;
+mod checkpoints;
 mod error;
 mod file;
+mod files;
+mod filter;
 mod flood;
+mod line;
 mod log;
+mod ocsf;
+mod pieces;
 mod queue;
+mod read;
 mod record;
+mod rotate;
+mod seek;
 mod tail;
 mod text;
 pub(crate) mod verify;
+mod walk;
 mod witness;
 mod writer;
 
+pub use checkpoints::{Checkpoint, Checkpoints, Kept, beside, checkpoints};
 pub use error::{AuditError, Broken, Fault};
+pub use filter::Filter;
 pub use flood::FloodRate;
-pub use log::{AuditLog, AuditOptions, Counters, Durability};
+pub use line::{Line, Str};
+pub use log::{AuditLog, AuditOptions, Counters, Durability, Head};
+pub use ocsf::{OCSF_VERSION, ocsf};
+pub use read::Records;
 pub use record::{AuditRecord, Event, Outcome};
-pub use tail::{Filter, Follow, tail};
-pub use verify::{LineInfo, Summary, verify, verify_holding};
+pub use rotate::Rotation;
+pub use tail::{Follow, tail};
+pub use verify::{LineInfo, Point, Summary, Wanted, verify, verify_holding, verify_with};
 pub use witness::Witnessed;
 
 /// A moment in milliseconds since the Unix epoch, as a line tells it.
@@ -30,5 +46,12 @@ pub fn time(ms: u64) -> String {
     chain::Stamp(ms).to_string()
 }
 
+/// The milliseconds of a moment, as a line tells it or as anybody writes RFC 3339.
+pub fn moment(text: &str) -> Option<u64> {
+    chain::Stamp::parse(text)
+}
+
+#[cfg(test)]
+mod rotate_tests;
 #[cfg(test)]
 mod tests;

@@ -24,6 +24,14 @@ macro_rules! words {
         }
 
         impl $name {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The one of this word.
+            pub fn parse(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|each| each.as_str() == word)
+            }
+
             /// The word in the line.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)* }
@@ -69,6 +77,8 @@ words!(
         Admin = "admin",
         /// The file is another than before: `prev` is the hash of the last line this broker wrote elsewhere.
         ChainContinue = "chain.continue",
+        /// `count` closed files were more than `[audit] keep` allows, and are removed; `detail` names them.
+        ChainExpire = "chain.expire",
         /// Half a line at the end of the file was set aside.
         ChainTorn = "chain.torn",
         /// The log can be written again; `count` records that someone waited for were not written meanwhile.
@@ -224,7 +234,7 @@ impl AuditRecord {
         self.0.predecessor = Some(id);
         self
     }
-    /// How long the token lives, whole seconds.
+    /// How long the token lives, or was asked to live, whole seconds.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.0.ttl = Some(ttl.as_secs());
         self

@@ -1,69 +1,16 @@
-//! Reads the end of a log, and follows it, also when it goes on in a new file.
+//! Reads the end of a log, and follows it, also when it goes on in another file, or in several since one looked.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::model::{AudienceUri, DecisionId, LeaseId, TaskId, WorkloadId};
-
 use super::error::AuditError;
-
-/// Which lines are asked for; what is absent does not narrow.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Of this event, by its word (`mint`).
-    pub event: Option<String>,
-    /// That came out so (`refused`).
-    pub outcome: Option<String>,
-    /// That explain this decision.
-    pub decision_id: Option<DecisionId>,
-    /// About this workload.
-    pub workload: Option<WorkloadId>,
-    /// About this resource server.
-    pub audience: Option<AudienceUri>,
-    /// About this task or its children.
-    pub task: Option<TaskId>,
-    /// About this lease, or its renewal.
-    pub lease: Option<LeaseId>,
-}
-
-/// What a filter looks at.
-#[derive(Deserialize)]
-struct Seen<'a> {
-    #[serde(borrow)]
-    event: Cow<'a, str>,
-    #[serde(borrow)]
-    outcome: Cow<'a, str>,
-    #[serde(borrow)]
-    decision_id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    workload: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    audience: Option<Cow<'a, str>>,
-    task: Option<TaskId>,
-    lease: Option<LeaseId>,
-    predecessor: Option<LeaseId>,
-}
-
-impl Filter {
-    /// Whether a line is among those asked for. What is no line of jitney's is passed on, for someone has to see it.
-    pub fn selects(&self, line: &[u8]) -> bool {
-        let Ok(seen) = serde_json::from_slice::<Seen<'_>>(line) else { return true };
-        let equal = |wanted: Option<&str>, seen: Option<&str>| wanted.is_none_or(|wanted| seen == Some(wanted));
-        equal(self.event.as_deref(), Some(&seen.event))
-            && equal(self.outcome.as_deref(), Some(&seen.outcome))
-            && equal(self.decision_id.as_ref().map(DecisionId::as_str), seen.decision_id.as_deref())
-            && equal(self.workload.as_ref().map(WorkloadId::as_str), seen.workload.as_deref())
-            && equal(self.audience.as_ref().map(AudienceUri::as_str), seen.audience.as_deref())
-            && self.task.as_ref().is_none_or(|task| seen.task.is_some_and(|seen| seen.is_within(task)))
-            && self.lease.is_none_or(|lease| seen.lease == Some(lease) || seen.predecessor == Some(lease))
-    }
-}
+use super::files::{Closed, LogFiles, identity};
+use super::filter::Filter;
 
 /// The last `n` lines that `filter` selects, the oldest first, without their newlines.
 ///
@@ -82,6 +29,8 @@ pub struct Follow {
     identity: (u64, u64),
     /// Behind the last whole line that was read.
     offset: u64,
+    /// The number of that line.
+    seq: u64,
 }
 
 impl Follow {
@@ -95,9 +44,28 @@ impl Follow {
         let failed = |error: io::Error| AuditError::io(path, "it cannot be read", &error);
         let file = File::open(path).map_err(failed)?;
         let meta = file.metadata().map_err(failed)?;
-        let identity = (meta.dev(), meta.ino());
-        let (lines, offset) = read_back(&file, meta.len(), n, &filter).map_err(failed)?;
-        Ok((lines, Self { path: path.to_owned(), filter, file, identity, offset }))
+        let (mut lines, end) = read_back(&file, meta.len(), n, &filter).map_err(failed)?;
+        let mut follow =
+            Self { path: path.to_owned(), filter, file, identity: identity(&meta), offset: end.offset, seq: end.seq };
+        follow.read_closed(&mut lines, n).map_err(failed)?;
+        Ok((lines.into(), follow))
+    }
+
+    /// Adds lines in front until there are `n`, of files that were closed before.
+    fn read_closed(&mut self, lines: &mut VecDeque<String>, n: usize) -> io::Result<()> {
+        let closed = LogFiles::of(&self.path)?.closed;
+        for Closed { path, last } in closed.into_iter().rev() {
+            // A file that has no line yet goes on behind the last of these.
+            self.seq = self.seq.max(last);
+            if lines.len() >= n {
+                break;
+            }
+            let file = File::open(path)?;
+            let (mut before, _) = read_back(&file, file.metadata()?.len(), n - lines.len(), &self.filter)?;
+            before.append(lines);
+            *lines = before;
+        }
+        Ok(())
     }
 
     /// The whole lines that were written since and are asked for; none where there are none. Never waits: call again
@@ -118,14 +86,30 @@ impl Follow {
             self.offset = 0;
         }
         self.read_whole_lines(lines)?;
-        if now_there.is_some_and(|meta| (meta.dev(), meta.ino()) != self.identity) {
-            self.file = File::open(&self.path)?;
-            let meta = self.file.metadata()?;
-            self.identity = (meta.dev(), meta.ino());
-            self.offset = 0;
-            self.read_whole_lines(lines)?;
+        if now_there.is_none_or(|meta| identity(&meta) == self.identity) {
+            return Ok(());
         }
-        Ok(())
+        // Files may have come and been closed since the last look, and may be closed in this very moment: looked at as one.
+        let LogFiles { closed, current } = match LogFiles::of(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            files => files?,
+        };
+        for Closed { path, last } in closed {
+            if last > self.seq {
+                self.go_on_in(File::open(path)?, lines)?;
+            }
+        }
+        match current {
+            Some((_, file)) if identity(&file.metadata()?) != self.identity => self.go_on_in(file, lines),
+            _ => Ok(()),
+        }
+    }
+
+    fn go_on_in(&mut self, file: File, lines: &mut Vec<String>) -> io::Result<()> {
+        self.identity = identity(&file.metadata()?);
+        self.file = file;
+        self.offset = 0;
+        self.read_whole_lines(lines)
     }
 
     fn read_whole_lines(&mut self, lines: &mut Vec<String>) -> io::Result<()> {
@@ -142,10 +126,27 @@ impl Follow {
             let Some(last) = rest.iter().rposition(|b| *b == b'\n') else { continue };
             let whole = &rest[..last];
             lines.extend(whole.split(|b| *b == b'\n').filter(|line| self.filter.selects(line)).map(text));
+            self.seq = number(whole.rsplit(|b| *b == b'\n').next().unwrap_or_default()).unwrap_or(self.seq);
             self.offset += last as u64 + 1;
             rest.drain(..=last);
         }
     }
+}
+
+/// The number of a line; nothing where it has none.
+fn number(line: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Numbered {
+        seq: u64,
+    }
+    serde_json::from_slice::<Numbered>(line).ok().map(|line| line.seq)
+}
+
+/// The end of a file: behind its last whole line, and that line's number.
+#[derive(Debug, Clone, Copy, Default)]
+struct End {
+    offset: u64,
+    seq: u64,
 }
 
 fn text(line: &[u8]) -> String {
@@ -153,45 +154,60 @@ fn text(line: &[u8]) -> String {
 }
 
 /// Reads chunk by chunk from the end until `n` lines are found; gives them and where the last whole line ends.
-fn read_back(file: &File, len: u64, n: usize, filter: &Filter) -> io::Result<(Vec<String>, u64)> {
+fn read_back(file: &File, len: u64, n: usize, filter: &Filter) -> io::Result<(VecDeque<String>, End)> {
     let mut found = VecDeque::new();
     // What was read and belongs to a line that begins further up.
     let mut rest: Vec<u8> = Vec::new();
     let mut start = len;
-    let mut end_of_lines = None;
-    while start > 0 && (found.len() < n || end_of_lines.is_none()) {
+    let mut end: Option<End> = None;
+    let mut is_numbered = false;
+    while start > 0 && (found.len() < n || !is_numbered) {
         let size = start.min(Follow::CHUNK);
         start -= size;
         let mut chunk = vec![0; size as usize];
         file.read_exact_at(&mut chunk, start)?;
         chunk.append(&mut rest);
         rest = chunk;
-        if end_of_lines.is_none() {
+        if end.is_none() {
             let Some(last) = rest.iter().rposition(|b| *b == b'\n') else { continue };
-            end_of_lines = Some(start + last as u64 + 1);
+            end = Some(End { offset: start + last as u64 + 1, seq: 0 });
             rest.truncate(last);
         }
-        while found.len() < n
+        while (found.len() < n || !is_numbered)
             && let Some(newline) = rest.iter().rposition(|b| *b == b'\n')
         {
             let line = rest.split_off(newline + 1);
             rest.pop();
-            if filter.selects(&line) {
+            take(&line, &mut end, &mut is_numbered);
+            if found.len() < n && filter.selects(&line) {
                 found.push_front(text(&line));
             }
         }
     }
-    if start == 0 && found.len() < n && end_of_lines.is_some() && filter.selects(&rest) {
-        found.push_front(text(&rest));
+    if start == 0 && end.is_some() {
+        take(&rest, &mut end, &mut is_numbered);
+        if found.len() < n && filter.selects(&rest) {
+            found.push_front(text(&rest));
+        }
     }
-    Ok((found.into(), end_of_lines.unwrap_or(0)))
+    Ok((found, end.unwrap_or_default()))
+}
+
+/// Notes the last line's number.
+fn take(line: &[u8], end: &mut Option<End>, is_numbered: &mut bool) {
+    if let Some(end) = end.as_mut().filter(|_| !*is_numbered) {
+        end.seq = number(line).unwrap_or(0);
+        *is_numbered = true;
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::chain::Chain;
+    use super::super::files::Names;
     use super::super::record::{AuditRecord, Event, Outcome};
     use super::*;
+    use crate::model::{TaskId, WorkloadId};
 
     /// Lines by turns of two workloads; the line's number is in `count`.
     fn lines(from: u64, to: u64) -> Vec<u8> {
@@ -243,5 +259,54 @@ mod tests {
         assert!(follow.next_lines().unwrap().is_empty(), "a file that is gone is awaited");
         fs::write(&path, lines(20, 22)).unwrap();
         assert_eq!(counts(&follow.next_lines().unwrap()), [20, 21]);
+    }
+
+    #[test]
+    fn closed_files_are_part_of_the_end_and_none_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let all = lines(0, 40);
+        let ends: Vec<usize> = all.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at + 1).collect();
+        let part = |from: usize, to: usize| &all[if from == 0 { 0 } else { ends[from - 1] }..ends[to - 1]];
+        let close = |last: u64| fs::rename(&path, Names::of(&path).closed("1970-01-01", last)).unwrap();
+        fs::write(&path, part(0, 5)).unwrap();
+        close(5);
+        fs::write(&path, part(5, 9)).unwrap();
+        close(9);
+        fs::write(&path, part(9, 12)).unwrap();
+        let everything = Filter::default();
+        assert_eq!(counts(&tail(&path, 8, &everything).unwrap()), (4..12).collect::<Vec<_>>());
+        assert_eq!(counts(&tail(&path, 50, &everything).unwrap()), (0..12).collect::<Vec<_>>());
+        let (seen, mut follow) = Follow::open(&path, 1, Filter::default()).unwrap();
+        assert_eq!(counts(&seen), [11]);
+        // Two files come and go between two looks, and the one that was followed got more before it was closed.
+        fs::write(&path, part(9, 14)).unwrap();
+        close(14);
+        fs::write(&path, part(14, 20)).unwrap();
+        close(20);
+        fs::write(&path, part(20, 21)).unwrap();
+        assert_eq!(counts(&follow.next_lines().unwrap()), (12..21).collect::<Vec<_>>());
+        assert!(follow.next_lines().unwrap().is_empty());
+        // Closed, and the next has no line yet.
+        close(21);
+        fs::write(&path, "").unwrap();
+        assert!(follow.next_lines().unwrap().is_empty());
+        let (_, mut late) = Follow::open(&path, 0, Filter::default()).unwrap();
+        fs::write(&path, part(21, 23)).unwrap();
+        for follow in [&mut follow, &mut late] {
+            assert_eq!(counts(&follow.next_lines().unwrap()), [21, 22]);
+        }
+    }
+
+    #[test]
+    fn times_narrow() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (mut chain, mut out) = (Chain::START, Vec::new());
+        for n in 0..9 {
+            chain.push(&mut out, "b1", n * 1000, &AuditRecord::new(Event::Stop, Outcome::Done).count(n)).unwrap();
+        }
+        fs::write(file.path(), out).unwrap();
+        let then = Filter { since: Some(2000), until: Some(5000), ..Filter::default() };
+        assert_eq!(counts(&tail(file.path(), 9, &then).unwrap()), [2, 3, 4]);
     }
 }

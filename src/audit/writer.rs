@@ -1,6 +1,7 @@
 //! The one thread that writes: takes all that waits, chains it, appends it in one write, then answers.
 
 use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -24,6 +25,8 @@ pub(super) struct Writer {
     chain: Chain,
     /// The file is another than the chain's last line stands in: said by the next line.
     moved: Option<String>,
+    /// Closed files that are too many: said by the next line, and removed once it is written.
+    leaving: Vec<PathBuf>,
     buffer: Vec<u8>,
     /// Where each line of the buffer ends.
     ends: Vec<usize>,
@@ -38,9 +41,10 @@ struct Failing {
 }
 
 impl Writer {
-    /// A writer of a file that was opened already.
-    pub(super) fn new(shared: Arc<Shared>, file: LogFile, chain: Chain) -> Self {
-        Self { shared, file, chain, moved: None, buffer: Vec::new(), ends: Vec::new(), failing: None }
+    /// A writer of a file that was opened already; `behind`: the chain's last line stands in this closed one.
+    pub(super) fn new(shared: Arc<Shared>, file: LogFile, chain: Chain, behind: Option<PathBuf>) -> Self {
+        let (moved, buffer, ends) = (behind.map(|closed| goes_on_from(&closed)), Vec::new(), Vec::new());
+        Self { shared, file, chain, moved, leaving: Vec::new(), buffer, ends, failing: None }
     }
 
     /// Writes until the queue is closed and empty, or cannot be emptied.
@@ -78,10 +82,9 @@ impl Writer {
     /// Writes as many of `entries` as one write carries, behind what is to be said first. What failed is given back.
     fn write_chunk(&mut self, entries: &mut VecDeque<Entry>, lost: Lost) -> Result<(), (AuditError, VecDeque<Entry>)> {
         let mut chunk = VecDeque::new();
-        match self.file.ready(self.shared.clock.now_ms()) {
-            Ok(None) => {}
-            Ok(Some(opened)) => self.reopened(opened, entries),
-            Err(error) => return Err((error, chunk)),
+        let now_ms = self.shared.clock.now_ms();
+        if let Err(error) = self.ready(now_ms, entries) {
+            return Err((error, chunk));
         }
         let mut chain = self.chain;
         self.preamble(&mut chain, lost);
@@ -92,11 +95,26 @@ impl Writer {
             self.push(&mut chain, entry.at_ms, &entry.record);
             chunk.push_back(entry);
         }
-        if let Err(error) = self.file.append(&self.buffer) {
+        if let Err(error) = self.file.append(&self.buffer, now_ms) {
             return Err((error, chunk));
         }
         self.chain = chain;
         self.succeed(chunk);
+        Ok(())
+    }
+
+    /// Makes sure that the file is there as it was left, and goes on in another where it is due.
+    fn ready(&mut self, now_ms: u64, entries: &mut VecDeque<Entry>) -> Result<(), AuditError> {
+        if let Some(opened) = self.file.ready(now_ms)? {
+            self.reopened(opened, entries);
+        }
+        // Closed only behind lines that follow from each other: what else is in the file now is said in it first.
+        if self.moved.is_none() && self.file.is_due(now_ms) {
+            let opened = self.file.rotate(&self.chain, now_ms)?;
+            self.reopened(opened, entries);
+            self.shared.closed.send_replace(Some(self.chain.into()));
+            self.leaving = self.file.too_many();
+        }
         Ok(())
     }
 
@@ -107,6 +125,14 @@ impl Writer {
         let now_ms = self.shared.clock.now_ms();
         if let Some(how) = &self.moved {
             let record = AuditRecord::new(Event::ChainContinue, Outcome::Done).detail(how);
+            self.push(chain, now_ms, &record);
+        }
+        if !self.leaving.is_empty() {
+            let names: Vec<_> = self.leaving.iter().filter_map(|path| path.file_name()).collect();
+            let names: Vec<_> = names.into_iter().map(|name| name.to_string_lossy()).collect();
+            let record = AuditRecord::new(Event::ChainExpire, Outcome::Done)
+                .count(self.leaving.len() as u64)
+                .detail(&format!("no more than is kept: removed {}", names.join(", ")));
             self.push(chain, now_ms, &record);
         }
         if let Some(failing) = &self.failing {
@@ -138,18 +164,29 @@ impl Writer {
             entries.push_front(Entry { at_ms: self.shared.clock.now_ms(), record, answer: None });
         }
         let as_left = opened.chain.seq == self.chain.seq && opened.chain.head == self.chain.head;
-        self.moved = (!as_left).then(|| match opened.chain.seq {
-            0 => format!("the file is new; the log's line {} stands in another", self.chain.seq),
-            seq => format!("the file ends in line {seq}, and the last that was written is {}", self.chain.seq),
-        });
+        self.moved = match (opened.behind, opened.chain.seq) {
+            (Some(closed), _) if as_left => Some(goes_on_from(&closed)),
+            (None, _) if as_left => None,
+            (None, 0) | (Some(_), _) => {
+                Some(format!("the file is new; the log's line {} stands in another", self.chain.seq))
+            }
+            (None, seq) => {
+                Some(format!("the file ends in line {seq}, and the last that was written is {}", self.chain.seq))
+            }
+        };
     }
 
     fn succeed(&mut self, chunk: VecDeque<Entry>) {
         let shared = &self.shared;
         shared.counters.lines.fetch_add(self.ends.len() as u64, Relaxed);
         shared.counters.writes.fetch_add(1, Relaxed);
-        shared.set_health(None);
+        shared.written(self.chain);
         self.moved = None;
+        for closed in std::mem::take(&mut self.leaving) {
+            if let Err(error) = std::fs::remove_file(&closed) {
+                tracing::warn!(%error, file = %closed.display(), "a closed audit log that is no more kept cannot be removed");
+            }
+        }
         if self.failing.take().is_some() {
             tracing::info!("the audit log is written again");
         }
@@ -169,7 +206,7 @@ impl Writer {
     fn fail(&mut self, error: &AuditError, entries: VecDeque<Entry>, lost: Lost) {
         let shared = &self.shared;
         shared.counters.failures.fetch_add(1, Relaxed);
-        shared.set_health(Some(error.to_string()));
+        shared.failed(error.to_string());
         let failing = self.failing.get_or_insert_with(|| {
             tracing::error!(%error, "the audit log cannot be written: no token is given until it can");
             Failing { since_ms: shared.clock.now_ms(), first: error.to_string(), refused: 0 }
@@ -185,4 +222,9 @@ impl Writer {
         tell(Err(error.clone()), asked);
         shared.queue.put_back(kept, lost);
     }
+}
+
+/// What the first line of the next file says.
+fn goes_on_from(closed: &Path) -> String {
+    format!("goes on from {}", closed.file_name().unwrap_or_default().to_string_lossy())
 }

@@ -89,6 +89,7 @@ impl Broker {
         let task = self.task(ask.task, &caller.task)?;
         trail.task = Some(task.clone());
         let ttl = parse_ttl(ask.ttl)?;
+        trail.ttl = ttl;
         let audience = target(set, &ask.targets)?;
         trail.audience = set.audience(audience).map(|audience| audience.id.clone());
         let scopes = ask.scope.ok_or_else(|| No::new(Reason::UnknownScope, "the parameter scope is missing"))?;

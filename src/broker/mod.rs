@@ -4,6 +4,7 @@
 //! and never parses a command line.
 
 mod away;
+mod checkpoint;
 mod complete;
 mod ends;
 mod feed;
@@ -45,6 +46,7 @@ use crate::store::{Head, LeaseStore, RecordError, Spent};
 use crate::telemetry::Metrics;
 use crate::verifier::{Checker, CheckerOptions, Invalid};
 
+pub use checkpoint::{CheckpointError, CheckpointView};
 pub use complete::{CompleteAsk, Credential};
 pub use feed::{FeedAsk, FeedLimits, FeedView, SubscriberView, Subscription};
 pub use introspect::Introspection;
@@ -124,6 +126,7 @@ pub struct Broker {
     heard_at: AtomicU64,
     /// The audit log's lines and failures that the metrics have been told of.
     told: (AtomicU64, AtomicU64),
+    checkpoints: checkpoint::Shared,
 }
 
 /// A broker that could not be put together.
@@ -186,6 +189,7 @@ impl Broker {
             started,
             heard_at: AtomicU64::new(started.secs()),
             told: (AtomicU64::new(0), AtomicU64::new(0)),
+            checkpoints: checkpoint::Shared::default(),
         };
         let head = broker.catch_up().await?;
         broker.shut.arrived(head.epoch);

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::model::{Epoch, KeyId, Position, UnixTime};
 use crate::store::{Safety, StoreError, StoreStats};
 
-use super::{Broker, FeedView};
+use super::{Broker, CheckpointView, FeedView};
 
 /// A broker at a glance.
 #[derive(Debug, Clone, Serialize)]
@@ -26,6 +26,8 @@ pub struct StatusView {
     pub policies: PoliciesView,
     /// The audit log.
     pub audit: AuditView,
+    /// How long tokens live.
+    pub tokens: TokensView,
     /// The feed's subscribers.
     pub feed: FeedView,
     /// How many operators follow what happens.
@@ -103,6 +105,22 @@ pub struct AuditView {
     pub path: String,
     /// Whether it takes records.
     pub healthy: bool,
+    /// The number of its last line.
+    pub line: u64,
+    /// The last checkpoint that this process has signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<CheckpointView>,
+}
+
+/// The configuration's `[tokens]`, in seconds.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct TokensView {
+    /// Where no `ttl` is asked.
+    pub default_ttl: u64,
+    /// The longest a token may live.
+    pub max_ttl: u64,
+    /// The longest a chain of renewals may last.
+    pub max_lifetime: u64,
 }
 
 impl Broker {
@@ -130,6 +148,13 @@ impl Broker {
             audit: AuditView {
                 path: self.parts.audit.path().display().to_string(),
                 healthy: self.parts.audit.healthy().is_ok(),
+                line: self.parts.audit.head().seq,
+                checkpoint: self.last_checkpoint(),
+            },
+            tokens: TokensView {
+                default_ttl: self.options.limits.default_ttl.as_secs(),
+                max_ttl: self.options.limits.max_ttl.as_secs(),
+                max_lifetime: self.options.limits.max_lifetime.as_secs(),
             },
             feed: self.view_feed(),
             watchers: self.ends.watchers(),

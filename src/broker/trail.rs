@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::attest::Caller;
 use crate::audit::AuditRecord;
@@ -17,6 +18,8 @@ pub(super) struct Trail {
     pub task: Option<TaskId>,
     pub scopes: Option<ScopeSet>,
     pub lease: Option<LeaseId>,
+    /// How long the token was asked to live.
+    pub ttl: Option<Duration>,
     pub identity: Option<&'static str>,
     pub policies: Vec<Arc<str>>,
     /// What was kept from a platform's token, its issuer among it.
@@ -54,6 +57,7 @@ impl Trail {
         take(&mut self.task, &other.task);
         take(&mut self.scopes, &other.scopes);
         take(&mut self.lease, &other.lease);
+        take(&mut self.ttl, &other.ttl);
         take(&mut self.identity, &other.identity);
         take(&mut self.claims, &other.claims);
         take(&mut self.detail, &other.detail);
@@ -78,6 +82,9 @@ impl Trail {
         }
         if let Some(lease) = self.lease {
             record = record.lease(lease);
+        }
+        if let Some(ttl) = self.ttl {
+            record = record.ttl(ttl);
         }
         if let Some(identity) = self.identity {
             record = record.identity(identity);

@@ -2,6 +2,7 @@
 //!
 //! Owns names and parsing. Never acts: each command has its file beside this one.
 
+mod audit;
 mod guard;
 mod operator;
 mod policy;
@@ -12,10 +13,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use audit::{AuditCommand, ExportArgs, ExportFormat, LineFilterArgs, TailArgs, VerifyLogArgs};
 pub use guard::GuardArgs;
 pub use operator::{
-    AudienceCommand, AuditCommand, KeyCommand, KeyFormat, LeaseCommand, LeaseFilterArgs, RevokeArgs, StateFilter,
-    WorkloadCommand,
+    AudienceCommand, KeyCommand, KeyFormat, LeaseCommand, LeaseFilterArgs, RevokeArgs, StateFilter, WorkloadCommand,
 };
 pub use policy::{CheckArgs, CheckFormat, DenyLevel, PolicyCommand, TestArgs};
 pub use start::{DEFAULT_AUDIENCE, DoctorArgs, InitArgs, Platform};
@@ -207,6 +208,10 @@ mod tests {
             "policy test dir --output json",
             "audit tail -n 5 --follow --file f",
             "audit verify",
+            "audit verify --from-checkpoint --jwks https://i --checkpoints c --output json",
+            "audit verify --from-checkpoint 17",
+            "audit tail --since 2h --event mint --outcome refused --workload w --audience https://a --decision b.aaaaaaaaaaaaaaaaaaaaaa",
+            "audit export --format ocsf --since 2026-11-01 --until 2026-12-01T00:00:00Z --task t --file f",
             "key list --output pem",
             "key rotate --now",
         ];
@@ -250,6 +255,8 @@ mod tests {
             "guard --listen here",
             "guard --audience api",
             "policy check --deny nothing",
+            "audit tail --event dance",
+            "audit export --since soon",
             "policy check --format xml",
             "completions bash",
         ];

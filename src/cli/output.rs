@@ -52,6 +52,11 @@ pub fn raw(bytes: &[u8]) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
+/// Standard output, for whoever writes much to it.
+pub fn stream() -> impl Write {
+    io::stdout().lock()
+}
+
 /// Writes a document as JSON, for programs.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! `jitney serve`: the one place that knows every concrete part, and puts them together.
 
 mod dev;
+mod own;
 mod wire;
 
 use std::path::PathBuf;

@@ -77,10 +77,19 @@ fn story(status: &Value) -> Vec<(&'static str, String)> {
             format!("{}: {}, loaded {}", text(policies, "dir"), figures.join(", "), moment(policies, "loaded_at")),
         ),
         ("policy set", text(policies, "digest")),
-        ("audit", format!("{}, {health}", text(audit, "path"))),
+        ("audit", format!("{}, {health}{}", text(audit, "path"), checkpoint(audit))),
         ("keys", text(status, "keys")),
         ("feed", feed(&status["feed"])),
     ]
+}
+
+/// Up to which line the broker has signed for its log.
+fn checkpoint(audit: &Value) -> String {
+    let last = &audit["checkpoint"];
+    if last.is_null() {
+        return String::new();
+    }
+    format!(", {} lines, signed for up to {}, {}", text(audit, "line"), text(last, "seq"), moment(last, "at"))
 }
 
 /// Who follows the revocations, by filter, and how far behind the slowest of them is.

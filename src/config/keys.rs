@@ -12,7 +12,7 @@ use super::{
     Admin, Audit, Config, Federation, KeyStorage, Keys, Limits, Policies, Server, Store, StoreUrl, Tasks, Telemetry,
     TlsFiles, Tokens,
 };
-use crate::audit::Durability;
+use crate::audit::{Durability, Rotation};
 use crate::broker::FeedLimits;
 use crate::store::SAFETY_NAMES;
 use crate::telemetry::{Format, check_filter};
@@ -185,6 +185,20 @@ pub(super) const KEYS: &[Key] = &[
     key("audit", "durability", Form::Text, "write",
         "`write`: a token leaves when the kernel has its line. `sync`: when the disk has it.",
         |c, g| put(&mut c.audit.durability, word(g, &[("write", Durability::Write), ("sync", Durability::Sync)]))),
+    key("audit", "rotate_size", Form::Size, "1GiB",
+        "At this length the file is closed, as `audit-DAY-NUMBER.jsonl` beside it, and another goes on with its chain. `0`: at \
+         no length. From 4KiB on.",
+        |c, g| put(&mut c.audit.rotation.size, rotate_size(g))),
+    key("audit", "rotate", Form::Text, "never",
+        "`daily`: the file is closed with the first line of another day (UTC) too. `never`: for its length alone.",
+        |c, g| put(&mut c.audit.rotation.daily, word(g, &[("daily", true), ("never", false)]))),
+    key("audit", "keep", Form::Number, "0",
+        "So many closed files stay; older ones are removed when another is closed, and a line says which. `0`: all stay.",
+        |c, g| put(&mut c.audit.rotation.keep, number(g, 0..=1_000_000).map(|keep: u32| (keep > 0).then_some(keep)))),
+    key("audit", "checkpoint", Form::Span, "5m",
+        "How often the broker signs for the last line, in `PATH.checkpoints`. It does so too when a file is closed and when it \
+         ends.",
+        |c, g| put(&mut c.audit.checkpoint, span(g))),
 
     key("limits", "body", Form::Size, "64KiB",
         "The longest body of a request; more is answered 413.",
@@ -245,6 +259,16 @@ fn tls(config: &mut Config, file: Option<PathBuf>, half: fn(&mut TlsFiles) -> &m
     Ok(())
 }
 
+/// Nothing for 0. What is shorter than a line would close a file with each.
+fn rotate_size(given: &Given<'_>) -> Result<Option<u64>, String> {
+    const LEAST: usize = 4096;
+    match size(given, 0..=1 << 40)? {
+        0 => Ok(None),
+        bytes @ LEAST.. => Ok(Some(bytes as u64)),
+        _ => Err("write 0, or a size from 4096 bytes on, like `64MiB`".into()),
+    }
+}
+
 fn log_filter(given: &Given<'_>) -> Result<String, String> {
     check_filter(given.text).map_err(|error| error.to_string())?;
     Ok(given.text.to_owned())
@@ -273,7 +297,7 @@ pub(super) fn blank() -> Config {
         tokens: Tokens { default_ttl: zero, max_ttl: zero, max_lifetime: zero },
         tasks: Tasks { closed_for: zero, bearer_complete: false },
         keys: Keys { storage: KeyStorage::File, dir: none.clone(), rotation: zero, jwks_max_age: zero },
-        audit: Audit { path: none, durability: Durability::Write },
+        audit: Audit { path: none, durability: Durability::Write, rotation: Rotation::default(), checkpoint: zero },
         limits: Limits {
             body: 0,
             header: 0,

@@ -18,7 +18,7 @@ use std::time::Duration;
 pub use error::{ConfigError, Place, Problem};
 pub use reference::reference;
 
-use crate::audit::Durability;
+use crate::audit::{Durability, Rotation};
 use crate::broker::FeedLimits;
 use crate::fetch::foreign::Origin;
 use crate::model::Secret;
@@ -170,6 +170,10 @@ pub struct Audit {
     pub path: PathBuf,
     /// When a line counts as written.
     pub durability: Durability,
+    /// When the file is closed and another goes on.
+    pub rotation: Rotation,
+    /// How often the broker signs for the last line.
+    pub checkpoint: Duration,
 }
 
 /// `[limits]`: see [`net::Limits`].

@@ -62,6 +62,7 @@ pub(super) fn size(given: &Given<'_>, range: RangeInclusive<u64>) -> Result<usiz
         "" => Some(1),
         "KiB" => Some(1 << 10),
         "MiB" => Some(1 << 20),
+        "GiB" => Some(1 << 30),
         _ => None,
     };
     let bytes = digits.parse::<u64>().ok().zip(unit).and_then(|(number, unit)| number.checked_mul(unit));
@@ -161,7 +162,7 @@ mod tests {
 
     #[test]
     fn sizes_are_bytes_or_have_a_unit() {
-        for (text, bytes) in [("1024", 1024), ("64KiB", 65_536), ("2 MiB", 2 << 20)] {
+        for (text, bytes) in [("1024", 1024), ("64KiB", 65_536), ("2 MiB", 2 << 20), ("3GiB", 3 << 30)] {
             assert_eq!(size(&given(text), 0..=u64::MAX), Ok(bytes), "{text}");
         }
         for text in ["", "64kb", "-1", "1.5MiB", "KiB", "99999999999999999999", "18446744073709551615MiB"] {

@@ -9,6 +9,7 @@
 //! or its publication ran out, with broker or store away for a day), a new epoch, `rotate(true)`, and a revocation or
 //! loss that finds no next key that has waited. A verifier then meets an unknown `kid` once, and fetches again.
 
+mod checkpoint;
 mod error;
 mod jwks;
 mod ledger;
@@ -37,6 +38,7 @@ use shelf::Shelf;
 use state::State;
 use steps::Desk;
 
+pub use checkpoint::check_checkpoint;
 pub use error::KeyError;
 pub use jwks::JwksDocument;
 pub use options::{KeyringOptions, Storage};

@@ -1,6 +1,7 @@
 //! From a witnessed record to a token: the last step of a mint, and the only place where access tokens are signed.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
@@ -10,6 +11,7 @@ use crate::jose::{Signed, sign_es256};
 use crate::model::{Lease, LeaseId, Position, ScopeSet, Secret, UnixTime, WorkloadId};
 use crate::store::Recorded;
 
+use super::state::HeldKey;
 use super::{KeyError, Keyring};
 
 /// A signed access token and the lease behind it.
@@ -72,9 +74,15 @@ impl Keyring {
     /// # Errors
     /// [`KeyError::NoKey`] where no published key signs now, [`KeyError::Jose`].
     pub fn sign_snapshot<T: Serialize>(&self, claims: &T) -> Result<String, KeyError> {
-        let state = self.state();
-        let held = state.active.as_ref().filter(|held| state.until(held.kid()) > self.now()).ok_or(KeyError::NoKey)?;
+        let held = self.signing()?;
         Ok(sign_es256(&held.key, &held.snapshot, claims)?.text().expose().clone())
+    }
+
+    /// The key that signs now what is no token.
+    pub(super) fn signing(&self) -> Result<Arc<HeldKey>, KeyError> {
+        let state = self.state();
+        let active = state.active.as_ref().filter(|held| state.until(held.kid()) > self.now());
+        active.cloned().ok_or(KeyError::NoKey)
     }
 }
 

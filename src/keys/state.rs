@@ -21,13 +21,15 @@ pub(super) struct HeldKey {
     pub(super) key: SigningKey,
     pub(super) token: EncodedHeader,
     pub(super) snapshot: EncodedHeader,
+    pub(super) checkpoint: EncodedHeader,
 }
 
 impl HeldKey {
     pub(super) fn new(key: SigningKey) -> Arc<Self> {
         let token = EncodedHeader::es256("at+jwt", key.kid());
         let snapshot = EncodedHeader::es256("revocations+jwt", key.kid());
-        Arc::new(Self { key, token, snapshot })
+        let checkpoint = EncodedHeader::es256(super::checkpoint::TYPE, key.kid());
+        Arc::new(Self { key, token, snapshot, checkpoint })
     }
 
     pub(super) const fn kid(&self) -> &KeyId {

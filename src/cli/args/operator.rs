@@ -1,7 +1,5 @@
 //! What an operator types.
 
-use std::path::PathBuf;
-
 use clap::builder::{NonEmptyStringValueParser, RangedU64ValueParser};
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -10,14 +8,6 @@ use crate::model::{AudienceUri, KeyId, LeaseId, TaskId, WorkloadId};
 
 fn lease_id(raw: &str) -> Result<LeaseId, String> {
     LeaseId::parse(raw).ok_or_else(|| "a lease id is a UUID in lower case, as `jitney lease list` prints it".into())
-}
-
-fn head(raw: &str) -> Result<String, String> {
-    if raw.len() == 64 && raw.bytes().all(|byte| byte == b'0') {
-        return Err("that is the head of a log without a line: it stands in every log, and proves nothing".into());
-    }
-    let is_hash = raw.len() == 64 && raw.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    is_hash.then(|| raw.to_owned()).ok_or_else(|| "a head is 64 hex digits, as `jitney audit verify` prints it".into())
 }
 
 /// `--reason`, of whatever ends something or lifts its end.
@@ -219,41 +209,6 @@ pub enum AudienceCommand {
         #[arg(value_name = "URI", value_parser = AudienceUri::parse)]
         id: AudienceUri,
         /// How it is printed.
-        #[command(flatten)]
-        output: OutputArgs,
-    },
-}
-
-/// `jitney audit`.
-#[derive(Debug, Subcommand)]
-pub enum AuditCommand {
-    /// Prints the last lines of the log
-    #[command(after_help = "Example:\n  jitney audit tail -n 20 --follow")]
-    Tail {
-        /// How many lines
-        #[arg(short = 'n', long = "lines", default_value_t = 10, value_name = "N")]
-        lines: usize,
-        /// Go on printing what is added, until Ctrl-C
-        #[arg(short = 'f', long)]
-        follow: bool,
-        /// The log [default: that of the broker of --admin]
-        #[arg(long, value_name = "PATH")]
-        file: Option<PathBuf>,
-        /// How they are printed.
-        #[command(flatten)]
-        output: OutputArgs,
-    },
-    /// Checks that no line was changed, removed or added
-    #[command(after_help = "Examples:\n  jitney audit verify --file /var/lib/jitney/audit.jsonl\n  \
-        jitney audit verify --head 3f1c…   the head that an earlier run printed")]
-    Verify {
-        /// A head that an earlier run printed: it must still stand in the log. Without it lines cut off the end cannot be seen
-        #[arg(long, value_name = "HEX", value_parser = head)]
-        head: Option<String>,
-        /// The log [default: that of the broker of --admin]
-        #[arg(long, value_name = "PATH")]
-        file: Option<PathBuf>,
-        /// How the outcome is printed.
         #[command(flatten)]
         output: OutputArgs,
     },

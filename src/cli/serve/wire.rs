@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::super::Failure;
 use super::super::output::without_secrets;
+use super::own::{broker_name, make_folder};
 use super::{Setup, announce, dev};
 use crate::audit::{AuditLog, AuditOptions, AuditRecord, Event, Outcome};
 use crate::broker::{Broker, BrokerOptions, Parts, Timed};
@@ -67,6 +67,8 @@ pub(super) async fn serve(setup: &Setup) -> Result<(), Failure> {
     tasks.spare("reload", reload_on_hangup(policies.clone(), tls.clone(), shutdown.clone()));
     tasks.essential("log", follow(shutdown.clone(), broker.clone()));
     tasks.essential("keys", until(shutdown.clone(), broker.clone().tend()));
+    let every = config.audit.checkpoint;
+    tasks.essential("checkpoints", until(shutdown.clone(), broker.clone().keep_checkpoints(every)));
     tasks.essential("federation", until(shutdown.clone(), broker.clone().federate()));
     tasks.essential("policies", until(shutdown.clone(), policies.clone().watch(crate::policy::LOOK_EVERY)));
     if let Some(tls) = tls.clone() {
@@ -95,8 +97,20 @@ pub(super) async fn serve(setup: &Setup) -> Result<(), Failure> {
     let outcome = tasks.run().await.map_err(|died| {
         Failure::new(died.to_string(), "start it again, as systemd does; the log above says why it died")
     });
-    audit.post(AuditRecord::new(Event::Stop, Outcome::Done));
+    end_log(&broker, &audit).await;
     outcome
+}
+
+/// Writes the last line, and signs for it.
+async fn end_log(broker: &Broker, audit: &AuditLog) {
+    // Posted where it cannot be written now: the log keeps trying until it is closed.
+    let stop = || AuditRecord::new(Event::Stop, Outcome::Done);
+    if audit.note(stop()).await.is_err() {
+        return audit.post(stop());
+    }
+    if let Err(error) = broker.checkpoint(audit.head()).await {
+        tracing::warn!(%error, "no checkpoint of the audit log's last line can be made");
+    }
 }
 
 /// A clock that nobody sets, and that goes on while the machine sleeps.
@@ -255,7 +269,8 @@ async fn check_safety(setup: &Setup, store: &dyn LeaseStore) -> Result<(), Failu
 
 fn audit(config: &Config, name: &str) -> Result<Arc<AuditLog>, Failure> {
     make_folder(config.audit.path.parent())?;
-    let options = AuditOptions { durability: config.audit.durability, ..AuditOptions::new(&config.audit.path, name) };
+    let (durability, rotation) = (config.audit.durability, config.audit.rotation);
+    let options = AuditOptions { durability, rotation, ..AuditOptions::new(&config.audit.path, name) };
     let next = "let the broker's user write [audit] path, which no other broker writes";
     AuditLog::open(options).map(Arc::new).map_err(|error| Failure::new(error.to_string(), next))
 }
@@ -314,49 +329,6 @@ fn certificates(key: &str, file: Option<&Path>) -> Result<Option<Vec<u8>>, Failu
         fs::read(path).map_err(|error| Failure::new(format!("{}: {error}", path.display()), next()))
     };
     file.map(read).transpose()
-}
-
-/// The broker's name, drawn once and kept beside its keys; with keys in memory, one for this process.
-fn broker_name(config: &Config) -> Result<String, Failure> {
-    let draw = || {
-        let mut random = [0u8; 4];
-        let drawn = SystemRandom::new().fill(&mut random);
-        drawn.map_err(|_| {
-            Failure::new("the system has no randomness to give", "see that getrandom(2) works here, then start again")
-        })?;
-        Ok::<_, Failure>(format!("b{:08x}", u32::from_be_bytes(random)))
-    };
-    if matches!(config.keys.storage, KeyStorage::Memory) {
-        return draw();
-    }
-    make_folder(Some(&config.keys.dir))?;
-    let path = config.keys.dir.join("broker");
-    let failed = |error| {
-        let next = "let the broker's user read and write [keys] dir, and see that the disk is not full";
-        Failure::new(format!("{}: {error}", path.display()), next)
-    };
-    match fs::read_to_string(&path) {
-        Ok(name) if crate::model::WorkloadId::parse(name.trim()).is_ok() => Ok(name.trim().to_owned()),
-        Ok(_) => Err(Failure::new(
-            format!("{}: not a broker's name", path.display()),
-            "remove the file: the broker then draws a name of its own",
-        )),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let name = draw()?;
-            fs::write(&path, format!("{name}\n")).map_err(failed)?;
-            Ok(name)
-        }
-        Err(error) => Err(failed(error)),
-    }
-}
-
-/// A folder of the broker's own, mode 0700, where it is missing.
-fn make_folder(dir: Option<&Path>) -> Result<(), Failure> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let Some(dir) = dir.filter(|dir| !dir.as_os_str().is_empty()) else { return Ok(()) };
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    let next = "make it for the broker's user, mode 0700, or name another in the configuration";
-    made.map_err(|error| Failure::new(format!("the folder {} cannot be made: {error}", dir.display()), next))
 }
 
 /// Reloads policies and certificate on SIGHUP.

@@ -1,0 +1,192 @@
+//! The files of one log: the one that is written, and those that it was before, oldest first.
+//!
+//! Owns the names of closed files: `audit.jsonl` becomes `audit-2026-11-28-000000004711.jsonl`, the day of its last line
+//! and that line's number. Never writes a line.
+
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// How the closed files of a log are called.
+#[derive(Debug, Clone)]
+pub(super) struct Names {
+    folder: PathBuf,
+    stem: OsString,
+    extension: Option<OsString>,
+}
+
+/// A file that the log was once written to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Closed {
+    pub(super) path: PathBuf,
+    /// The number of its last line.
+    pub(super) last: u64,
+}
+
+impl Names {
+    /// Of the log that is written at `path`.
+    pub(super) fn of(path: &Path) -> Self {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let stem = path.file_stem().unwrap_or_default().to_owned();
+        Self { folder: folder.to_owned(), stem, extension: path.extension().map(ToOwned::to_owned) }
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The name of the file whose last line was written on `day` (`2026-11-28`) and has the number `last`.
+    pub(super) fn closed(&self, day: &str, last: u64) -> PathBuf {
+        let mut name = self.stem.clone();
+        name.push(format!("-{day}-{last:012}"));
+        if let Some(extension) = &self.extension {
+            name.push(".");
+            name.push(extension);
+        }
+        self.folder.join(name)
+    }
+
+    /// The closed files that are there, oldest first.
+    ///
+    /// # Errors
+    /// The folder cannot be listed. One that is not there holds none.
+    pub(super) fn list(&self) -> io::Result<Vec<Closed>> {
+        let entries = match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let path = entry?.path();
+            if let Some(last) = self.last_of(&path) {
+                found.push(Closed { path, last });
+            }
+        }
+        found.sort_by_key(|closed| closed.last);
+        Ok(found)
+    }
+
+    /// The number that the name of a closed file tells; nothing where it is none of this log's.
+    fn last_of(&self, path: &Path) -> Option<u64> {
+        if path.extension() != self.extension.as_deref() {
+            return None;
+        }
+        let stem = path.file_stem()?.as_encoded_bytes().strip_prefix(self.stem.as_encoded_bytes())?;
+        let told = std::str::from_utf8(stem).ok()?.strip_prefix('-')?;
+        let (day, number) = told.split_at_checked(10)?;
+        let is_day =
+            day.bytes().enumerate().all(|(at, b)| if matches!(at, 4 | 7) { b == b'-' } else { b.is_ascii_digit() });
+        let digits = number.strip_prefix('-').filter(|digits| (12..=20).contains(&digits.len()))?;
+        (is_day && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
+    }
+}
+
+/// A log's files as they were at one moment.
+#[derive(Debug)]
+pub(super) struct LogFiles {
+    pub(super) closed: Vec<Closed>,
+    /// The one that was written then. It stays the same file when it is closed afterwards.
+    pub(super) current: Option<(PathBuf, File)>,
+}
+
+impl LogFiles {
+    /// Those of the log at `path`. A closed file may be named too: it is read alone.
+    ///
+    /// # Errors
+    /// There is no such log, or it cannot be looked at.
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        // Opened before the others are listed: closed in between, it is among them, and they end before it.
+        let current = match open(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            opened => Some(opened?),
+        };
+        let mut closed = Names::of(path).list()?;
+        if let Some((_, own)) = &current {
+            let is_own = |closed: &Closed| fs::metadata(&closed.path).is_ok_and(|meta| identity(&meta) == *own);
+            if let Some(at) = closed.iter().position(is_own) {
+                closed.truncate(at);
+            }
+        }
+        if current.is_none() && closed.is_empty() {
+            return Err(io::Error::new(ErrorKind::NotFound, "there is no such file"));
+        }
+        Ok(Self { closed, current: current.map(|(file, _)| (path.to_owned(), file)) })
+    }
+
+    /// Each file with its path, opened when its turn comes.
+    pub(super) fn each(self) -> impl Iterator<Item = (PathBuf, io::Result<File>)> {
+        let closed = self.closed.into_iter().map(|closed| {
+            let file = open(&closed.path).map(|(file, _)| file);
+            (closed.path, file)
+        });
+        closed.chain(self.current.map(|(path, file)| (path, Ok(file))))
+    }
+}
+
+/// Device and inode: what a file is, whatever it is called.
+pub(super) fn identity(meta: &Metadata) -> (u64, u64) {
+    (meta.dev(), meta.ino())
+}
+
+fn open(path: &Path) -> io::Result<(File, (u64, u64))> {
+    let file = File::open(path)?;
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        return Err(io::Error::other(format!("{} is no regular file", path.display())));
+    }
+    Ok((file, identity(&meta)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closed_files_are_found_by_their_names_in_the_order_of_their_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = Names::of(&dir.path().join("audit.jsonl"));
+        let in_order =
+            [names.closed("2026-11-28", 9), names.closed("2026-11-27", 10), names.closed("2026-11-29", 1 << 60)];
+        assert_eq!(in_order[0].file_name().unwrap(), "audit-2026-11-28-000000000009.jsonl");
+        let others = [
+            "audit.jsonl",
+            "audit.jsonl.1",
+            "audit-2026-11-28-9.jsonl",
+            "audit-2026-11-28-000000000009.jsonl.gz",
+            "audit-2026-11-2x-000000000009.jsonl",
+            "audit-2026-11-28x000000000009.jsonl",
+            "other-2026-11-28-000000000009.jsonl",
+            "audit-2026-11-28-99999999999999999999.jsonl",
+            "audit-ä.jsonl",
+        ];
+        for name in in_order.iter().map(PathBuf::from).rev().chain(others.iter().map(|name| dir.path().join(name))) {
+            fs::write(name, "").unwrap();
+        }
+        let found: Vec<PathBuf> = names.list().unwrap().into_iter().map(|closed| closed.path).collect();
+        assert_eq!(found, in_order);
+        assert!(Names::of(&dir.path().join("gone/audit.jsonl")).list().unwrap().is_empty());
+        let bare = Names::of(Path::new("log"));
+        assert_eq!(
+            (bare.folder(), bare.closed("2026-11-28", 1)),
+            (Path::new("."), "./log-2026-11-28-000000000001".into())
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_closed_while_it_is_looked_at_is_read_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.jsonl");
+        assert!(LogFiles::of(&path).is_err());
+        fs::write(Names::of(&path).closed("2026-11-27", 3), "a").unwrap();
+        fs::write(&path, "b").unwrap();
+        let count = || LogFiles::of(&path).unwrap().each().count();
+        assert_eq!(count(), 2);
+        let second = Names::of(&path).closed("2026-11-28", 5);
+        fs::hard_link(&path, &second).unwrap();
+        assert_eq!(count(), 2, "the same file under both names");
+        fs::remove_file(&path).unwrap();
+        assert_eq!(count(), 2, "between two files the log is what was closed");
+    }
+}

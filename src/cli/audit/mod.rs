@@ -1,0 +1,126 @@
+//! `jitney audit`: the decision log, read from its files.
+//!
+//! Never asks a broker for its contents: what is checked must not come from the one who is checked. Only where the log
+//! is may be asked.
+
+mod keys;
+mod verify;
+
+use std::io::{BufWriter, Write as _};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::admin::{self, explain};
+use super::args::{AuditCommand, ExportArgs, ExportFormat, Format, LineFilterArgs, TailArgs};
+use super::{Failure, event, output};
+use crate::audit::{self, AuditError, Filter, Follow, Line, Records};
+use crate::model::Clock;
+
+/// What helps where the log cannot be read.
+const NAME_ANOTHER: &str = "name another: --file PATH";
+/// How often a followed file is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How many lines are printed where nobody says.
+const LINES: usize = 10;
+
+/// Does what one of `jitney audit …` says.
+///
+/// # Errors
+/// [`Failure`] where the log cannot be read, or is not as it was written.
+pub async fn run(command: AuditCommand, at: Option<&str>) -> Result<ExitCode, Failure> {
+    match command {
+        AuditCommand::Tail(args) => tail(args, at).await?,
+        AuditCommand::Verify(args) => verify::run(args, at).await?,
+        AuditCommand::Export(args) => export(&args, &path(args.file.clone(), at).await?)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The file named, or the one that the broker writes.
+///
+/// # Errors
+/// [`Failure`] where none is named and no broker tells one.
+pub(super) async fn path(file: Option<PathBuf>, at: Option<&str>) -> Result<PathBuf, Failure> {
+    if let Some(file) = file {
+        return Ok(file);
+    }
+    let status = admin::connect(at)?.status().await.map_err(explain)?;
+    status["audit"]["path"]
+        .as_str()
+        .map(PathBuf::from)
+        .ok_or_else(|| Failure::new("the broker does not say where its audit log is", "name it: --file PATH"))
+}
+
+pub(super) fn unreadable(error: AuditError) -> Failure {
+    Failure::new(error.to_string(), NAME_ANOTHER)
+}
+
+fn filter(args: &LineFilterArgs) -> Filter {
+    let now = Clock::system().now_ms();
+    Filter {
+        event: args.event.map(|event| event.as_str().to_owned()),
+        outcome: args.outcome.map(|outcome| outcome.as_str().to_owned()),
+        decision_id: args.decision.clone(),
+        workload: args.workload.clone(),
+        audience: args.audience.clone(),
+        task: args.task.clone(),
+        lease: args.lease,
+        since: args.since.map(|when| when.ms(now)),
+        until: args.until.map(|when| when.ms(now)),
+    }
+}
+
+async fn tail(args: TailArgs, at: Option<&str>) -> Result<(), Failure> {
+    let filter = filter(&args.filter);
+    let lines = args.lines.unwrap_or(if filter.since.is_some() { usize::MAX } else { LINES });
+    let format = args.output.output;
+    let (last, mut rest) = Follow::open(&path(args.file, at).await?, lines, filter).map_err(unreadable)?;
+    print(&last, format)?;
+    while args.follow {
+        tokio::time::sleep(LOOK_EVERY).await;
+        print(&rest.next_lines().map_err(unreadable)?, format)?;
+    }
+    Ok(())
+}
+
+fn print(lines: &[String], format: Format) -> Result<(), Failure> {
+    lines.iter().try_for_each(|line| event::print(line, format))
+}
+
+/// Writes out what is asked for, as it is read: a log may be larger than memory.
+fn export(args: &ExportArgs, path: &Path) -> Result<(), Failure> {
+    let filter = filter(&args.filter);
+    let mut records = Records::open(path).map_err(unreadable)?.between(filter.since, filter.until);
+    let mut out = BufWriter::with_capacity(1 << 16, output::stream());
+    let mut failed = None;
+    let write = |line: Line<'_>| {
+        if !filter.selects(line.raw) {
+            return ControlFlow::Continue(());
+        }
+        let written = match args.format {
+            ExportFormat::Jsonl => out.write_all(line.raw),
+            ExportFormat::Ocsf => out.write_all(audit::ocsf(&line).to_string().as_bytes()),
+        };
+        match written.and_then(|()| out.write_all(b"\n")) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    };
+    records.for_each(write).map_err(unreadable)?;
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    out.flush()?;
+    match records.damaged() {
+        0 => Ok(()),
+        damaged => Err(Failure::new(
+            format!("{damaged} lines are none of the log's form, and were left out"),
+            "see what was done to it: jitney audit verify",
+        )),
+    }
+}

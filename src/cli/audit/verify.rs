@@ -1,0 +1,182 @@
+//! `jitney audit verify`: whether the log is as it was written, and what proves it.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::super::args::{Format, VerifyLogArgs};
+use super::super::{Failure, output};
+use super::keys::{self, Checked};
+use super::{NAME_ANOTHER, path, unreadable};
+use crate::audit::{self, Broken, Fault, Kept, Point, Summary, Wanted};
+use crate::model::UnixTime;
+
+/// What was asked, and what is known besides the log.
+struct Evidence {
+    checked: Vec<Checked>,
+    /// Where keys were given: their place.
+    jwks: Option<String>,
+    head: Option<String>,
+}
+
+/// Checks and tells.
+///
+/// # Errors
+/// [`Failure`] where the log is not as it was written, or that cannot be known.
+pub(super) async fn run(args: VerifyLogArgs, at: Option<&str>) -> Result<(), Failure> {
+    let path = path(args.file, at).await?;
+    // Before the log: a checkpoint that comes meanwhile may tell of a line that was not there when the log was opened.
+    let (file, kept) = kept(&path, args.checkpoints.as_deref())?;
+    let given = match &args.jwks {
+        Some(place) => Some(keys::given(place).await?),
+        None => None,
+    };
+    let checked = keys::check(&kept, given.as_ref(), &file)?;
+    if let Some(place) = &args.jwks
+        && !checked.iter().any(|each| each.is_known)
+    {
+        let told = match checked.is_empty() {
+            true => format!("there is no checkpoint in {}", file.display()),
+            false => format!("no checkpoint in {} is signed by a key of {place}", file.display()),
+        };
+        let next = "name the keys of the broker that wrote the log, as they were then, or leave out --jwks";
+        return Err(Failure::new(told, next));
+    }
+    let points: Vec<Point> = checked.iter().map(Checked::point).collect();
+    let evidence = Evidence { checked, jwks: args.jwks, head: args.head };
+    let from = args.from_checkpoint.map(|seq| evidence.from(seq, &file)).transpose()?;
+    let behind = from.as_ref().map_or(0, |from| from.seq);
+    let points: Vec<Point> = points.into_iter().filter(|point| point.seq >= behind).collect();
+    let wanted = Wanted { head: evidence.head.as_deref(), points: &points, from: from.as_ref() };
+    let shown = path.display().to_string();
+    match (audit::verify_with(&path, wanted), args.output.output) {
+        (Ok(summary), Format::Table) => evidence.told(&summary, &shown, from.as_ref()),
+        (Ok(summary), Format::Json) => output::json(&evidence.document(&summary, &shown)),
+        (Err(broken), format) => refuse(&broken, &shown, format),
+    }
+}
+
+/// The checkpoints that are named, or those beside the log.
+fn kept(log: &Path, named: Option<&Path>) -> Result<(std::path::PathBuf, Vec<Kept>), Failure> {
+    let file = named.map_or_else(|| audit::beside(log), Path::to_owned);
+    let kept = audit::checkpoints(&file).map_err(unreadable)?;
+    match named {
+        Some(named) if !named.exists() => Err(Failure::new(
+            format!("there is no {}", named.display()),
+            "name the file of checkpoints: --checkpoints PATH",
+        )),
+        _ => Ok((file, kept)),
+    }
+}
+
+fn refuse(broken: &Broken, shown: &str, format: Format) -> Result<(), Failure> {
+    let file = broken.file.as_ref().map_or_else(|| shown.to_owned(), |file| file.display().to_string());
+    if format == Format::Json {
+        let fault = broken.fault.to_string();
+        output::json(&json!({
+            "file": shown, "intact": false, "in": file, "line": broken.line, "fault": fault, "why": broken.why,
+        }))?;
+        return Err(Failure::answered());
+    }
+    if broken.fault == Fault::Unreadable {
+        return Err(Failure::new(format!("the audit log cannot be read: {file}: {}", broken.why), NAME_ANOTHER));
+    }
+    let next = match broken.fault {
+        Fault::HeadMissing => "compare with a copy: what came after that line is gone, or was replaced",
+        Fault::Truncated => "compare with a copy: what came behind that line is gone",
+        _ => "compare with a copy: what follows that line proves nothing any more",
+    };
+    Err(Failure::new(format!("{file}: {broken}"), next))
+}
+
+impl Evidence {
+    /// The checkpoint to begin at: of this line, or the newest one. Where keys were given, one that is signed by them.
+    fn from(&self, seq: u64, file: &Path) -> Result<Point, Failure> {
+        let may = |each: &&Checked| self.jwks.is_none() || each.is_known;
+        let found = match seq {
+            0 => self.checked.iter().rev().find(may),
+            seq => self.checked.iter().filter(may).find(|each| each.checkpoint.seq == seq),
+        };
+        found.map(Checked::point).ok_or_else(|| {
+            let which =
+                if seq == 0 { "no checkpoint to begin at".into() } else { format!("no checkpoint of line {seq}") };
+            let told = format!("there is {which} in {}", file.display());
+            Failure::new(told, "check the whole log: leave out --from-checkpoint")
+        })
+    }
+
+    fn told(&self, summary: &Summary, path: &str, from: Option<&Point>) -> Result<(), Failure> {
+        output::line(format_args!("{} {path}", output::paint(output::style::GOOD, "intact")))?;
+        let mut fields = vec![("lines", summary.lines.to_string())];
+        for (name, line) in [("first", &summary.first), ("last", &summary.last)] {
+            if let Some(line) = line {
+                fields.push((name, format!("number {}, {}", line.seq, line.time)));
+            }
+        }
+        fields.extend(
+            from.map(|from| {
+                ("begun at", format!("the checkpoint of line {}: what stands before was not read", from.seq))
+            }),
+        );
+        fields.push(("brokers", summary.brokers.join(", ")));
+        fields.push(("head", summary.head.clone()));
+        fields.extend(summary.continues.clone().map(|head| ("continues", head)));
+        fields.extend(self.checkpoints(summary).map(|told| ("checkpoints", told)));
+        fields.push(("its end", self.end(summary)));
+        output::fields(&fields)
+    }
+
+    /// How many there are, and whose signature the last one bears.
+    fn checkpoints(&self, summary: &Summary) -> Option<String> {
+        let last = self.checked.last()?;
+        let key = match &self.jwks {
+            Some(place) if last.is_known => format!("a key of {place}"),
+            Some(place) => format!("a key that is not in {place}"),
+            None => "the key beside it; --jwks checks whose key that is".into(),
+        };
+        let signed = UnixTime::from_secs(last.checkpoint.iat).rfc3339();
+        let (held, of) = (summary.points, self.checked.len());
+        Some(format!(
+            "{held} of {of} fit lines that were read; the last tells of line {}, signed {signed} by {} with {key}",
+            last.checkpoint.seq, last.checkpoint.broker
+        ))
+    }
+
+    /// What is known of the log's end: a log that was cut off at a whole line is intact as far as it goes.
+    fn end(&self, summary: &Summary) -> String {
+        const BY_HEAD: &str = "whole lines cut off it show only against a head from before, --head HEX";
+        match (&self.head, self.proven().map(|last| last.checkpoint.seq)) {
+            (Some(_), _) => "the head asked for stands in it: nothing up to there was cut off".into(),
+            (None, Some(seq)) if summary.last.as_ref().is_some_and(|last| last.seq == seq) => {
+                format!("line {seq}, the last, is what a checkpoint tells of: nothing was cut off")
+            }
+            (None, Some(seq)) => {
+                format!("nothing up to line {seq} was cut off, as a checkpoint tells; behind it {BY_HEAD}")
+            }
+            (None, None) => format!("not checked: {BY_HEAD}"),
+        }
+    }
+
+    /// The last checkpoint that proves something: by a key that was given, where keys were.
+    fn proven(&self) -> Option<&Checked> {
+        self.checked.iter().rev().find(|each| self.jwks.is_none() || each.is_known)
+    }
+
+    fn document(&self, summary: &Summary, path: &str) -> Value {
+        let known = self.checked.iter().filter(|each| each.is_known).count();
+        let mut document = json!({
+            "file": path, "intact": true, "held": self.head,
+            "checkpoints": {
+                "all": self.checked.len(), "fitting": summary.points, "by_given_keys": self.jwks.as_ref().map(|_| known),
+                "last": self.proven().map(keys::told),
+            },
+        });
+        if let (Some(document), Ok(Value::Object(mut summary))) =
+            (document.as_object_mut(), serde_json::to_value(summary))
+        {
+            summary.remove("points");
+            document.append(&mut summary);
+        }
+        document
+    }
+}
