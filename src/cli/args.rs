@@ -18,7 +18,7 @@ pub use guard::GuardArgs;
 pub use operator::{
     AudienceCommand, KeyCommand, KeyFormat, LeaseCommand, LeaseFilterArgs, RevokeArgs, StateFilter, WorkloadCommand,
 };
-pub use policy::{CheckArgs, CheckFormat, DenyLevel, PolicyCommand, TestArgs};
+pub use policy::{CheckArgs, CheckFormat, DenyLevel, ExplainArgs, PolicyCommand, TestArgs};
 pub use start::{DEFAULT_AUDIENCE, DoctorArgs, InitArgs, Platform};
 pub use workload::{AskArgs, CompleteArgs, RunArgs, TokenArgs, VerifyArgs, joined};
 
@@ -206,6 +206,9 @@ mod tests {
             "policy check dir --format sarif --deny note",
             "policy test",
             "policy test dir --output json",
+            "policy explain b1.aaaaaaaaaaaaaaaaaaaaaa --policies p --file f",
+            "policy explain --policies p -",
+            "policy explain --workload w --audience https://a --scope a --scope b --task t --ttl 5m --claim ref=x --output json",
             "audit tail -n 5 --follow --file f",
             "audit verify",
             "audit verify --from-checkpoint --jwks https://i --checkpoints c --output json",
@@ -256,6 +259,9 @@ mod tests {
             "guard --audience api",
             "policy check --deny nothing",
             "audit tail --event dance",
+            "policy explain",
+            "policy explain --workload w --audience https://a",
+            "policy explain b1.aaaaaaaaaaaaaaaaaaaaaa --workload w",
             "audit export --since soon",
             "policy check --format xml",
             "completions bash",

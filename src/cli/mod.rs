@@ -11,6 +11,7 @@ mod complete;
 mod demo;
 mod doctor;
 mod event;
+mod explain;
 mod failure;
 mod fresh;
 mod guard;
@@ -85,7 +86,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Workload(command) => wait_for(workload::run(command, at)),
         Command::Audience(command) => wait_for(audience::run(command, at)),
         Command::Status(args) => wait_for(status::run(args, at)),
-        Command::Policy(command) => policy::run(command),
+        Command::Policy(command) => policy::run(command, at),
         Command::Audit(command) => wait_for(audit::run(command, at)),
         Command::Key(command) => wait_for(key::run(command, at)),
     }

@@ -1,4 +1,4 @@
-//! `jitney policy …`: what a review asks of a policies directory, without a broker.
+//! `jitney policy …`: what a review asks of a policies directory, without a broker; why a request is refused, with one.
 
 use std::process::ExitCode;
 
@@ -13,10 +13,11 @@ use crate::policy::{Diagnostic, Severity};
 ///
 /// # Errors
 /// [`Failure`] where a broker would not load the directory, something that is denied was found, or a case failed.
-pub fn run(command: PolicyCommand) -> Result<ExitCode, Failure> {
+pub fn run(command: PolicyCommand, at: Option<&str>) -> Result<ExitCode, Failure> {
     match command {
         PolicyCommand::Check(args) => check(&args),
         PolicyCommand::Test(args) => test(&args),
+        PolicyCommand::Explain(args) => super::wait_for(super::explain::run(*args, at)),
     }
 }
 

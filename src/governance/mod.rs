@@ -4,3 +4,4 @@
 
 pub mod cases;
 pub mod check;
+pub mod explain;

@@ -13,6 +13,7 @@ mod denial;
 mod depth;
 pub mod dev;
 mod diagnostic;
+mod explain;
 mod facts;
 #[cfg(test)]
 pub(crate) mod fixtures;
@@ -46,6 +47,7 @@ pub use catalogue::{
 pub use denial::{Considered, Denial, Outcome};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub(crate) use diagnostic::{SourceFile, closest};
+pub use explain::{Change, Explanation, Part, PolicyExplained, Question, ScopeExplained};
 #[cfg(test)]
 pub(crate) use grant::grant_for_tests;
 pub use grant::{Grant, SingleUse};

@@ -26,7 +26,7 @@ pub(super) struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    fn evaluator(&self, context: Context) -> Evaluator<'a> {
+    pub fn evaluator(&self, context: Context) -> Evaluator<'a> {
         let (principal, action, resource) = (self.principal.clone(), self.action.clone(), self.resource.clone());
         let request = Request::new_unchecked(principal, action, resource, Some(context));
         Evaluator::new(request, self.entities, Extensions::all_available())

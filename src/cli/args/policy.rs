@@ -1,10 +1,13 @@
 //! What is asked of a policies directory, without a broker.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::OutputArgs;
+use crate::model::time::parse_span;
+use crate::model::{TaskId, WorkloadId};
 
 /// `jitney policy`.
 #[derive(Debug, Subcommand)]
@@ -17,6 +20,9 @@ pub enum PolicyCommand {
     /// Runs the cases of tests/*.toml, and names the policies that none of them has put to work
     #[command(after_help = "Example:\n  jitney policy test policies")]
     Test(TestArgs),
+    /// Says why a request is allowed or refused, and what would have to be different
+    #[command(after_help = EXPLAIN_HELP)]
+    Explain(Box<ExplainArgs>),
 }
 
 /// `jitney policy check`.
@@ -43,6 +49,63 @@ pub struct TestArgs {
     #[command(flatten)]
     pub output: OutputArgs,
 }
+
+/// `jitney policy explain`: a decision, `-`, or a request.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// A decision id, as a refusal tells it: looked up in the audit log. `-`: a request in JSON on standard input
+    #[arg(conflicts_with_all = ["workload", "audience", "scopes", "task", "ttl", "identity", "claims", "now"])]
+    pub decision: Option<String>,
+    /// Who would ask
+    #[arg(long, value_name = "ID", value_parser = WorkloadId::parse, required_unless_present = "decision")]
+    pub workload: Option<WorkloadId>,
+    /// For which resource server
+    #[arg(long, value_name = "URI", required_unless_present = "decision")]
+    pub audience: Option<String>,
+    /// For what; repeat it, or give several with a space between
+    #[arg(long = "scope", value_name = "SCOPE", required_unless_present = "decision")]
+    pub scopes: Vec<String>,
+    /// For which task [default: explain]
+    #[arg(long, value_parser = TaskId::parse)]
+    pub task: Option<TaskId>,
+    /// For how long: seconds, or a span like 5m
+    #[arg(long, value_parser = parse_span)]
+    pub ttl: Option<Duration>,
+    /// Proven how: oidc, private_key_jwt [default: the first way that the workload has]
+    #[arg(long, value_name = "TYPE")]
+    pub identity: Option<String>,
+    /// With this claim of the platform's token; repeat it
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
+    pub claims: Vec<(String, String)>,
+    /// At this moment, RFC 3339 [default: now]
+    #[arg(long, value_name = "WHEN")]
+    pub now: Option<String>,
+    /// By the policies in this directory [default: those of the broker of --admin]
+    #[arg(long, value_name = "DIR")]
+    pub policies: Option<PathBuf>,
+    /// The audit log to look in [default: that of the broker of --admin]
+    #[arg(long, value_name = "PATH")]
+    pub file: Option<PathBuf>,
+    /// How it is printed.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+fn claim(raw: &str) -> Result<(String, String), String> {
+    let (name, value) = raw.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+const EXPLAIN_HELP: &str = "\
+Examples:
+  jitney policy explain b1f4a2c9.6rmXl1cQk0m3k2Yx8cJc1A
+  jitney policy explain --workload nightly-report --audience https://api.example.com --scope orders:write --ttl 10m
+  jitney policy explain --policies policies - < request.json
+
+A request in JSON has the members of a test case: workload, audience, scope, task, ttl, now, identity. What would have to be
+different is marked as tried where the changed request, or the changed set, was decided as allowed.
+Exit code: 0 a decision was found and is explained, or the request would be allowed; 1 the request would be refused, or there
+is no such decision here.";
 
 /// How findings are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
