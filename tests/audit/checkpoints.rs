@@ -1,0 +1,216 @@
+//! What a chain cannot tell by itself, its checkpoints do: an end that was cut off, or written anew.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::{audit, closed, lines, restless, said, verified};
+use crate::common::{Backing, Broker, Jwks, Setup, eventually};
+
+fn beside(log: &Path) -> PathBuf {
+    PathBuf::from(format!("{}.checkpoints", log.display()))
+}
+
+fn entries(log: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(beside(log)).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Waits until a checkpoint tells of the last line.
+fn signed_for_all(broker: &Broker) -> Value {
+    let log = broker.audit_path();
+    eventually("the last line is signed for", || {
+        let last: Value = serde_json::from_str(lines(&log).last().unwrap()).unwrap();
+        entries(&log).pop().filter(|entry| entry["seq"] == last["seq"])
+    })
+}
+
+fn often() -> Setup {
+    Setup::default().set("JITNEY_AUDIT_CHECKPOINT", "1s")
+}
+
+#[test]
+fn a_checkpoint_is_signed_by_the_broker_s_key_over_the_last_line() {
+    let broker = often().start(&Backing::Embedded);
+    broker.mint("demo", "t");
+    let entry = signed_for_all(&broker);
+    let token = Jwks::fetch(&broker).check(entry["checkpoint"].as_str().unwrap(), "audit-checkpoint+jwt").unwrap();
+    let last = lines(&broker.audit_path()).pop().unwrap();
+    let hash: String = ring::digest::digest(&ring::digest::SHA256, last.as_bytes())
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert_eq!(token.claim("head"), hash);
+    assert_eq!(token.claim("iss"), crate::common::ISSUER);
+    let line: Value = serde_json::from_str(&last).unwrap();
+    assert_eq!((token.number("seq"), &json!(token.claim("broker"))), (line["seq"].as_u64().unwrap(), &line["broker"]));
+    assert_eq!(token.number("count"), token.number("seq") - token.number("after"));
+    assert_eq!(entry["key"]["kid"], token.kid());
+    assert!(entry["key"].get("d").is_none());
+    let status: Value = serde_json::from_slice(&broker.cli("demo", &["status", "--output", "json"]).stdout).unwrap();
+    assert_eq!(status["audit"]["checkpoint"]["seq"], token.number("seq"), "{status}");
+}
+
+#[test]
+fn a_broker_that_ends_signs_for_its_last_line_and_goes_on_behind_it() {
+    let mut broker = Broker::start(&Backing::Embedded);
+    broker.mint("demo", "t");
+    for _ in 0..2 {
+        assert!(broker.stop().success());
+        let (is_intact, told) = verified(&broker, &broker.audit_path(), &[]);
+        assert!(is_intact, "{told}");
+        assert_eq!(told["checkpoints"]["last"]["seq"], told["last"]["seq"], "{told}");
+        assert_eq!(told["checkpoints"]["last"]["head"], told["head"], "{told}");
+        assert_eq!(told["checkpoints"]["all"], told["checkpoints"]["fitting"], "{told}");
+        broker.start_again();
+        broker.mint("demo", "t");
+    }
+    let log = broker.audit_path();
+    let file = log.to_str().unwrap();
+    assert!(broker.stop().success());
+    let told = said(&broker.cli("demo", &["audit", "verify", "--file", file])).1;
+    assert!(told.contains("the last, is what a checkpoint tells of: nothing was cut off"), "{told}");
+}
+
+#[test]
+fn an_end_that_was_cut_off_or_written_anew_shows() {
+    let mut broker = Broker::start(&Backing::Embedded);
+    for n in 0..5 {
+        broker.mint("demo", &format!("t{n}"));
+    }
+    assert!(broker.stop().success());
+    let log = broker.audit_path();
+    let whole = fs::read_to_string(&log).unwrap();
+    let all: Vec<&str> = whole.lines().collect();
+    let left = all.len() - 2;
+    fs::write(&log, all[..left].join("\n") + "\n").unwrap();
+    let (is_intact, told) = verified(&broker, &log, &[]);
+    assert!(!is_intact, "{told}");
+    assert_eq!((&told["fault"], &told["line"]), (&"truncated".into(), &json!(left)), "{told}");
+    let (code, _, stderr) = said(&broker.cli("demo", &["audit", "verify", "--file", log.to_str().unwrap()]));
+    assert!(code == Some(1) && stderr.contains("a checkpoint tells of a line") && stderr.contains("next:"), "{stderr}");
+    // By itself, without its checkpoints, it looks whole.
+    let copy = broker.data().join("copy.jsonl");
+    fs::copy(&log, &copy).unwrap();
+    assert!(verified(&broker, &copy, &[]).0);
+    let beside = beside(&log);
+    assert!(!verified(&broker, &copy, &["--checkpoints", beside.to_str().unwrap()]).0);
+    // A broker that is started on it says so, grants nothing away, and signs for nothing before there are as many lines.
+    broker.start_again();
+    eventually("it says so", || broker.stderr().contains("lines were lost or taken away").then_some(()));
+    assert!(broker.stop().success());
+    // Written anew: another broker's log of as many lines in its place.
+    let other = Broker::start(&Backing::Embedded);
+    for n in 0..9 {
+        other.mint("demo", &format!("u{n}"));
+    }
+    fs::copy(other.audit_path(), &log).unwrap();
+    let (is_intact, told) = verified(&broker, &log, &[]);
+    assert!(!is_intact && told["fault"] == "changed" && told["why"].as_str().unwrap().contains("checkpoint"), "{told}");
+}
+
+#[test]
+fn a_checkpoint_that_is_forged_dropped_or_by_another_s_key_is_refused() {
+    let mut broker = Broker::start(&Backing::Embedded);
+    broker.mint("demo", "t");
+    for _ in 0..3 {
+        assert!(broker.stop().success());
+        broker.start_again();
+    }
+    let log = broker.audit_path();
+    let url = broker.url();
+    assert!(broker.cli("demo", &["audit", "verify", "--jwks", &url]).status.success());
+    let keys = broker.data().join("keys.json");
+    fs::write(&keys, broker.get("/oauth2/jwks").text()).unwrap();
+    assert!(broker.stop().success());
+    let given = ["--jwks", keys.to_str().unwrap()];
+    let (is_intact, told) = verified(&broker, &log, &given);
+    assert!(is_intact && told["checkpoints"]["by_given_keys"] == told["checkpoints"]["all"], "{told}");
+
+    let whole = fs::read_to_string(beside(&log)).unwrap();
+    let all: Vec<&str> = whole.lines().collect();
+    let fails = |text: &str, more: &[&str], why: &str| {
+        fs::write(beside(&log), text).unwrap();
+        let words = [&["audit", "verify", "--file", log.to_str().unwrap()], more].concat();
+        let (code, _, stderr) = said(&broker.cli("demo", &words));
+        assert!(code == Some(1) && stderr.contains(why), "{why}: {stderr}");
+    };
+    // Its words changed, its signature kept.
+    let mut entry: Value = serde_json::from_str(all[1]).unwrap();
+    let signed = entry["checkpoint"].as_str().unwrap().to_owned();
+    let [header, claims, signature] = signed.split('.').collect::<Vec<_>>()[..] else { panic!("{signed}") };
+    let mut claims: Value = serde_json::from_slice(&crate::common::from_base64url(claims)).unwrap();
+    claims["head"] = "0".repeat(64).into();
+    entry["checkpoint"] = format!("{header}.{}.{signature}", crate::common::base64url(claims.to_string())).into();
+    let forged = [all[0], &entry.to_string(), all[2]].join("\n") + "\n";
+    fails(&forged, &[], "line 2 of the checkpoints");
+    fails(&([all[0], all[2]].join("\n") + "\n"), &[], "one is missing");
+    fails("nonsense\n", &[], "it is no checkpoint");
+    // Signed, but with a key of the forger's.
+    let other = Broker::start(&Backing::Embedded);
+    other.mint("demo", "t");
+    eventually("it has signed", || beside(&other.audit_path()).exists().then_some(()));
+    let theirs = fs::read_to_string(beside(&other.audit_path())).unwrap();
+    fails(&theirs, &given, "is signed by a key of");
+    fails("", &given, "there is no checkpoint in");
+    fs::write(beside(&log), &whole).unwrap();
+    assert!(verified(&broker, &log, &given).0);
+}
+
+#[test]
+fn checkpoints_outlive_the_keys_that_signed_them() {
+    let backing = Backing::Embedded;
+    let mut broker = often().start(&backing);
+    broker.mint("demo", "t");
+    let first = signed_for_all(&broker)["key"]["kid"].as_str().unwrap().to_owned();
+    let old = broker.data().join("old.json");
+    fs::write(&old, broker.get("/oauth2/jwks").text()).unwrap();
+    broker.operator_revokes(json!({"key": first}));
+    broker.mint("demo", "t");
+    let second = eventually("another key signs", || {
+        let kid = signed_for_all(&broker)["key"]["kid"].as_str().unwrap().to_owned();
+        (kid != first).then_some(kid)
+    });
+    assert!(!Jwks::fetch(&broker).kids().contains(&first));
+    let url = broker.url();
+    let (is_intact, told) = verified(&broker, &broker.audit_path(), &["--jwks", &url]);
+    assert!(is_intact && told["checkpoints"]["last"]["kid"] == second, "{told}");
+    let (is_intact, told) = verified(&broker, &broker.audit_path(), &["--jwks", old.to_str().unwrap()]);
+    assert!(is_intact && told["checkpoints"]["by_given_keys"].as_u64().unwrap() >= 1, "{told}");
+    drop(broker.stop());
+}
+
+#[test]
+fn from_a_checkpoint_on_what_stands_before_is_not_read() {
+    let mut broker = restless().start(&Backing::Embedded);
+    for n in 0..30 {
+        broker.mint("demo", &format!("t{n}"));
+    }
+    assert!(broker.stop().success());
+    broker.start_again();
+    broker.mint("demo", "more");
+    let log = broker.audit_path();
+    let all = lines(&log).len() as u64;
+    let (is_intact, told) = verified(&broker, &log, &["--from-checkpoint"]);
+    assert!(is_intact, "{told}");
+    let newest = told["checkpoints"]["last"]["seq"].as_u64().unwrap();
+    let entries = entries(&log);
+    assert!(entries.len() > 3 && entries.iter().any(|entry| entry["seq"] == newest), "{told}");
+    assert_eq!((&told["first"]["seq"], &told["last"]["seq"]), (&newest.into(), &all.into()), "{told}");
+    assert_eq!(told["lines"], all - newest + 1);
+    let older = entries[1]["seq"].as_u64().unwrap().to_string();
+    let (_, told) = verified(&broker, &log, &["--from-checkpoint", &older]);
+    assert_eq!(told["first"]["seq"].to_string(), older);
+    // Damage before it is not looked at; behind it, it is.
+    let first = &closed(&log)[0];
+    let text = fs::read_to_string(first).unwrap();
+    fs::write(first, text.replacen("granted", "refused", 1)).unwrap();
+    assert!(!verified(&broker, &log, &[]).0);
+    assert!(verified(&broker, &log, &["--from-checkpoint"]).0);
+    fs::write(first, text).unwrap();
+    let (code, _, stderr) = said(&broker.cli("demo", &["audit", "verify", "--from-checkpoint", "999999"]));
+    assert!(code == Some(1) && stderr.contains("no checkpoint of line 999999"), "{stderr}");
+    assert!(audit(&broker, &["verify", "--from-checkpoint"]).contains("begun at"));
+}
