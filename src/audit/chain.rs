@@ -79,6 +79,7 @@ impl Hex {
     /// What the first line of all carries as `prev`.
     pub(super) const ZERO: Self = Self([b'0'; 64]);
 
+    #[cfg(test)]
     pub(crate) fn of(line: &[u8]) -> Self {
         Self::from(ring::digest::digest(&SHA256, line))
     }

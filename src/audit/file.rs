@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::chain::{Chain, Link, MAX_LINE, Stamp};
 use super::error::AuditError;
-use super::files::Names;
+use super::files::{self, Names};
 use super::log::Durability;
 use super::rotate::{self, Rotation};
 
@@ -234,7 +234,7 @@ impl End {
 fn last_closed(path: &Path) -> Result<Option<(Chain, PathBuf)>, AuditError> {
     let failed = |path: &Path, error| AuditError::io(path, "it cannot be read", &error);
     let Some(closed) = Names::of(path).list().map_err(|error| failed(path, error))?.pop() else { return Ok(None) };
-    let mut file = File::open(&closed.path).map_err(|error| failed(&closed.path, error))?;
+    let (mut file, _) = files::open(&closed.path).map_err(|error| failed(&closed.path, error))?;
     let len = file.metadata().map_err(|error| failed(&closed.path, error))?.len();
     let end = End::of(&closed.path, &mut file, len)?;
     let last = end.last().ok_or_else(|| foreign(&closed.path, "there is no line of this log's form"))?;

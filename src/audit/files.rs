@@ -4,9 +4,9 @@
 //! and that line's number. Never writes a line.
 
 use std::ffi::OsString;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// How the closed files of a log are called.
@@ -102,7 +102,11 @@ impl LogFiles {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             opened => Some(opened?),
         };
-        let mut closed = Names::of(path).list()?;
+        let mut closed = match Names::of(path).list() {
+            // Who may read the log and not list its folder reads what is written now.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied && current.is_some() => Vec::new(),
+            listed => listed?,
+        };
         if let Some((_, own)) = &current {
             let is_own = |closed: &Closed| fs::metadata(&closed.path).is_ok_and(|meta| identity(&meta) == *own);
             if let Some(at) = closed.iter().position(is_own) {
@@ -130,8 +134,10 @@ pub(super) fn identity(meta: &Metadata) -> (u64, u64) {
     (meta.dev(), meta.ino())
 }
 
-fn open(path: &Path) -> io::Result<(File, (u64, u64))> {
-    let file = File::open(path)?;
+/// Opens a file of a log to be read. Whatever else has its name, a pipe say, is not waited for.
+pub(super) fn open(path: &Path) -> io::Result<(File, (u64, u64))> {
+    let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(nonblock).open(path)?;
     let meta = file.metadata()?;
     if !meta.is_file() {
         return Err(io::Error::other(format!("{} is no regular file", path.display())));

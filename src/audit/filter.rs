@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::model::{AudienceUri, DecisionId, LeaseId, TaskId, WorkloadId};
 
 use super::chain::Stamp;
-use super::line::Str;
+use super::line::{Str, moment_of};
 
 /// Which lines are asked for; what is absent does not narrow.
 #[derive(Debug, Clone, Default)]
@@ -50,7 +50,16 @@ struct Seen<'a> {
     predecessor: Option<LeaseId>,
 }
 
+/// By so many milliseconds lines may stand out of the order of their moments: requests hand them over at once.
+const OUT_OF_ORDER: u64 = 60_000;
+
 impl Filter {
+    /// Whether a line is so much older than what is asked for that no line before it can be asked for.
+    pub(super) fn is_long_before(&self, line: &[u8]) -> bool {
+        let Some(since) = self.since.and_then(|since| since.checked_sub(OUT_OF_ORDER)) else { return false };
+        moment_of(line).is_some_and(|time| time < Stamp(since).to_string().as_bytes())
+    }
+
     /// Whether a line is among those asked for. What is no line of jitney's is passed on, for someone has to see it.
     pub fn selects(&self, line: &[u8]) -> bool {
         let Ok(seen) = serde_json::from_slice::<Seen<'_>>(line) else { return true };

@@ -103,6 +103,15 @@ impl<'a> Line<'a> {
     }
 }
 
+/// What each line begins with, and where its moment stands.
+const OPENING: &[u8] = br#"{"v":1,"time":""#;
+const TIME: std::ops::Range<usize> = OPENING.len()..OPENING.len() + 24;
+
+/// A line's moment as it stands there, for whoever asks nothing else of it.
+pub(super) fn moment_of(line: &[u8]) -> Option<&[u8]> {
+    line.get(TIME).filter(|_| line.starts_with(OPENING))
+}
+
 impl Deref for Str<'_> {
     type Target = str;
     fn deref(&self) -> &str {

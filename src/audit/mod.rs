@@ -23,7 +23,7 @@ mod rotate;
 mod seek;
 mod tail;
 mod text;
-pub(crate) mod verify;
+mod verify;
 mod walk;
 mod witness;
 mod writer;
@@ -40,7 +40,7 @@ pub use read::{Records, size};
 pub use record::{AuditRecord, Event, Outcome};
 pub use rotate::Rotation;
 pub use tail::{Follow, tail};
-pub use verify::{LineInfo, Point, Summary, Wanted, verify, verify_holding, verify_with};
+pub use verify::{LineInfo, Point, Summary, Wanted, verify, verify_holding, verify_text, verify_with};
 pub use witness::Witnessed;
 
 /// A moment in milliseconds since the Unix epoch, as a line tells it.

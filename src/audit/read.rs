@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::chain::{MAX_LINE, Stamp};
 use super::error::AuditError;
 use super::files::LogFiles;
-use super::line::Line;
+use super::line::{Line, moment_of};
 
 /// The records of a log, the oldest first.
 ///
@@ -122,7 +122,7 @@ impl Records {
 
     /// Whether the buffer's line is of another time than what is asked for. Its moment stands at one place in each line.
     fn is_outside(&self) -> bool {
-        let Some(time) = self.buffer.get(TIME).filter(|_| self.buffer.starts_with(OPENING)) else { return false };
+        let Some(time) = moment_of(&self.buffer) else { return false };
         self.since.as_ref().is_some_and(|since| time < since.as_bytes())
             || self.until.as_ref().is_some_and(|until| time >= until.as_bytes())
     }
@@ -133,10 +133,6 @@ pub fn size(path: &Path) -> u64 {
     let files = LogFiles::of(path).into_iter().flat_map(LogFiles::each);
     files.filter_map(|(_, file)| file.ok()?.metadata().ok()).map(|meta| meta.len()).sum()
 }
-
-/// What each line begins with, and where its moment stands.
-const OPENING: &[u8] = br#"{"v":1,"time":""#;
-const TIME: std::ops::Range<usize> = OPENING.len()..OPENING.len() + 24;
 
 fn skip_line(reader: &mut BufReader<File>) -> io::Result<()> {
     reader.skip_until(b'\n').map(drop)

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::error::AuditError;
-use super::files::{Closed, LogFiles, identity};
+use super::files::{Closed, LogFiles, identity, open};
 use super::filter::Filter;
 
 /// The last `n` lines that `filter` selects, the oldest first, without their newlines.
@@ -47,7 +47,9 @@ impl Follow {
         let (mut lines, end) = read_back(&file, meta.len(), n, &filter).map_err(failed)?;
         let mut follow =
             Self { path: path.to_owned(), filter, file, identity: identity(&meta), offset: end.offset, seq: end.seq };
-        follow.read_closed(&mut lines, n).map_err(failed)?;
+        if !end.is_before {
+            follow.read_closed(&mut lines, n).map_err(failed)?;
+        }
         Ok((lines.into(), follow))
     }
 
@@ -60,10 +62,13 @@ impl Follow {
             if lines.len() >= n {
                 break;
             }
-            let file = File::open(path)?;
-            let (mut before, _) = read_back(&file, file.metadata()?.len(), n - lines.len(), &self.filter)?;
+            let (file, _) = open(&path)?;
+            let (mut before, end) = read_back(&file, file.metadata()?.len(), n - lines.len(), &self.filter)?;
             before.append(lines);
             *lines = before;
+            if end.is_before {
+                break;
+            }
         }
         Ok(())
     }
@@ -96,7 +101,7 @@ impl Follow {
         };
         for Closed { path, last } in closed {
             if last > self.seq {
-                self.go_on_in(File::open(path)?, lines)?;
+                self.go_on_in(open(&path)?.0, lines)?;
             }
         }
         match current {
@@ -147,6 +152,8 @@ fn number(line: &[u8]) -> Option<u64> {
 struct End {
     offset: u64,
     seq: u64,
+    /// A line was read that is older than anything asked for: so are those before it.
+    is_before: bool,
 }
 
 fn text(line: &[u8]) -> String {
@@ -170,7 +177,7 @@ fn read_back(file: &File, len: u64, n: usize, filter: &Filter) -> io::Result<(Ve
         rest = chunk;
         if end.is_none() {
             let Some(last) = rest.iter().rposition(|b| *b == b'\n') else { continue };
-            end = Some(End { offset: start + last as u64 + 1, seq: 0 });
+            end = Some(End { offset: start + last as u64 + 1, ..End::default() });
             rest.truncate(last);
         }
         while (found.len() < n || !is_numbered)
@@ -181,6 +188,8 @@ fn read_back(file: &File, len: u64, n: usize, filter: &Filter) -> io::Result<(Ve
             take(&line, &mut end, &mut is_numbered);
             if found.len() < n && filter.selects(&line) {
                 found.push_front(text(&line));
+            } else if filter.is_long_before(&line) {
+                return Ok((found, End { is_before: true, ..end.unwrap_or_default() }));
             }
         }
     }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::error::{Broken, Fault};
-use super::files::LogFiles;
+use super::files::{self, LogFiles};
 use super::pieces;
 use super::seek;
 use super::walk::{Lines, Place, Walk, Wrong};
@@ -180,7 +180,7 @@ fn text(
 ///
 /// # Errors
 /// As [`verify_holding`].
-pub(crate) fn verify_text(
+pub fn verify_text(
     read: impl Read,
     head: Option<&str>,
     is_being_written: impl Fn() -> bool,
@@ -217,7 +217,7 @@ impl Log {
     pub(super) fn file(&self, at: usize) -> io::Result<File> {
         match &self.current {
             Some(file) if at + 1 == self.paths.len() => file.try_clone(),
-            _ => File::open(&self.paths[at]),
+            _ => files::open(&self.paths[at]).map(|(file, _)| file),
         }
     }
 

@@ -200,20 +200,7 @@ fn look_up(id: &DecisionId, log: &Path) -> Result<Found, Failure> {
     if let Some(raw) = raw {
         return Ok(Found { raw, reloads });
     }
-    let (broker, shown) = (id.broker(), log.display());
-    if !brokers.iter().any(|each| each == broker) {
-        return Err(Failure::new(
-            format!("decision {id} is one of broker {broker}, and {shown} is the log of {}", brokers.join(", ")),
-            format!(
-                "look into the audit log of {broker}: --file PATH; `jitney status` on its machine says where it is"
-            ),
-        ));
-    }
-    Err(Failure::new(
-        format!("{shown} has no line of decision {id}, though broker {broker} writes it"),
-        "it may be older than what is kept, or one of a flood of refusals to unknown callers, which are counted alone; \
-         `jitney audit verify` says whether lines are missing",
-    ))
+    Err(super::audit::whose(id, log, &brokers))
 }
 
 /// What was asked, as the line tells it; nothing where that was not known yet.

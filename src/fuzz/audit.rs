@@ -4,8 +4,7 @@ use serde_json::Value;
 
 use super::shared::cut;
 use crate::audit::chain::{Chain, Hex, MAX_LINE};
-use crate::audit::verify::verify_text;
-use crate::audit::{AuditRecord, Event, Filter, Outcome, Summary};
+use crate::audit::{AuditRecord, Event, Filter, Outcome, Summary, verify_text};
 use crate::model::{AudienceUri, Reason, ScopeSet, TaskId, WorkloadId};
 
 /// A log as it lies; or, behind an `S`, lines that are given their sums here; or, behind a `W`, words that are written.
@@ -31,12 +30,16 @@ fn check(log: &[u8]) {
     let Ok(summary) = verified else { return };
     let lines: Vec<&[u8]> = log.split_inclusive(|byte| *byte == b'\n').collect();
     assert_eq!(summary.lines, lines.len() as u64);
-    let head = lines.last().map_or("0".repeat(64), |last| Hex::of(&last[..last.len() - 1]).as_str().to_owned());
+    let head = lines.last().map_or("0".repeat(64), |last| hash(&last[..last.len() - 1]).as_str().to_owned());
     assert_eq!(summary.head, head);
     if lines.is_empty() {
         return;
     }
     bent(log, &lines, &summary);
+}
+
+fn hash(text: &[u8]) -> Hex {
+    Hex::from(ring::digest::digest(&ring::digest::SHA256, text))
 }
 
 fn newlines(log: &[u8]) -> u64 {
@@ -68,9 +71,9 @@ fn summed(data: &[u8]) -> Vec<u8> {
     for line in data.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         let Ok(text) = std::str::from_utf8(line) else { continue };
         let body = text.replace("PREV", &prev);
-        let sum = Hex::of(body.as_bytes());
+        let sum = hash(body.as_bytes());
         let line = format!("{body},\"sum\":\"{}\"}}", &sum.as_str()[..16]);
-        prev = Hex::of(line.as_bytes()).as_str().to_owned();
+        prev = hash(line.as_bytes()).as_str().to_owned();
         log.extend_from_slice(line.as_bytes());
         log.push(b'\n');
     }

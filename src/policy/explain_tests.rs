@@ -171,6 +171,15 @@ fn a_workload_that_is_past_its_end_or_without_an_owner_needs_its_file_changed() 
     assert!(texts(&explained).iter().any(|text| text.contains("alpha.toml its owner")), "{:?}", texts(&explained));
 }
 
+#[test]
+fn the_longest_condition_that_is_let_through_is_explained() {
+    let any: Vec<String> = (0..190).map(|n| format!("context.task == \"x{n}\"")).collect();
+    let set = set(&format!("{READ} when {{ {} }};", any.join(" || ")));
+    let explained = set.explain(&question("orders:read"));
+    assert_eq!(explained.scopes[0].policies[0].parts.len(), 1);
+    assert_eq!(texts(&explained), ["name the task `x0` (policy read)"]);
+}
+
 mod whatever_is_asked {
     use proptest::prelude::*;
 
@@ -193,7 +202,7 @@ mod whatever_is_asked {
                 ..ttl(question("orders:read"), secs)
             };
             let explained = set.explain(&question);
-            if let Ok(_) = &explained.decided {
+            if explained.decided.is_ok() {
                 prop_assert_eq!(explained.scopes[0].outcome, Some(Outcome::Permitted));
                 prop_assert!(explained.changes.is_empty());
             } else {

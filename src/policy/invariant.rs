@@ -54,11 +54,11 @@ impl PolicySet {
 
     /// Whether an invariant speaks of this request; so does one that fails.
     pub(crate) fn is_met(&self, invariant: &Invariant, ask: &Ask<'_>) -> bool {
-        self.weighs(invariant, ask).unwrap_or(true)
+        self.speaks_of(invariant, ask).unwrap_or(true)
     }
 
     /// None where the request is none, or the invariant cannot be weighed.
-    fn weighs(&self, invariant: &Invariant, ask: &Ask<'_>) -> Option<bool> {
+    fn speaks_of(&self, invariant: &Invariant, ask: &Ask<'_>) -> Option<bool> {
         let (_, principal) = self.principal(ask.workload.as_str())?;
         let target = self.target(ask.audience)?;
         let scope: &Scope = ask.scopes.iter().next()?;

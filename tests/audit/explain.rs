@@ -97,6 +97,8 @@ fn a_decision_of_another_broker_says_whose_it_is() {
     let name = theirs.split('.').next().unwrap();
     assert!(code == Some(1) && stderr.contains(&format!("is one of broker {name}")), "{stderr}");
     assert!(stderr.contains(&format!("look into the audit log of {name}")), "{stderr}");
+    let (code, _, stderr) = said(&broker.cli("demo", &["audit", "tail", "--decision", &theirs]));
+    assert!(code == Some(1) && stderr.contains(&format!("is one of broker {name}")), "{stderr}");
     let log = other.audit_path();
     let words = ["policy", "explain", &theirs, "--file", log.to_str().unwrap()];
     assert!(broker.cli("demo", &words).status.success(), "told where to look, it finds it");

@@ -96,5 +96,5 @@ pub(super) async fn given(place: &str) -> Result<JwkSet, Failure> {
 /// The last checkpoint, for programs.
 pub(super) fn told(checked: &Checked) -> Value {
     let Checkpoint { iss, broker, iat, seq, head, .. } = &checked.checkpoint;
-    json!({"seq": seq, "head": head, "iat": iat, "iss": iss, "broker": broker, "kid": checked.kid})
+    json!({"seq": seq, "hash": head, "iat": iat, "iss": iss, "broker": broker, "kid": checked.kid})
 }

@@ -16,7 +16,7 @@ use super::admin::{self, explain};
 use super::args::{AuditCommand, ExportArgs, ExportFormat, Format, LineFilterArgs, TailArgs};
 use super::{Failure, event, output};
 use crate::audit::{self, AuditError, Filter, Follow, Line, Records};
-use crate::model::Clock;
+use crate::model::{Clock, DecisionId};
 
 /// What helps where the log cannot be read.
 const NAME_ANOTHER: &str = "name another: --file PATH";
@@ -76,17 +76,55 @@ async fn tail(args: TailArgs, at: Option<&str>) -> Result<(), Failure> {
     let filter = filter(&args.filter);
     let lines = args.lines.unwrap_or(if filter.since.is_some() { usize::MAX } else { LINES });
     let format = args.output.output;
-    let (last, mut rest) = Follow::open(&path(args.file, at).await?, lines, filter).map_err(unreadable)?;
+    let log = path(args.file, at).await?;
+    let decision = filter.decision_id.clone().filter(|_| !args.follow);
+    let (last, mut rest) = Follow::open(&log, lines, filter).map_err(unreadable)?;
+    if let Some(id) = decision.filter(|_| last.is_empty()) {
+        return Err(whose(&id, &log, &brokers(&log)?));
+    }
     print(&last, format)?;
-    while args.follow {
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
         tokio::time::sleep(LOOK_EVERY).await;
         print(&rest.next_lines().map_err(unreadable)?, format)?;
     }
-    Ok(())
 }
 
 fn print(lines: &[String], format: Format) -> Result<(), Failure> {
     lines.iter().try_for_each(|line| event::print(line, format))
+}
+
+/// Why a log has no line of a decision: it is another broker's, by its name, or the line is gone.
+pub(super) fn whose(id: &DecisionId, log: &Path, brokers: &[String]) -> Failure {
+    let (broker, shown) = (id.broker(), log.display());
+    if !brokers.iter().any(|each| each == broker) {
+        return Failure::new(
+            format!("decision {id} is one of broker {broker}, and {shown} is the log of {}", brokers.join(", ")),
+            format!(
+                "look into the audit log of {broker}: --file PATH; `jitney status` on its machine says where it is"
+            ),
+        );
+    }
+    Failure::new(
+        format!("{shown} has no line of decision {id}, though broker {broker} writes it"),
+        "it may be older than what is kept, or one of a flood of refusals to unknown callers, which are counted alone; \
+         `jitney audit verify` says whether lines are missing",
+    )
+}
+
+/// The brokers that have written a log.
+fn brokers(log: &Path) -> Result<Vec<String>, Failure> {
+    let mut brokers = Vec::<String>::new();
+    let tell = |line: Line<'_>| {
+        if brokers.iter().all(|each| **each != *line.broker) {
+            brokers.push(line.broker.to_string());
+        }
+        ControlFlow::Continue(())
+    };
+    Records::open(log).and_then(|mut records| records.for_each(tell)).map_err(unreadable)?;
+    Ok(brokers)
 }
 
 /// Writes out what is asked for, as it is read: a log may be larger than memory.

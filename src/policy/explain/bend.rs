@@ -30,7 +30,7 @@ pub(super) fn combined(ways: &[Vec<Bend>]) -> Vec<Vec<Bend>> {
     for bends in ways {
         let with = |before: &[Bend], bend: &Bend| match before.contains(bend) {
             true => before.to_vec(),
-            false => [before, &[bend.clone()]].concat(),
+            false => [before, std::slice::from_ref(bend)].concat(),
         };
         let longer = all.iter().flat_map(|before| bends.iter().map(|bend| with(before, bend)));
         all = longer.take(MOST).collect();

@@ -186,7 +186,7 @@ fn needs(set: &PolicySet, scope: &ScopeExplained) -> Vec<Needs> {
     }
     let through = |permit: &&PolicyExplained| Needs {
         ways: ways(set, permit, true).into_iter().chain(past.ways.iter().cloned()).collect(),
-        policies: [&[permit.id.clone()], &past.policies[..]].concat(),
+        policies: [std::slice::from_ref(&permit.id), &past.policies[..]].concat(),
     };
     permits.iter().map(through).collect()
 }

@@ -15,6 +15,7 @@ use super::ask::{Ask, IdentityUsed, Limits};
 use super::catalogue::scopes::Declared;
 use super::condition::Reads;
 use super::denial::{Denial, Outcome};
+use super::depth;
 use super::diagnostic::Diagnostic;
 use super::facts::Facts;
 use super::grant::Grant;
@@ -119,6 +120,14 @@ pub struct Part {
 impl PolicySet {
     /// Explains what is decided on `question`.
     pub fn explain(&self, question: &Question) -> Explanation {
+        // Policies are parsed anew for the words of their parts, which takes as much stack as their load did.
+        depth::with_room(|| self.explain_here(question)).unwrap_or_else(|_| {
+            let decided = self.decide(&question.ask());
+            Explanation { decided, scopes: Vec::new(), changes: Vec::new() }
+        })
+    }
+
+    fn explain_here(&self, question: &Question) -> Explanation {
         let ask = question.ask();
         let decided = self.decide(&ask);
         let scopes = self.scopes_explained(&ask);

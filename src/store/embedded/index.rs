@@ -24,9 +24,14 @@ pub(super) struct Reach {
 }
 
 impl Reach {
-    fn stretch(&mut self, lease: &Lease) {
-        self.latest = self.latest.max(lease.expires_at);
-        self.newest = self.newest.max(lease.position);
+    /// That of one lease.
+    pub(super) const fn of(lease: &Lease) -> Self {
+        Self { latest: lease.expires_at, newest: lease.position }
+    }
+
+    fn stretch(&mut self, other: Self) {
+        self.latest = self.latest.max(other.latest);
+        self.newest = self.newest.max(other.newest);
     }
 }
 
@@ -108,12 +113,22 @@ impl Index {
     pub(super) fn add(&mut self, lease: &Lease) {
         let bit = self.bit(&lease.audience);
         for digest in lineage(lease) {
-            let (reach, audiences) = self.tasks.entry(digest).or_default();
-            reach.stretch(lease);
-            *audiences |= bit;
+            self.reaches(digest, Reach::of(lease), bit);
         }
+        self.group(lease);
+    }
+
+    /// Notes how far a lease reaches of a task's name.
+    pub(super) fn reaches(&mut self, task: Digest, lease: Reach, audience: AudienceSet) {
+        let (reach, audiences) = self.tasks.entry(task).or_default();
+        reach.stretch(lease);
+        *audiences |= audience;
+    }
+
+    /// Counts a lease in all but its task's names.
+    pub(super) fn group(&mut self, lease: &Lease) {
         for group in groups(lease) {
-            self.groups.entry(group).or_default().stretch(lease);
+            self.groups.entry(group).or_default().stretch(Reach::of(lease));
         }
         self.expiring.entry(lease.expires_at).or_default().push(lease.id);
     }

@@ -3,16 +3,20 @@
 //! Owns the order in which that is done, and nothing that is kept. What does not read back is [`StoreError::Corrupt`].
 
 use std::collections::BTreeMap;
+use std::hash::BuildHasher;
 
 use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _};
 
 use super::expire::Gone;
-use super::index::{Index, Mark};
+use super::index::{AudienceSet, Digest, Index, Mark, Reach, lineage};
 use super::packed::{Known, PackedLease, corrupt, unpack_among, unpack_rule};
 use super::table::{KEYS, LEASES, LOG, MARKS, META, QUARANTINES, RELEASED, REVOKED, SPENT, undue};
 use super::view::{Row, View};
 use crate::model::{Epoch, KeyId, Position, UnixTime, WorkloadId};
 use crate::store::{Head, PublishedKey, Quarantine, StoreError};
+
+/// So many names go into a large map together.
+const TOGETHER: usize = 1 << 17;
 
 impl Index {
     /// Reads the whole file once; gives the view for readers with it.
@@ -47,15 +51,33 @@ impl Index {
         self.tasks.reserve(count);
         self.replays.reserve(count);
         let mut known = Some(Known::default());
+        let (mut names, mut used) = (Vec::new(), Vec::new());
         for row in leases.iter()? {
             let PackedLease { lease, spent } = unpack_among(row?.1.value(), &mut known)?;
-            self.add(&lease);
-            self.replays.extend(spent.map(|(digest, _)| digest));
+            let bit = self.bit(&lease.audience);
+            names.extend(lineage(&lease).map(|name| (name, Reach::of(&lease), bit)));
+            used.extend(spent.map(|(digest, _)| digest));
+            self.group(&lease);
+            if names.len() >= TOGETHER || used.len() >= TOGETHER {
+                self.take_in(&mut names, &mut used);
+            }
         }
+        self.take_in(&mut names, &mut used);
         for row in txn.open_table(SPENT)?.iter()? {
             self.replays.insert(undue(row?.0.value()).1);
         }
         Ok(())
+    }
+
+    /// Puts names and used assertions into their maps, each time in the order in which they lie there: in any other order, each
+    /// of a million would wait for a page of memory that is in no cache.
+    fn take_in(&mut self, names: &mut Vec<(Digest, Reach, AudienceSet)>, used: &mut Vec<Digest>) {
+        in_order(names, self.tasks.hasher(), self.tasks.capacity(), |(name, ..)| name);
+        for (name, reach, bit) in names.drain(..) {
+            self.reaches(name, reach, bit);
+        }
+        in_order(used, self.replays.hasher(), self.replays.capacity(), |digest| digest);
+        self.replays.extend(used.drain(..));
     }
 
     /// What is closed: tasks, keys, workloads; and the keys that are published.
@@ -110,6 +132,13 @@ impl Index {
         }
         Ok(log)
     }
+}
+
+/// Sorts by the place in a map of this hasher and capacity, as the standard library's have it: the low bits of the hash, of eight
+/// places seven used. Were it otherwise, this order would be as good as any.
+fn in_order<T>(all: &mut [T], hasher: &impl BuildHasher, capacity: usize, name: impl Fn(&T) -> &Digest) {
+    let mask = (capacity / 7 * 8).next_power_of_two() as u64 - 1;
+    all.sort_by_cached_key(|each| hasher.hash_one(name(each)) & mask);
 }
 
 fn json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
