@@ -19,7 +19,7 @@ pub fn run(args: &DiffArgs) -> Result<ExitCode, Failure> {
     let now = Clock::system().now();
     let read = |name: &str, must_be| Tree::read(name, &args.dir, must_be, now).map_err(|error| unread(&error));
     let (base, head) = (read(&args.base, false)?, read(&args.head, true)?);
-    let report = diff::diff(&base, &head, now, args.budget).map_err(|error| {
+    let report = diff::diff(&base, &head, now, (args.budget, args.cache.as_deref())).map_err(|error| {
         Failure::new(format!("the comparison cannot be run: {error}"), "free some memory, then try again")
     })?;
     match args.format {

@@ -1,12 +1,11 @@
 //! `jitney policy …`: what a review asks of a policies directory, without a broker; why a request is refused, with one.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use super::args::{CheckArgs, CheckFormat, DenyLevel, Format, PolicyCommand, TestArgs};
 use super::{Failure, output};
 use crate::governance::cases::{self, Run};
-use crate::governance::check::{self, Report};
+use crate::governance::check::{self, Proofs, Report};
 use crate::model::Clock;
 use crate::policy::{Diagnostic, Severity};
 
@@ -34,7 +33,10 @@ impl From<DenyLevel> for Severity {
 }
 
 fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
-    let report = check::check(&args.dir, Clock::system().now(), Duration::ZERO);
+    let proofs = Proofs { prove: args.prove, budget: args.budget, cache: args.cache.clone() };
+    let report = check::check(&args.dir, Clock::system().now(), &proofs).map_err(|error| {
+        Failure::new(format!("the check cannot be run: {error}"), "free some memory, then try again")
+    })?;
     let deny = args.deny.into();
     match args.format {
         CheckFormat::Text => return print(&report, deny),
@@ -158,7 +160,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("workloads")).unwrap();
         std::fs::write(dir.path().join("workloads/w.toml"), "ownr = 'x'\n").unwrap();
-        let args = CheckArgs { dir: dir.path().to_owned(), format: CheckFormat::Text, deny: DenyLevel::Error };
+        let args = CheckArgs {
+            dir: dir.path().to_owned(),
+            format: CheckFormat::Text,
+            deny: DenyLevel::Error,
+            prove: false,
+            budget: std::time::Duration::ZERO,
+            cache: None,
+        };
         let failure = check(&args).unwrap_err();
         assert!(failure.message.contains("a broker does not load it"), "{}", failure.message);
     }

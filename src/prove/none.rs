@@ -14,6 +14,9 @@ pub enum Unproven {
     /// It was not built in.
     #[error("this jitney is built without the feature `prove`")]
     NotBuilt,
+    /// No time is left.
+    #[error("the solver was not done in time")]
+    Late,
 }
 
 /// A request that a solver has found.

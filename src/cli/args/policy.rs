@@ -42,6 +42,15 @@ pub struct CheckArgs {
     /// From which level on a finding makes the command fail
     #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
     pub deny: DenyLevel,
+    /// Ask a solver what form alone does not tell: permits that never apply, conditions that always fail, invariants
+    #[arg(long)]
+    pub prove: bool,
+    /// How long the solver may be asked
+    #[arg(long, value_name = "SPAN", default_value = "30s", value_parser = parse_span, requires = "prove")]
+    pub budget: Duration,
+    /// A file that keeps what was proven: what has not changed is not asked again
+    #[arg(long, value_name = "FILE")]
+    pub cache: Option<PathBuf>,
 }
 
 /// `jitney policy diff`.
@@ -60,6 +69,9 @@ pub struct DiffArgs {
     /// How long a solver may be asked, where nothing else tells whether access widens
     #[arg(long, value_name = "SPAN", default_value = "30s", value_parser = parse_span)]
     pub budget: Duration,
+    /// A file that keeps what was proven: what has not changed is not asked again
+    #[arg(long, value_name = "FILE")]
+    pub cache: Option<PathBuf>,
 }
 
 /// `jitney policy test`.

@@ -1,7 +1,5 @@
 //! `invariant-broken`, `invariant-unproven`: what must never be possible, held against the set.
 
-use std::time::Duration;
-
 use super::finding::Findings;
 use super::tree::Tree;
 use super::what;
@@ -9,7 +7,7 @@ use crate::governance::invariants::breaches;
 use crate::governance::logic::solve::Solving;
 use crate::policy::SourceFile;
 
-pub(super) fn look(tree: &Tree<'_>, findings: &mut Findings, budget: Duration) {
+pub(super) fn look(tree: &Tree<'_>, findings: &mut Findings, solving: &mut Solving) {
     let Some(set) = tree.set else { return };
     let is_one = |path: &str| {
         let name = path.strip_prefix("invariants/").unwrap_or_default();
@@ -22,8 +20,7 @@ pub(super) fn look(tree: &Tree<'_>, findings: &mut Findings, budget: Duration) {
     }
     let (invariants, wrong) = set.invariants(&files);
     wrong.into_iter().for_each(|diagnostic| findings.add(what::invariant_broken(), diagnostic, ""));
-    let mut solving = Solving::within(crate::policy::PolicySet::schema_of([set].into_iter()), budget);
-    for breach in breaches(set, &invariants, tree.now.secs(), &mut solving) {
+    for breach in breaches(set, &invariants, tree.now.secs(), solving) {
         let Some(invariant) = invariants.iter().find(|each| *each.id == *breach.invariant) else { continue };
         let at = (&invariant.file, invariant.span.clone());
         let (rule, told, mend) = match &breach.request {

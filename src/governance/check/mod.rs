@@ -11,6 +11,7 @@ mod keys;
 mod missing;
 mod never;
 mod private;
+mod proofs;
 mod review;
 pub mod rules;
 pub mod sarif;
@@ -25,11 +26,12 @@ mod vague;
 mod what;
 mod width;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::governance::logic::solve::Solving;
 use crate::model::UnixTime;
-use crate::policy::{Diagnostics, Read};
+use crate::policy::{Diagnostics, PolicySet, Read, with_room};
 
 pub use finding::{Finding, Report, Suppressed};
 
@@ -48,8 +50,27 @@ const OF_FILES: [Lint; 6] = [missing::look, vague::look, expiry::look, review::l
 const OF_SETS: [Lint; 7] =
     [empty::look, width::look, ttl::look, never::look, shadow::look, unused::look, standing::look];
 
-/// Checks the set under `dir`, as it is at `now`; a solver is asked for so long as `proofs` says.
-pub fn check(dir: &Path, now: UnixTime, proofs: Duration) -> Report {
+/// Whether a solver is asked, for how long, and where what it has proven is kept.
+#[derive(Debug, Clone, Default)]
+pub struct Proofs {
+    /// Whether one is.
+    pub prove: bool,
+    /// For so long at most.
+    pub budget: Duration,
+    /// In this file.
+    pub cache: Option<PathBuf>,
+}
+
+/// Checks the set under `dir`, as it is at `now`.
+///
+/// # Errors
+/// The system gives no thread with room for it.
+pub fn check(dir: &Path, now: UnixTime, asked: &Proofs) -> std::io::Result<Report> {
+    // Conditions are as deep as a load lets through.
+    with_room(|| checked(dir, now, asked))
+}
+
+fn checked(dir: &Path, now: UnixTime, asked: &Proofs) -> Report {
     let Read { loaded, files } = Read::of(dir, now);
     let walk = Walk::of(dir);
     let mut findings = Findings::new(dir);
@@ -67,7 +88,13 @@ pub fn check(dir: &Path, now: UnixTime, proofs: Duration) -> Report {
     OF_FILES.iter().for_each(|look| look(&tree, &mut findings));
     if set.is_some() {
         OF_SETS.iter().for_each(|look| look(&tree, &mut findings));
-        invariant::look(&tree, &mut findings, proofs);
+        let solver = asked.prove.then_some(asked.budget).unwrap_or_default();
+        let schema = PolicySet::schema_of(set.into_iter());
+        let mut solving = Solving::within(schema, solver, asked.cache.as_deref());
+        invariant::look(&tree, &mut findings, &mut solving);
+        if asked.prove {
+            proofs::look(&tree, &mut findings, &mut solving);
+        }
     }
     let secrets = secrets::look(&tree, &mut findings);
     suppress::apply(&tree, &mut findings);

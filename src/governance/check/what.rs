@@ -41,6 +41,8 @@ codes! {
     ttl_above = "ttl-above",
     permit_never = "permit-never",
     permit_shadowed = "permit-shadowed",
+    condition_fails = "condition-fails",
+    proof_missing = "proof-missing",
     invariant_broken = "invariant-broken",
     invariant_unproven = "invariant-unproven",
     workload_ungranted = "workload-ungranted",

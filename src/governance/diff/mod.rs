@@ -13,6 +13,7 @@ mod trees;
 mod weigh;
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -48,15 +49,21 @@ pub struct Report {
     pub unproven: Option<String>,
 }
 
-/// Compares two trees. `now` is the moment of the requests that are tried, where no condition asks for another.
+/// Compares two trees. `now` is the moment of the requests that are tried, where no condition asks for another; a solver
+/// is asked for `budget` at most, and what it has proven is kept in the file `cache`.
 ///
 /// # Errors
 /// The system gives no thread with room for it.
-pub fn diff(base: &Tree, head: &Tree, now: UnixTime, budget: Duration) -> std::io::Result<Report> {
+pub fn diff(
+    base: &Tree,
+    head: &Tree,
+    now: UnixTime,
+    (budget, cache): (Duration, Option<&Path>),
+) -> std::io::Result<Report> {
     with_room(|| {
         let (before, after) = (Index::of(&base.set), Index::of(&head.set));
         let schema = PolicySet::schema_of([&base.set, &head.set].into_iter());
-        let mut solving = Solving::within(schema, budget);
+        let mut solving = Solving::within(schema, budget, cache);
         let mut rows = introspection(&base.set, &head.set);
         for workload in head.set.workloads() {
             rows.extend(of_workload(&before, &after, workload));

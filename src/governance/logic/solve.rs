@@ -2,10 +2,12 @@
 //!
 //! Owns the budget, and what is said where nothing was proven. A solver that fails, or takes too long, has proven nothing.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cedar_policy_core::ast::Expr;
 
+use super::proven::Proven;
 use super::question::{Question, Side, cannot_fail};
 use super::request::Request;
 use crate::policy::{IdentityKind, What};
@@ -21,6 +23,7 @@ pub struct Solving {
     until: Instant,
     solver: Option<Result<Solver, Unproven>>,
     trouble: Option<Unproven>,
+    proven: Proven,
 }
 
 /// A request that a solver has shown.
@@ -28,9 +31,10 @@ pub struct Solving {
 pub struct Shown(Found);
 
 impl Solving {
-    /// One for policies of `schema` that takes `budget` at most.
-    pub fn within(schema: String, budget: Duration) -> Self {
-        Self { schema, until: Instant::now() + budget, solver: None, trouble: None }
+    /// One for policies of `schema` that takes `budget` at most, and keeps what it has proven in this file.
+    pub fn within(schema: String, budget: Duration, cache: Option<&Path>) -> Self {
+        let proven = Proven::of(cache);
+        Self { schema, until: Instant::now() + budget, solver: None, trouble: None, proven }
     }
 
     /// Whether all that HEAD allows is allowed by BASE: none, or a request that is not.
@@ -38,14 +42,27 @@ impl Solving {
     /// # Errors
     /// [`Unproven`].
     pub fn answer(&mut self, question: &Question) -> Result<Option<Shown>, Unproven> {
+        let (head, base) = (texts(&question.head, false), texts(&question.base, true));
+        let name = Proven::name(&self.schema, &head, &base);
+        if self.proven.holds(&name) {
+            return Ok(None);
+        }
+        if Instant::now() >= self.until {
+            // Not even started: nobody asked for one, or the budget is spent.
+            self.trouble.get_or_insert(Unproven::Late);
+            return Err(Unproven::Late);
+        }
         let (schema, until) = (&self.schema, self.until);
         let solver = self.solver.get_or_insert_with(|| Solver::start(schema));
         let answer = match solver {
-            Ok(solver) => solver.widens(&texts(&question.head, false), &texts(&question.base, true), until, EACH),
+            Ok(solver) => solver.widens(&head, &base, until, EACH),
             Err(why) => Err(why.clone()),
         };
         if let (Err(why), None) = (&answer, &self.trouble) {
             self.trouble = Some(why.clone());
+        }
+        if let Ok(None) = &answer {
+            self.proven.keep(name);
         }
         answer.map(|found| found.map(Shown))
     }

@@ -60,7 +60,7 @@ fn what_is_called_not_wider_is_never_seen_to_widen() {
         let head = base.changed(&mut own);
         let (Some(before), Some(after)) = (tree("base", &base), tree("head", &head)) else { continue };
         counts.pairs += 1;
-        let report = diff(&before, &after, NOW, Duration::ZERO).unwrap();
+        let report = diff(&before, &after, NOW, (Duration::ZERO, None)).unwrap();
         let (old, new) = (Brute::of(&base), Brute::of(&head));
         let mut is_wider = false;
         for _ in 0..REQUESTS {
