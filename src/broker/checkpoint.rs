@@ -7,13 +7,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 
 use crate::audit::{AuditError, Checkpoint, Checkpoints, Head};
 use crate::keys::KeyError;
 use crate::model::UnixTime;
 
 use super::Broker;
+
+/// How soon the first one is tried again.
+const FIRST: Duration = Duration::from_secs(1);
 
 /// The last one, for `status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -49,7 +52,9 @@ impl Broker {
     /// Makes checkpoints until the process ends: so often, and whenever a file of the log is closed.
     pub async fn keep_checkpoints(self: Arc<Self>, every: Duration) {
         let mut closed = self.parts.audit.closed();
-        let mut tick = interval(every);
+        // The line of the start may not be written yet: the first one is not to wait until the next turn.
+        let mut is_first = true;
+        let mut tick = interval(every.min(FIRST));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut is_failing = false;
         loop {
@@ -65,6 +70,11 @@ impl Broker {
                     is_failing = true;
                 }
                 Err(error) => tracing::debug!(%error, "no checkpoint of the audit log can be made"),
+            }
+            if is_first && self.last_checkpoint().is_some() {
+                is_first = false;
+                tick = interval_at(Instant::now() + every, every);
+                tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
             }
         }
     }

@@ -331,7 +331,7 @@ fn changes(explained: &Explanation) -> Result<(), Failure> {
     if explained.changes.is_empty() {
         return Ok(());
     }
-    output::line(format_args!("\n{}", output::paint(STRONG, "it would be allowed")))?;
+    output::line(format_args!("\n{}", output::paint(STRONG, "what would have to be different")))?;
     for (number, change) in (1..).zip(&explained.changes) {
         let tried = if change.proven { "" } else { "  (not tried)" };
         output::line(format_args!("  {number}. {}{}", output::plain(&change.text), output::paint(DIM, tried)))?;

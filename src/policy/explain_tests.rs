@@ -107,6 +107,16 @@ fn limits_beyond_the_policies_have_a_nearest_ttl_too() {
 }
 
 #[test]
+fn what_is_too_long_and_amiss_besides_is_mended_in_one_go() {
+    let set = set(&format!("@max_ttl(\"90s\") {READ} when {{ context.task like \"deploy-*\" }};"));
+    for asked in [300, 3000] {
+        let explained = set.explain(&ttl(question("orders:read"), asked));
+        let expected = "ask for a ttl of 90 s (90s), and name the task like `deploy-*`, as `deploy-1` (policy read)";
+        assert_eq!(texts(&explained), [expected], "{asked}");
+    }
+}
+
+#[test]
 fn what_nothing_permits_gets_a_policy_to_paste_that_helps() {
     let set = set(&format!("{READ};"));
     let explained = set.explain(&question("orders:read orders:write"));

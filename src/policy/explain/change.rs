@@ -51,10 +51,13 @@ fn is_allowed(set: &PolicySet, question: &Question) -> bool {
 
 /// A name that nearly is one.
 fn spelling(set: &PolicySet, question: &Question) -> Vec<Change> {
-    let told = |what: &str, name: &str, then: &Question| Change {
-        text: format!("ask {what} {name}"),
-        paste: None,
-        proven: is_allowed(set, then),
+    let told = |what: &str, name: &str, then: &Question| {
+        let proven = is_allowed(set, then);
+        let text = match proven {
+            true => format!("ask {what} {name}"),
+            false => format!("ask {what} {name}, which is the nearest that there is; more may be amiss"),
+        };
+        Change { text, paste: None, proven }
     };
     if set.workload(question.workload.as_str()).is_none() {
         let names = set.workloads().map(|workload| workload.id.as_str());
@@ -133,6 +136,8 @@ fn within(set: &PolicySet, question: &Question) -> Option<Question> {
 struct Needs {
     ways: Vec<Vec<Bend>>,
     policies: Vec<Arc<str>>,
+    /// The longest that these let a token live.
+    longest: Option<Duration>,
 }
 
 /// Permits whose condition does not hold, and forbids whose condition does, bent until the request is allowed.
@@ -145,6 +150,7 @@ fn bends(set: &PolicySet, question: &Question, scopes: &[ScopeExplained], is_sho
             of_scope.iter().map(|more| Needs {
                 ways: [&before.ways[..], &more.ways[..]].concat(),
                 policies: [&before.policies[..], &more.policies[..]].concat(),
+                longest: before.longest.into_iter().chain(more.longest).min(),
             })
         });
         all = longer.take(MOST).collect();
@@ -155,12 +161,14 @@ fn bends(set: &PolicySet, question: &Question, scopes: &[ScopeExplained], is_sho
         let is_told = |bends: &Vec<Bend>| bends.is_empty() || matches!(bends[..], [Bend::Ttl(_)]);
         let mut tried = combined(&needs.ways).into_iter().filter(|bends| !is_told(bends));
         let found = tried.find_map(|bends| {
-            let then = bent(question, &bends).filter(|then| is_allowed(set, then))?;
-            Some((bends, then))
+            let mut then = bent(question, &bends)?;
+            let longest = needs.longest.filter(|longest| then.ttl.is_some_and(|ttl| ttl > *longest));
+            then.ttl = longest.or(then.ttl);
+            is_allowed(set, &then).then_some((bends, then, longest.is_some()))
         });
-        let Some((bends, then)) = found else { continue };
+        let Some((bends, then, is_capped)) = found else { continue };
         let has_ttl = bends.iter().any(|bend| matches!(bend, Bend::Ttl(_)));
-        let shorter = (is_shorter && !has_ttl).then(|| told_ttl(&then));
+        let shorter = ((is_shorter || is_capped) && !has_ttl).then(|| told_ttl(&then));
         let parts: Vec<String> = shorter.into_iter().chain(bends.iter().map(|bend| told_bend(bend, &then))).collect();
         let which = if needs.policies.len() == 1 { "policy" } else { "policies" };
         let text = format!("{} ({which} {})", parts.join(", and "), needs.policies.join(", "));
@@ -187,6 +195,7 @@ fn needs(set: &PolicySet, scope: &ScopeExplained) -> Vec<Needs> {
     let through = |permit: &&PolicyExplained| Needs {
         ways: ways(set, permit, true).into_iter().chain(past.ways.iter().cloned()).collect(),
         policies: [std::slice::from_ref(&permit.id), &past.policies[..]].concat(),
+        longest: [set.rule(permit.rule).max_ttl, set.rule(permit.rule).max_lifetime].into_iter().flatten().min(),
     };
     permits.iter().map(through).collect()
 }
