@@ -9,6 +9,7 @@ mod serve;
 mod shutdown;
 mod stall;
 mod supervise;
+mod timer;
 mod tls;
 pub mod unix;
 mod work;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -19,36 +20,75 @@ use super::limits::Entered;
 /// Where a place goes that is given up.
 type Handover = oneshot::Sender<Entered>;
 
-/// The connections that wait for their clients, the one that has waited longest first.
+/// The connections that have a place, and who of them has waited longest for its client.
 #[derive(Default)]
-pub(super) struct Places(Mutex<Waiting>);
+pub(super) struct Places {
+    /// The last number given out: each moment in which a connection begins to wait has one.
+    last: AtomicU64,
+    held: Mutex<Held>,
+}
 
 #[derive(Default)]
-struct Waiting {
-    next: u64,
-    queue: BTreeMap<u64, mpsc::Sender<Handover>>,
+struct Held {
+    /// All but those that were told to leave, each under a number no later than it has waited since: who begins to wait anew,
+    /// which all do with each request, is not moved. Whoever looks for the one that has waited longest moves it then.
+    queue: BTreeMap<u64, Arc<Standing>>,
     /// Those whose answer is being streamed.
     streams: BTreeMap<u64, mpsc::Sender<Handover>>,
 }
 
-impl Waiting {
-    const fn number(&mut self) -> u64 {
-        self.next += 1;
-        self.next
+/// How a connection stands.
+struct Standing {
+    /// The number since which it waits; [`WORKS`], [`LEAVES`].
+    since: AtomicU64,
+    /// Where it is in the queue; written under the lock alone.
+    at: AtomicU64,
+    leave: mpsc::Sender<Handover>,
+}
+
+/// It waits for nothing of its client's: a request is worked on. Below every number.
+const WORKS: u64 = 0;
+/// It was told to leave, and stays told.
+const LEAVES: u64 = u64::MAX;
+
+impl Held {
+    fn put(&mut self, number: u64, standing: Arc<Standing>) {
+        standing.at.store(number, Ordering::Relaxed);
+        self.queue.insert(number, standing);
     }
 }
 
 impl Places {
     /// Asks the connection that has waited longest to leave; its place comes once it is closed. None where none waits.
     pub(super) fn claim(&self) -> Option<oneshot::Receiver<Entered>> {
-        loop {
-            let (_, leave) = self.lock().queue.pop_first()?;
-            let (give, place) = oneshot::channel();
-            // It has ended by itself in this moment: then the next one.
-            if leave.try_send(give).is_ok() {
-                return Some(place);
+        let mut held = self.lock();
+        // Whoever stands behind this was looked at, and works.
+        let looked_at = self.number();
+        while let Some((number, standing)) = held.queue.pop_first() {
+            if number > looked_at {
+                held.put(number, standing);
+                return None;
+            }
+            match standing.since.load(Ordering::Acquire) {
+                since if since == number => {
+                    let leaves = standing.since.compare_exchange(since, LEAVES, Ordering::AcqRel, Ordering::Acquire);
+                    if leaves.is_err() {
+                        // Its request came in this moment.
+                        held.put(self.number(), standing);
+                        continue;
+                    }
+                    let (give, place) = oneshot::channel();
+                    // It has ended by itself in this moment: then the next one.
+                    if standing.leave.try_send(give).is_ok() {
+                        return Some(place);
+                    }
+                }
+                WORKS => held.put(self.number(), standing),
+                LEAVES => {}
+                since => held.put(since, standing),
             }
         }
+        None
     }
 
     /// Asks every connection to leave whose answer is being streamed: it has no other end.
@@ -60,43 +100,45 @@ impl Places {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn number(&self) -> u64 {
+        self.last.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// One connection's standing among the others. It waits from the beginning.
 pub(super) struct Seat {
     places: Arc<Places>,
-    leave: mpsc::Sender<Handover>,
-    /// Its number in the queue, while it waits.
-    number: Mutex<Option<u64>>,
+    standing: Arc<Standing>,
 }
 
 impl Seat {
     /// A new connection's, and what tells it to leave.
     pub(super) fn new(places: &Arc<Places>) -> (Arc<Self>, mpsc::Receiver<Handover>) {
         let (leave, told) = mpsc::channel(1);
-        let seat = Self { places: Arc::clone(places), leave, number: Mutex::new(None) };
-        seat.waits();
-        (Arc::new(seat), told)
+        let number = places.number();
+        let standing = Arc::new(Standing { since: AtomicU64::new(number), at: AtomicU64::new(number), leave });
+        places.lock().put(number, Arc::clone(&standing));
+        (Arc::new(Self { places: Arc::clone(places), standing }), told)
     }
 
     /// It waits for its client from now on, behind all others that do.
     pub(super) fn waits(&self) {
-        let mut number = self.number();
-        let mut waiting = self.places.lock();
-        let own = waiting.number();
-        if let Some(before) = number.replace(own) {
-            waiting.queue.remove(&before);
-        }
-        waiting.queue.insert(own, self.leave.clone());
+        self.stands(self.places.number());
     }
 
     /// It waits no longer: a request of its client's is worked on. False where it has been told to leave already.
     pub(super) fn works(&self) -> bool {
-        let mut number = self.number();
-        number.take().is_none_or(|own| self.places.lock().queue.remove(&own).is_some())
+        self.stands(WORKS)
+    }
+
+    /// False where it has been told to leave: that stands.
+    fn stands(&self, since: u64) -> bool {
+        let anew = |before| (before != LEAVES).then_some(since);
+        self.standing.since.fetch_update(Ordering::AcqRel, Ordering::Acquire, anew).is_ok()
     }
 
     /// It waits again behind this answer; behind its end, where it is streamed.
@@ -105,21 +147,15 @@ impl Seat {
             self.waits();
             return response;
         }
-        let mut waiting = self.places.lock();
-        let number = waiting.number();
-        waiting.streams.insert(number, self.leave.clone());
-        drop(waiting);
+        let number = self.places.number();
+        self.places.lock().streams.insert(number, self.standing.leave.clone());
         response.map(|body| Body::new(Streamed { body, seat: self, number }))
-    }
-
-    fn number(&self) -> MutexGuard<'_, Option<u64>> {
-        self.number.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.works();
+        self.places.lock().queue.remove(&self.standing.at.load(Ordering::Relaxed));
     }
 }
 
@@ -162,6 +198,10 @@ mod tests {
     use super::super::OpenConnections;
     use super::*;
 
+    fn is_waiting(seat: &Seat) -> bool {
+        !matches!(seat.standing.since.load(Ordering::Acquire), WORKS | LEAVES)
+    }
+
     #[test]
     fn who_has_waited_longest_goes_first_and_who_works_does_not() {
         let places = Arc::new(Places::default());
@@ -183,6 +223,36 @@ mod tests {
     }
 
     #[test]
+    fn the_order_is_that_of_the_last_requests_however_many_there_were() {
+        let places = Arc::new(Places::default());
+        let mut seats: Vec<_> = (0..50).map(|_| Seat::new(&places)).collect();
+        // The first is the last to ask, and of the others every third works.
+        for round in 0..7 {
+            for at in (0..seats.len()).rev() {
+                let (seat, _) = &seats[at];
+                assert!(seat.works());
+                if at % 3 != 1 || round < 6 {
+                    seat.waits();
+                }
+            }
+        }
+        for at in (0..seats.len()).rev().filter(|at| at % 3 != 1) {
+            drop(places.claim().unwrap());
+            let told: Vec<_> = (0..seats.len()).filter(|each| seats[*each].1.try_recv().is_ok()).collect();
+            assert_eq!(told, [at]);
+        }
+        assert!(places.claim().is_none(), "all others work");
+        assert!(seats[1].0.works(), "nobody told it to leave");
+        seats[1].0.waits();
+        drop(places.claim().unwrap());
+        assert!(seats[1].1.try_recv().is_ok());
+        seats[1].0.waits();
+        assert!(!seats[1].0.works(), "told to leave it stays told");
+        drop(seats);
+        assert!(places.lock().queue.is_empty());
+    }
+
+    #[test]
     fn at_the_end_streams_are_asked_to_leave_and_nobody_else() {
         let places = Arc::new(Places::default());
         let (streams, mut told) = Seat::new(&places);
@@ -191,11 +261,11 @@ mod tests {
         assert!(streams.works() && ended.works());
         let answer = Arc::clone(&streams).after(endless());
         drop(Arc::clone(&ended).after(endless()));
-        assert!(streams.number().is_none() && ended.number().is_some());
+        assert!(!is_waiting(&streams) && is_waiting(&ended));
         places.cut_streams();
         assert!(told.try_recv().is_ok() && not_told.try_recv().is_err());
         drop(answer);
-        assert!(streams.number().is_some() && places.lock().streams.is_empty());
+        assert!(is_waiting(&streams) && places.lock().streams.is_empty());
     }
 
     #[test]

@@ -57,7 +57,19 @@ impl Shared {
         caller: Caller,
         seat: Arc<Seat>,
     ) -> Result<Response<Body>, Infallible> {
-        let response = self.try_answer(request, caller, &seat).await.unwrap_or_else(Refused::into_response);
+        let (head, body) = request.into_parts();
+        let is_good = check(&head);
+        if is_good.is_ok()
+            && body.is_end_stream()
+            && let Some(response) = self.application.at_once(&head)
+        {
+            return Ok(seat.after(response));
+        }
+        let answer = async {
+            is_good?;
+            self.try_answer(head, body, caller, &seat).await
+        };
+        let response = answer.await.unwrap_or_else(Refused::into_response);
         // Answers that are ready to be made are made before one is sent: what is sent at one go wakes a client once, and each
         // waking costs as much as half a signature.
         tokio::task::yield_now().await;
@@ -66,17 +78,11 @@ impl Shared {
 
     async fn try_answer(
         &self,
-        request: Request<Incoming>,
+        mut head: Parts,
+        body: Incoming,
         caller: Caller,
         seat: &Seat,
     ) -> Result<Response<Body>, Refused> {
-        let (mut head, body) = request.into_parts();
-        check(&head)?;
-        if body.is_end_stream()
-            && let Some(response) = self.application.at_once(&head)
-        {
-            return Ok(response);
-        }
         let body = self.read(body).await?;
         if !seat.works() {
             // Told to leave before anything of it was done: the connection is closed while this waits.
@@ -171,9 +177,29 @@ fn check(head: &Parts) -> Result<(), Refused> {
 
 /// A host, and a port where there is one; empty where the target has none (RFC 9110 §7.2).
 fn is_host(value: &[u8]) -> bool {
+    is_plain_host(value) || is_any_host(value)
+}
+
+/// What nearly all are, seen without memory of its own: letters, digits, dots and dashes, and a port.
+fn is_plain_host(value: &[u8]) -> bool {
+    let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    let end = value.iter().position(|byte| !is_of_name(byte)).unwrap_or(value.len());
+    let port = match &value[end..] {
+        [] => 0,
+        [b':', digits @ ..] if (1..=5).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit) => {
+            digits.iter().fold(0, |port, digit| 10 * port + u32::from(digit - b'0'))
+        }
+        _ => return false,
+    };
+    end > 0 && port <= u32::from(u16::MAX)
+}
+
+fn is_any_host(value: &[u8]) -> bool {
     let Ok(authority) = Authority::try_from(value) else { return value.is_empty() };
     let rest = &authority.as_str()[authority.host().len()..];
-    !authority.as_str().contains('@') && (matches!(rest, "" | ":") || authority.port_u16().is_some())
+    // Read as a number a port may begin with `+`, which none does.
+    let is_port = || authority.port_u16().is_some() && rest.bytes().skip(1).all(|digit| digit.is_ascii_digit());
+    !authority.as_str().contains('@') && (matches!(rest, "" | ":") || is_port())
 }
 
 /// Why a request did not reach its endpoint, or its answer not the caller.
@@ -219,5 +245,27 @@ impl Refused {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_a_host_at_a_glance_is_one_to_the_library_too() {
+        for plain in ["a", "api.example.com", "api.example.com:8443", "127.0.0.1:0", "A-1.b:65535", "1.2.3.4"] {
+            assert!(is_plain_host(plain.as_bytes()) && is_any_host(plain.as_bytes()), "{plain}");
+        }
+        for other in ["", ":80", "a:", "a:65536", "a:99999", "a:123456", "a:+1", "[::1]:80", "a_b", "a@b", "a b", "a,b"]
+        {
+            assert!(!is_plain_host(other.as_bytes()), "{other}");
+        }
+        for none in ["a:65536", "a:99999", "a:123456", "a:+1", "a@b", "a b", "a/b"] {
+            assert!(!is_host(none.as_bytes()), "{none}");
+        }
+        for host in ["", "a:", "[::1]:80", "a_b"] {
+            assert!(is_host(host.as_bytes()), "{host}");
+        }
     }
 }

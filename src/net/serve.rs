@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -18,6 +18,7 @@ use super::limits::Entered;
 use super::places::{Places, Seat};
 use super::request::{Caller, Remote, Shared};
 use super::stall::Stall;
+use super::timer::HeadTimer;
 use super::work::Application;
 use super::{Limits, Peer, Shutdown, Tls, unix};
 
@@ -146,9 +147,11 @@ struct Host {
 /// A connection in its place. It is counted until it is closed, and gives the place on where it is told to leave.
 async fn connection(guest: Guest, entered: Entered, host: Host, watcher: Watcher) {
     let (seat, mut told) = Seat::new(&host.places);
+    // In this order always: to draw one by lot takes longer than to ask both.
     let next = tokio::select! {
-        () = speak(guest, seat, host.shared, watcher) => None,
+        biased;
         next = told.recv() => next,
+        () = speak(guest, seat, host.shared, watcher) => None,
     };
     // Closed by now. Whoever asked for the place may have given up.
     if let Some(next) = next {
@@ -208,7 +211,7 @@ where
     let mut builder = http1::Builder::new();
     // hyper's own 100 headers at most: they then need no allocation. Its timer for the head runs while idle, too.
     builder
-        .timer(TokioTimer::new())
+        .timer(HeadTimer::default())
         // Head and body in one piece: answers are small, and copying one costs less than handing over two pieces.
         .writev(false)
         .header_read_timeout(shared.limits.header_timeout)
