@@ -33,6 +33,11 @@ impl Steady {
         Self { wall_ms, at, doubt: None }
     }
 
+    /// Whether the wall clock is somewhere else than it should be.
+    pub(super) const fn doubts(&self) -> bool {
+        self.doubt.is_some()
+    }
+
     /// What time it is, where the wall clock says `wall_ms`.
     pub(super) fn tell(&mut self, wall_ms: u64, at: Duration) -> u64 {
         let passed = |since: Duration| u64::try_from(at.saturating_sub(since).as_millis()).unwrap_or(u64::MAX);

@@ -4,8 +4,8 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -79,15 +79,40 @@ enum Hand {
 /// What a steady clock believes, and the clock that it holds the system's against.
 struct Doubting {
     believed: Mutex<Steady>,
+    /// How far the system's clock was ahead of the other when it was last believed; [`IN_DOUBT`] while it is not.
+    ahead_ms: AtomicU64,
     since_boot: fn() -> Duration,
 }
 
+/// No distance between two clocks.
+const IN_DOUBT: u64 = u64::MAX;
+/// A clock that is where it was but for so much is believed without another look, and without the lock.
+const CLOSE_MS: u64 = 1000;
+
 impl Doubting {
+    fn new(since_boot: fn() -> Duration) -> Self {
+        let believed = Mutex::new(Steady::new(system_ms(), since_boot()));
+        Self { believed, ahead_ms: AtomicU64::new(IN_DOUBT), since_boot }
+    }
+
     fn tell(&self, wall_ms: u64) -> u64 {
         let at = (self.since_boot)();
+        let ahead = wall_ms.wrapping_sub(millis(at));
+        let known = self.ahead_ms.load(Ordering::Acquire);
+        if known != IN_DOUBT && ahead.abs_diff(known) <= CLOSE_MS {
+            return wall_ms;
+        }
         // Whole between any two statements, so a panic elsewhere spoils nothing.
-        self.believed.lock().unwrap_or_else(PoisonError::into_inner).tell(wall_ms, at)
+        let mut believed = self.believed.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = believed.tell(wall_ms, at);
+        let next = if told == wall_ms && !believed.doubts() { ahead } else { IN_DOUBT };
+        self.ahead_ms.store(next, Ordering::Release);
+        told
     }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for Doubting {
@@ -110,8 +135,14 @@ impl Clock {
     /// The system's wall clock, except that a jump by more than 30 s is followed only when it has lasted for 30 s.
     /// `since_boot` is a clock that only ever goes on, while the machine sleeps too.
     pub fn steady(since_boot: fn() -> Duration) -> Self {
-        let believed = Mutex::new(Steady::new(system_ms(), since_boot()));
-        Self(Hand::Steady(Arc::new(Doubting { believed, since_boot })))
+        Self(Hand::Steady(Arc::new(Doubting::new(since_boot))))
+    }
+
+    /// The same, held against the clock of [`Instant`], which stands still while the machine sleeps: what time it is when it
+    /// wakes is then followed after 30 s only. [`Clock::later`] of it follows at once.
+    pub fn steady_while_awake() -> Self {
+        static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
+        Self::steady(|| STARTED.elapsed())
     }
 
     /// Of a steady clock, the one that is never behind the system's: for judging by what is over already. Any other
@@ -189,8 +220,9 @@ pub fn parse_span(raw: &str) -> Result<Duration, String> {
         _ => return Err(wrong()),
     };
     match number.checked_mul(unit) {
-        Some(secs) if secs > 0 => Ok(Duration::from_secs(secs)),
-        _ => Err(wrong()),
+        Some(0) => Err(format!("`{raw}` is no time at all: the least is `1s`; longer ones are written like `5m`")),
+        Some(secs) => Ok(Duration::from_secs(secs)),
+        None => Err(wrong()),
     }
 }
 
@@ -234,6 +266,30 @@ mod tests {
         let clock = Clock::never_back();
         let first = clock.now_ms();
         assert!(clock.now_ms() >= first);
+    }
+
+    #[test]
+    fn a_steady_clock_tells_what_the_system_s_tells_while_that_goes_on_as_it_should() {
+        let (system, steady) = (Clock::system(), Clock::steady_while_awake());
+        for _ in 0..1000 {
+            let (before, told, after) = (system.now_ms(), steady.now_ms(), system.now_ms());
+            assert!((before..=after).contains(&told) && steady.later().now_ms() >= told);
+        }
+    }
+
+    #[test]
+    fn a_steady_clock_that_jumped_is_doubted_by_every_look_until_it_is_back() {
+        static BOOT_MS: AtomicU64 = AtomicU64::new(100_000);
+        let doubting = Doubting::new(|| Duration::from_millis(BOOT_MS.load(Ordering::SeqCst)));
+        let start = doubting.tell(system_ms());
+        let at = |passed: u64, off: u64| {
+            BOOT_MS.store(100_000 + passed, Ordering::SeqCst);
+            doubting.tell(start + passed + off) - start - passed
+        };
+        // Drift by drift it is followed, a jump is not; back again it is believed at once.
+        assert_eq!([at(10, 0), at(20, 900), at(30, 1500), at(40, 2900), at(50, 31_000)], [0, 900, 1500, 2900, 31_000]);
+        assert_eq!([at(60, 99_000), at(70, 99_000), at(80, 99_500), at(90, 31_100)], [31_000, 31_000, 31_000, 31_100]);
+        assert_eq!([at(100, 99_000), at(30_099, 99_000), at(30_100, 99_000)], [31_100, 31_100, 99_000]);
     }
 
     #[test]

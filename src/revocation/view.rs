@@ -40,7 +40,10 @@ pub struct View {
 #[derive(Debug, Clone, Default)]
 struct State {
     epoch: Option<Epoch>,
+    /// Up to here the log was told, by somebody's word.
     position: Position,
+    /// Up to here the rules were told, or a snapshot: the view does not go back behind it.
+    sure: Position,
     generation: u64,
     /// In the order of arrival.
     segments: Vec<Arc<Segment>>,
@@ -104,8 +107,16 @@ impl View {
         self.write(|state| {
             let bounds = self.bounds(now);
             state.add(rules, Position::START, bounds);
-            state.position = state.position.max(upto);
+            state.reaches(upto);
         });
+    }
+
+    /// The log is said to be told up to `upto`, without a rule of it, or a signature, that says so: what comes later may show
+    /// that to be wrong, so it shuts no snapshot out.
+    pub fn said_to_reach(&self, upto: Position) {
+        if self.position() < upto {
+            self.write(|state| state.position = state.position.max(upto));
+        }
     }
 
     /// Makes this the view of `epoch` up to `position`: a new epoch replaces everything; in the same epoch the rules
@@ -205,7 +216,7 @@ impl View {
         self.write(|state| {
             state.lost = 0;
             state.add(rules, Position::START, self.bounds(now));
-            state.position = state.position.max(upto);
+            state.reaches(upto);
         });
     }
 
@@ -270,10 +281,15 @@ impl State {
         if self.left.contains(&epoch) {
             return Err(ReplaceError::Left(epoch));
         }
-        if self.epoch == Some(epoch) && position < self.position {
-            return Err(ReplaceError::Backwards { have: self.position, got: position });
+        if self.epoch == Some(epoch) && position < self.sure {
+            return Err(ReplaceError::Backwards { have: self.sure, got: position });
         }
         Ok(())
+    }
+
+    fn reaches(&mut self, upto: Position) {
+        self.position = self.position.max(upto);
+        self.sure = self.sure.max(upto);
     }
 
     /// Adds the rules behind `known`; those that say nothing new change nothing.

@@ -2,24 +2,23 @@
 //!
 //! Whatever is wrong with the feed ends its connection; the view stays, ages, and is gone on with. Never judges a token.
 
-use std::future::Future;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use http::{HeaderName, StatusCode, header};
-use tokio::task::JoinHandle;
 
 use super::feed::{FeedError, News, Place, Session, Wanted};
 use super::fresh::{Age, Trust};
 use super::jwks::{Jwks, JwksError};
+use super::task::{Task, named};
 use super::{Checker, CheckerOptions, ConnectError, VerifierOptions};
 use crate::fetch::{Fetch, FetchError, FetchOptions, Stream};
-use crate::model::Rule;
-use crate::revocation::Refill;
+use crate::model::{Clock, Epoch, Position, Rule, UnixTime};
 use crate::revocation::event::{Event, Kind, Reader};
 use crate::revocation::snapshot::SnapshotClaims;
+use crate::revocation::{Refill, ReplaceError};
 
 /// The longest JWKS.
 const MAX_JWKS: usize = 256 << 10;
@@ -40,6 +39,8 @@ pub(super) struct Shared {
     pub(super) jwks: Jwks,
     pub(super) age: Age,
     pub(super) problem: ArcSwapOption<FeedError>,
+    /// What rules are dropped by. Tokens, ages and the feed's moments are judged by the checker's, which is never earlier.
+    clock: Clock,
     feed_url: String,
     fetch: Fetch,
     trust: Trust,
@@ -56,7 +57,7 @@ impl Shared {
         }
         let checker = CheckerOptions {
             issuer: options.issuer.clone(),
-            clock: options.clock.clone(),
+            clock: options.clock.later(),
             skew: options.skew,
             seen: options.seen,
         };
@@ -67,6 +68,7 @@ impl Shared {
             jwks: Jwks::new(format!("{base}/oauth2/jwks"), options.cool_down),
             age: Age::new(),
             problem: ArcSwapOption::empty(),
+            clock: options.clock.clone(),
             feed_url,
             fetch: Fetch::new(fetch),
             trust: Trust::default(),
@@ -95,8 +97,8 @@ impl Shared {
             return Err(FeedError::Answer(stream.status.as_u16(), content_type.to_owned()));
         }
         let session = Session::new(place, self.age.told_ms());
-        let (reader, heard) = (Reader::default(), Instant::now());
-        Ok(Connection { stream, reader, session, begun, refill: None, heard, has_beaten: false })
+        let (reader, heard, resumes) = (Reader::default(), Instant::now(), place.is_some());
+        Ok(Connection { stream, reader, session, begun, refill: None, heard, resumes, has_beaten: false })
     }
 
     /// Takes one event in; an unknown key may first have the keys fetched anew.
@@ -115,28 +117,32 @@ impl Shared {
         }
         match news {
             News::Nothing => {}
-            News::Begin(epoch, position) => connection.refill = Some(self.checker.view().begin(epoch, position)?),
+            News::Begin(epoch, position) => connection.refill = Some(self.refill(epoch, position)?),
             News::Part(rules) => {
                 if let Some(refill) = &mut connection.refill {
-                    refill.add(&rules, self.checker.clock().now());
+                    refill.add(&rules, self.clock.now());
                 }
             }
             News::Whole(claims, rules) => self.replace(connection, &claims, &rules)?,
             News::Rules(rules) => {
-                let (view, now) = (self.checker.view(), self.checker.clock().now());
+                let (view, now) = (self.checker.view(), self.clock.now());
                 let upto = rules.last().map_or_else(|| view.position(), |rule| rule.position);
                 view.apply(&rules, upto, now);
                 self.observe_heard(rules.len());
+                self.has_room(now)?;
             }
             News::Keys(kids) => {
                 self.trust.set_kids(&kids, &self.checker);
                 self.want_missing_keys();
             }
             News::Beat(position, now_ms) => {
-                let (view, now) = (self.checker.view(), self.checker.clock().now());
-                // All that this feed tells up to there was told: its count says so.
-                view.apply(&[], position, now);
-                view.expire(now);
+                let view = self.checker.view();
+                // All that this feed tells up to there was told: its count says so, and no signature.
+                view.said_to_reach(position);
+                view.expire(self.clock.now());
+                if self.has_dropped_too_much() {
+                    return Err(FeedError::Dropped);
+                }
                 self.age.heard(Instant::now(), now_ms);
                 connection.has_beaten = true;
             }
@@ -152,18 +158,41 @@ impl Shared {
                 audience: self.options.audience.as_ref(),
                 now_ms: self.checker.clock().now_ms(),
                 skew: self.options.skew,
+                max_rules: self.options.max_rules,
                 keys: &self.trust.jwks(),
                 view: self.checker.view(),
             },
         )
     }
 
+    /// Whether rules were dropped that may count now: the clock was ahead then, and is back.
+    fn has_dropped_too_much(&self) -> bool {
+        self.checker.view().lost() > self.checker.clock().now()
+    }
+
+    fn refill(&self, epoch: Epoch, position: Position) -> Result<Refill, ReplaceError> {
+        let view = self.checker.view();
+        if self.has_dropped_too_much() { view.begin_anew(epoch, position) } else { view.begin(epoch, position) }
+    }
+
+    /// An error where the view holds more than it may; what is past leaves it first.
+    fn has_room(&self, now: UnixTime) -> Result<(), FeedError> {
+        let (view, most) = (self.checker.view(), self.options.max_rules);
+        if view.len() as u64 > most {
+            view.expire(now);
+        }
+        match view.len() as u64 {
+            told if told > most => Err(FeedError::TooMany { told, most }),
+            _ => Ok(()),
+        }
+    }
+
     /// Puts a snapshot in place, all of whose parts but the last were taken in as they came.
     fn replace(&self, connection: &mut Connection, claims: &SnapshotClaims, rest: &[Rule]) -> Result<(), FeedError> {
-        let (view, now) = (self.checker.view(), self.checker.clock().now());
+        let (view, now) = (self.checker.view(), self.clock.now());
         let mut refill = match connection.refill.take() {
             Some(refill) => refill,
-            None => view.begin(claims.epoch, claims.position)?,
+            None => self.refill(claims.epoch, claims.position)?,
         };
         refill.add(rest, now);
         // Keys first: a new epoch's view holds no rule of the old one, so the old one's tokens must be out by then.
@@ -174,7 +203,7 @@ impl Shared {
         self.age.heard(connection.begun, claims.iat.secs().saturating_mul(1000));
         self.want_missing_keys();
         self.observe_heard(count);
-        Ok(())
+        self.has_room(now)
     }
 
     fn want_missing_keys(&self) {
@@ -219,6 +248,8 @@ struct Connection {
     refill: Option<Refill>,
     /// When something came last that says how things stand, or a part of it.
     heard: Instant,
+    /// Whether it began where another was left.
+    resumes: bool,
     /// Whether a heartbeat was believed: this broker is one to come back to at once.
     has_beaten: bool,
 }
@@ -269,16 +300,6 @@ pub(super) async fn begin(shared: &Arc<Shared>) -> Result<[Task; 2], ConnectErro
     Ok([keys, feed])
 }
 
-/// A background task, which ends with whoever holds this.
-#[derive(Debug)]
-pub(super) struct Task(JoinHandle<()>);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 /// Fetches the keys whenever they are due; after a failure, once the cool-down is over.
 async fn keep_keys(shared: Arc<Shared>, mut lifetime: Duration) {
     loop {
@@ -309,8 +330,13 @@ async fn keep_view(shared: Arc<Shared>, first: Connection) {
                 if connection.has_beaten {
                     wait = Duration::ZERO;
                 }
-                // Where the connection broke, the feed is gone on with; where rules may be missing, it is begun anew.
-                place = if error.leaves_no_gap() { connection.session.place() } else { None };
+                // Where the connection broke, the feed is gone on with; where rules may be missing, it is begun anew. So it is
+                // where the log ends before the place that was come back to: somebody may have said that it reached there, and
+                // been wrong.
+                let is_ahead =
+                    matches!(error, FeedError::Behind { .. }) && connection.resumes && !connection.has_beaten;
+                let goes_on = error.leaves_no_gap() && !is_ahead;
+                place = if goes_on { connection.session.place() } else { None };
                 error
             }
             Err(error) => {
@@ -350,7 +376,7 @@ async fn follow(shared: &Arc<Shared>, connection: &mut Connection) -> FeedError 
 async fn aging(shared: &Shared, wait: Duration) {
     let until = tokio::time::Instant::now() + wait;
     loop {
-        shared.checker.view().expire(shared.checker.clock().now());
+        shared.checker.view().expire(shared.clock.now());
         let next = until.min(tokio::time::Instant::now() + EXPIRE_EVERY);
         tokio::time::sleep_until(next).await;
         if next == until {
@@ -364,13 +390,4 @@ fn with_jitter(wait: Duration) -> Duration {
     let random = RandomState::new().build_hasher().finish();
     let share = (random % 1024) as u32;
     wait + wait.max(WAITS[0]) * share / 2048
-}
-
-/// Spawns a task that says so should it ever end, which it does only by a bug.
-fn named(task: &'static str, work: impl Future<Output = ()> + Send + 'static) -> Task {
-    let work = async move {
-        work.await;
-        tracing::error!(task, "a background task of the verifier ended");
-    };
-    Task(tokio::spawn(work))
 }

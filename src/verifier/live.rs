@@ -6,9 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::follow::{self, Shared, Task};
+use super::follow::{self, Shared};
+use super::task::Task;
 use super::{ConnectError, Expect, FeedError, Invalid, VerifiedToken, VerifierOptions, WhenStale};
-use crate::model::AudienceUri;
+use crate::model::{AudienceUri, UnixTime};
 use crate::revocation::View;
 
 /// Verifies the tokens of one broker, revocation included. Must be made within a tokio runtime; dropping it ends its tasks.
@@ -53,13 +54,16 @@ impl Verifier {
     pub(super) fn judge(&self, token: &str, expect: &Expect<'_>) -> Result<Arc<VerifiedToken>, Invalid> {
         let own = self.shared.options.audience.as_ref();
         let audience = expect.audience.or(own.map(AudienceUri::as_str));
-        let verified = self.shared.checker.check(token, &Expect { audience, ..*expect })?;
+        // One look at the clock for all: it is the dearest part of a check of a token seen before.
+        let now_ms = self.shared.checker.clock().now_ms();
+        let now = UnixTime::from_secs(now_ms / 1000);
+        let verified = self.shared.checker.check_at(token, &Expect { audience, ..*expect }, now)?;
         // The view holds only the rules that can concern its own audience: of other tokens it knows nothing.
         if own.is_some_and(|own| *own != verified.claims().aud) {
             return Err(Invalid::Audience);
         }
         match self.shared.options.when_stale {
-            WhenStale::Refuse if !self.is_fresh() => Err(Invalid::Stale),
+            WhenStale::Refuse if !self.is_fresh_at(now_ms) => Err(Invalid::Stale),
             _ => Ok(verified),
         }
     }
@@ -83,7 +87,11 @@ impl Verifier {
 
     /// Whether the view is young enough to say anything.
     pub fn is_fresh(&self) -> bool {
-        self.view_age().is_some_and(|age| age <= self.shared.options.max_staleness)
+        self.is_fresh_at(self.shared.checker.clock().now_ms())
+    }
+
+    fn is_fresh_at(&self, now_ms: u64) -> bool {
+        self.shared.age.at(now_ms).is_some_and(|age| age <= self.shared.options.max_staleness)
     }
 
     /// The view itself, for figures.
@@ -105,3 +113,7 @@ impl Verifier {
 #[cfg(test)]
 #[path = "live_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "live_bounds_tests.rs"]
+mod bounds_tests;

@@ -11,7 +11,7 @@ use crate::model::{Clock, Epoch, Position, Rule, RuleKind, Selector, UnixTime};
 use crate::revocation::ReplaceError;
 
 /// A test alone says when the keys may be fetched anew.
-fn options(stub: &Stub) -> VerifierOptions {
+pub(super) fn options(stub: &Stub) -> VerifierOptions {
     VerifierOptions {
         issuer: "https://broker".into(),
         clock: Clock::manual(UnixTime::from_secs(NOW)),
@@ -21,7 +21,7 @@ fn options(stub: &Stub) -> VerifierOptions {
 }
 
 /// A broker whose task `ended` ended at position 5, and a verifier that knows it.
-async fn connected(key: &SigningKey) -> (Stub, Verifier) {
+pub(super) async fn connected(key: &SigningKey) -> (Stub, Verifier) {
     let stub = Stub::start().await;
     stub.put_keys(&[key]);
     stub.put_feed(&Snapshot::new(key, 5, &[rule("ended", 5)]).bytes());
@@ -29,12 +29,12 @@ async fn connected(key: &SigningKey) -> (Stub, Verifier) {
     (stub, verifier)
 }
 
-async fn outcome(verifier: &Verifier, token: &str) -> Result<(), Invalid> {
+pub(super) async fn outcome(verifier: &Verifier, token: &str) -> Result<(), Invalid> {
     verifier.verify(token, &Expect::default()).await.map(|_| ())
 }
 
 /// Waits until something holds that another task brings about.
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(super) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let held = async {
         while !holds() {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -48,7 +48,7 @@ async fn within<T>(work: impl Future<Output = T>) -> Option<T> {
 }
 
 /// The feed says something wrong, is left, and is begun again with what the stub says by then.
-async fn wrong(stub: &Stub, verifier: &Verifier, pushed: &[u8], then: &[u8]) -> Arc<FeedError> {
+pub(super) async fn wrong(stub: &Stub, verifier: &Verifier, pushed: &[u8], then: &[u8]) -> Arc<FeedError> {
     stub.put_feed(then);
     stub.push(pushed);
     let mut problem = None;
@@ -60,7 +60,7 @@ async fn wrong(stub: &Stub, verifier: &Verifier, pushed: &[u8], then: &[u8]) -> 
     problem.unwrap()
 }
 
-const REVOKED: Result<(), Invalid> = Err(Invalid::Revoked(RuleKind::Task));
+pub(super) const REVOKED: Result<(), Invalid> = Err(Invalid::Revoked(RuleKind::Task));
 
 #[tokio::test]
 async fn an_end_is_known_as_soon_as_it_is_pushed() {

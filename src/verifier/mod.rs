@@ -21,6 +21,7 @@ mod options;
 mod own;
 #[cfg(test)]
 mod stub;
+mod task;
 mod token;
 pub mod tower;
 

@@ -33,9 +33,13 @@ pub struct VerifierOptions {
     pub cool_down: Duration,
     /// How many tokens are remembered: 10 000.
     pub seen: usize,
+    /// How many rules the view may hold: 8 000 000, of 32 bytes each. A feed with more is left, so that the view ages and
+    /// nobody is let through: a machine without memory helps nobody either.
+    pub max_rules: u64,
     /// Whether plain HTTP may be spoken to another machine.
     pub allow_plain_http: bool,
-    /// The clock; one that never runs back.
+    /// The clock: [`Clock::steady_while_awake`]. A jump drops no rule before it has lasted. Tokens and the view's age are judged
+    /// by its [`Clock::later`], so while the system's clock is ahead nobody is let through, and all is well when it is back.
     pub clock: Clock,
     /// Who hears what the verifier does, for figures.
     pub observer: Option<Arc<dyn Observer>>,
@@ -56,8 +60,9 @@ impl VerifierOptions {
             timeout: Duration::from_secs(5),
             cool_down: Duration::from_secs(10),
             seen: 10_000,
+            max_rules: 8_000_000,
             allow_plain_http: false,
-            clock: Clock::never_back(),
+            clock: Clock::steady_while_awake(),
             observer: None,
         }
     }

@@ -1,7 +1,8 @@
 //! A token whose signature and issuer were checked, with what a later check of it needs.
 
-use std::sync::Arc;
+use std::any::Any;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 
 use crate::jose::es256::VerifyingKey;
 use crate::model::{AccessClaims, KeyId};
@@ -18,6 +19,8 @@ pub struct VerifiedToken {
     pub(super) keyed: AtomicU64,
     /// The generation of the view in which no rule ended it.
     pub(super) passed: AtomicU64,
+    /// What somebody made of its claims.
+    pub(super) kept: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 impl VerifiedToken {
@@ -34,5 +37,12 @@ impl VerifiedToken {
     /// What rules could end it.
     pub const fn digests(&self) -> &TokenDigests {
         &self.digests
+    }
+
+    /// What is made of its claims at first, and kept with the token for as long as that is remembered: who answers by it over
+    /// and over need not make the same each time. There is room for one thing, of a few hundred bytes: none where another
+    /// type's stands there.
+    pub fn kept<T: Send + Sync + 'static>(&self, make: impl FnOnce(&AccessClaims) -> T) -> Option<&T> {
+        self.kept.get_or_init(|| Box::new(make(&self.claims))).downcast_ref()
     }
 }

@@ -15,6 +15,8 @@ pub struct Refill {
     position: Position,
     /// Rules up to here are in the view already.
     known: Position,
+    /// Whether it takes the place of all rules of its epoch, none of which counts as known.
+    whole: bool,
     largest: usize,
     state: State,
 }
@@ -45,16 +47,26 @@ impl View {
     pub fn begin(&self, epoch: Epoch, position: Position) -> Result<Refill, ReplaceError> {
         let state = self.state.load();
         state.admits(epoch, position)?;
-        let known = if state.epoch == Some(epoch) { state.position } else { Position::START };
-        Ok(Refill { epoch, position, known, largest: self.largest, state: State::default() })
+        let known = if state.epoch == Some(epoch) { state.sure } else { Position::START };
+        Ok(Refill { epoch, position, known, whole: false, largest: self.largest, state: State::default() })
     }
 
-    /// Makes what has come the view: a new epoch replaces everything; in the same epoch the new rules are added.
+    /// The same, where the clock was ahead and is back: rules that were dropped meanwhile may count again, so all of the
+    /// snapshot is taken in, and takes the place of what is there.
+    ///
+    /// # Errors
+    /// As [`View::begin`].
+    pub fn begin_anew(&self, epoch: Epoch, position: Position) -> Result<Refill, ReplaceError> {
+        Ok(Refill { known: Position::START, whole: true, ..self.begin(epoch, position)? })
+    }
+
+    /// Makes what has come the view: a new epoch replaces everything; in the same epoch the new rules are added, or take the
+    /// place of all others where it was begun anew.
     ///
     /// # Errors
     /// [`ReplaceError`] where the view has gone on meanwhile and would go back; nothing has changed then.
     pub fn finish(&self, refill: Refill, now: UnixTime) -> Result<(), ReplaceError> {
-        let Refill { epoch, position, state: mut fresh, .. } = refill;
+        let Refill { epoch, position, whole, state: mut fresh, .. } = refill;
         self.write(|state| {
             state.admits(epoch, position)?;
             // The generation grows with a new epoch even without rules: whatever was judged is judged again.
@@ -63,13 +75,18 @@ impl View {
                 Arc::make_mut(segment).arrive(generation);
             }
             match state.epoch {
+                Some(own) if own == epoch && whole => {
+                    (state.segments, state.lost) = (Vec::new(), 0);
+                    state.join(fresh, generation, self.bounds(now));
+                    state.generation = generation;
+                }
                 Some(own) if own == epoch => state.join(fresh, generation, self.bounds(now)),
                 own => {
                     let left = own.into_iter().chain(state.left.iter().copied()).take(LEFT).collect();
                     *state = State { epoch: Some(epoch), generation, left, ..fresh };
                 }
             }
-            state.position = position;
+            (state.position, state.sure) = (position, position);
             Ok(())
         })
     }
@@ -143,6 +160,44 @@ mod tests {
         view.apply(&rules(6..=9), Position::new(9), NOW);
         assert!(matches!(view.finish(late, NOW), Err(ReplaceError::Backwards { .. })));
         assert_eq!((view.epoch(), view.position(), view.len()), (Some(Epoch::from_bits(1)), Position::new(9), 9));
+    }
+
+    #[test]
+    fn a_place_that_was_only_said_to_be_reached_shuts_no_snapshot_out_and_makes_no_rule_known() {
+        let (epoch, far) = (Epoch::from_bits(1), Position::new(u64::MAX));
+        let view = View::new();
+        view.replace(epoch, Position::new(5), &rules(1..=5), NOW).unwrap();
+        view.said_to_reach(far);
+        view.said_to_reach(Position::new(6));
+        assert_eq!((view.position(), view.admits(epoch, Position::new(5))), (far, Ok(())));
+        assert!(view.admits(epoch, Position::new(4)).is_err());
+        view.replace(epoch, Position::new(9), &rules(1..=9), NOW).unwrap();
+        assert_eq!((view.position(), view.len()), (Position::new(9), 9));
+        view.said_to_reach(far);
+        view.apply(&rules(10..=10), Position::new(10), NOW);
+        assert_eq!((view.len(), view.admits(epoch, Position::new(10))), (10, Ok(())));
+    }
+
+    #[test]
+    fn begun_anew_a_snapshot_brings_back_what_a_clock_that_was_ahead_dropped() {
+        let (epoch, ahead) = (Epoch::from_bits(1), UnixTime::from_secs(5000));
+        let view = View::with_largest(64);
+        view.replace(epoch, Position::new(200), &rules(1..=200), NOW).unwrap();
+        view.expire(ahead);
+        assert_eq!((view.len(), view.lost()), (0, UnixTime::from_secs(1000)));
+        let usual = view.begin(epoch, Position::new(200)).unwrap();
+        view.finish(usual, NOW).unwrap();
+        assert_eq!((view.len(), view.lost()), (0, UnixTime::from_secs(1000)), "what is known is passed over");
+        let before = view.generation();
+        let mut anew = view.begin_anew(epoch, Position::new(200)).unwrap();
+        anew.add(&rules(1..=200), NOW);
+        view.finish(anew, NOW).unwrap();
+        assert_eq!((view.len(), view.lost()), (200, UnixTime::default()));
+        assert!(view.generation() > before, "whatever was judged is judged again");
+        let mut again = view.begin_anew(epoch, Position::new(201)).unwrap();
+        again.add(&rules(1..=201), NOW);
+        view.finish(again, NOW).unwrap();
+        assert_eq!(view.len(), 201, "no rule is there twice");
     }
 
     #[test]

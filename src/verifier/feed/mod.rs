@@ -88,6 +88,19 @@ pub enum FeedError {
     /// A heartbeat of the future, by this clock.
     #[error("a heartbeat lies {0} ms in the future: compare the clocks")]
     Ahead(u64),
+    /// More rules than the view may hold.
+    #[error(
+        "the log holds {told} live rules, and this view may hold {most}: give it more, or ask for one audience's alone"
+    )]
+    TooMany {
+        /// How many they are.
+        told: u64,
+        /// How many it may hold.
+        most: u64,
+    },
+    /// The clock was ahead for so long that rules were dropped which may count again.
+    #[error("the clock was ahead and is back: rules were dropped that may count again")]
+    Dropped,
     /// The snapshot is no JWS of the right kind.
     #[error("the snapshot is no JWS as it should be: {0}")]
     Jws(String),
@@ -138,6 +151,8 @@ pub(crate) struct Wanted<'a> {
     /// Unix milliseconds.
     pub now_ms: u64,
     pub skew: Duration,
+    /// So many rules may come in a snapshot.
+    pub max_rules: u64,
     pub keys: &'a [(KeyId, VerifyingKey)],
     pub view: &'a View,
 }
@@ -174,6 +189,9 @@ fn verify(jws: &str, wanted: &Wanted<'_>) -> Result<SnapshotClaims, FeedError> {
     }
     if claims.iat > UnixTime::from_secs(wanted.now_ms / 1000).plus(wanted.skew) {
         return Err(FeedError::Future(claims.iat));
+    }
+    if claims.count > wanted.max_rules {
+        return Err(FeedError::TooMany { told: claims.count, most: wanted.max_rules });
     }
     Ok(claims)
 }

@@ -35,6 +35,7 @@ impl Side {
                 audience: None,
                 now_ms: self.now_ms,
                 skew: Duration::from_secs(5),
+                max_rules: 1000,
                 keys: &self.keys,
                 view: &self.view,
             };
@@ -54,7 +55,7 @@ impl Side {
                     self.view.apply(&rules, rules.last().unwrap().position, now);
                     heard.extend(rules);
                 }
-                News::Beat(position, _) => self.view.apply(&[], position, now),
+                News::Beat(position, _) => self.view.said_to_reach(position),
                 News::Keys(_) | News::Nothing => {}
             }
         }
