@@ -7,6 +7,8 @@ mod common;
 
 #[path = "guard/answers.rs"]
 mod answers;
+#[path = "guard/own.rs"]
+mod own;
 #[path = "guard/process.rs"]
 mod process;
 #[path = "guard/proxies.rs"]

@@ -1,8 +1,11 @@
 //! Introspect (RFC 7662): an audience about tokens meant for it, a workload about its own; anything else is inactive.
 
+use std::sync::Arc;
+
 use crate::attest::{ClientAuth, Endpoint, Who};
 use crate::audit::Event;
 use crate::model::{AccessClaims, Reason};
+use crate::verifier::{Invalid, VerifiedToken};
 
 use super::refused::No;
 use super::trail::Trail;
@@ -27,6 +30,20 @@ impl Broker {
             Ok(answer) => Ok(answer),
             Err(no) => Err(self.refuse(Event::Introspect, no, self.decision()?).await),
         }
+    }
+
+    /// Judges a token that a proxy shows, and expects nothing of it; nothing is written down. As ever the log is read up to
+    /// its head first, so what has ended anywhere has ended here.
+    ///
+    /// # Errors
+    /// The first check that failed; [`Invalid::Stale`] where the store does not answer, so that nobody knows.
+    pub async fn judge(&self, token: &str) -> Result<Arc<VerifiedToken>, Invalid> {
+        let judged = async {
+            let head = self.spend(None).await?;
+            self.see(head).await?;
+            self.look(|checker| checker.inspect(token)).await
+        };
+        judged.await.unwrap_or(Err(Invalid::Stale))
     }
 
     async fn try_introspect(&self, auth: &ClientAuth<'_>, token: Option<&str>) -> Result<Introspection, No> {

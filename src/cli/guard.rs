@@ -7,14 +7,14 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 use super::args::GuardArgs;
-use super::serve::event_loop;
+use super::serve::{event_loop, since_boot};
 use super::{Failure, no_event_loop, output, private};
 use crate::client::BrokerAddress;
 use crate::guard::{Guard, Later, Proxy, Rules, Served};
-use crate::model::AudienceUri;
+use crate::model::{AudienceUri, Clock};
 use crate::net::{self, Limits, OpenConnections, Shutdown, Supervisor};
 use crate::telemetry::{self, GuardMetrics};
-use crate::verifier::{Verifier, VerifierOptions};
+use crate::verifier::{ConnectError, FeedError, Verifier, VerifierOptions};
 
 /// How soon the broker is asked again where it gave no first view.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -51,8 +51,13 @@ fn rules(args: &GuardArgs) -> Result<Option<Rules>, Failure> {
             format!("name the proxy: --proxy {}", Proxy::NAMES[..Proxy::NAMES.len() - 1].join(", or ")),
         ));
     }
-    let next = "correct the file, then start again; docs/verify.md shows the form of the rules";
-    Rules::load(file).map(Some).map_err(|error| Failure::new(error.to_string(), next))
+    Rules::load(file).map(Some).map_err(|error| {
+        let next = match error.line {
+            Some(_) => "correct the file, then start again; docs/verify.md shows the form of the rules",
+            None => "name a file that is there and that this user may read; docs/verify.md shows the form of the rules",
+        };
+        Failure::new(error.to_string(), next)
+    })
 }
 
 /// Whom it guards: what is named on the command line, and what the rules name.
@@ -107,15 +112,17 @@ async fn serve(
         issuer: broker.issuer().to_owned(),
         audience: own_filter(&audiences),
         max_staleness: args.max_staleness,
+        max_rules: args.max_rules,
+        clock: Clock::steady(since_boot),
         ..VerifierOptions::new(broker.url())
     };
     let (judge, metrics, limits) = (Arc::new(Later::default()), Arc::new(GuardMetrics::new()), Limits::default());
     let guarded: Vec<_> = audiences.iter().map(AudienceUri::as_str).collect();
     tracing::info!(
-        listen = %address, broker = broker.url(), audiences = guarded.join(" "), proxy = ?args.proxy,
+        listen = %address, broker = broker.url(), audiences = guarded.join(" "), proxy = %args.proxy,
         rules = args.rules.is_some(), "guarding"
     );
-    let guard = Guard::new(judge.clone(), audiences, rules, args.proxy, metrics.clone());
+    let guard = Guard::new(judge.clone(), audiences, rules, args.proxy).counted(metrics.clone());
     let mut tasks = Supervisor::new(shutdown.clone());
     tasks.spare("signals", signals);
     tasks.spare("view", first_view(options, judge, shutdown.clone()));
@@ -151,8 +158,8 @@ async fn first_view(options: VerifierOptions, judge: Arc<Later>, shutdown: Shutd
                     if why != said {
                         tracing::warn!(
                             error = why,
-                            "there is no view of revocations yet, so nobody is let through: see that the broker of JITNEY_URL \
-                             is up and is JITNEY_ISSUER; it is asked again each second"
+                            next = mend(&error),
+                            "there is no view of revocations yet, so nobody is let through; it is asked for again each second"
                         );
                         said = why;
                     }
@@ -164,6 +171,22 @@ async fn first_view(options: VerifierOptions, judge: Arc<Later>, shutdown: Shutd
     tokio::select! {
         () = shutdown.wait() => {}
         () = ask => {}
+    }
+}
+
+/// What helps where there is no first view.
+fn mend(error: &ConnectError) -> String {
+    match error {
+        ConnectError::Feed(FeedError::Issuer(issuer)) => {
+            format!("if that is the broker meant, reached under another name, set JITNEY_ISSUER={issuer}")
+        }
+        ConnectError::Feed(FeedError::TooMany { .. }) => {
+            "set --max-rules higher, and see that there is memory for it".into()
+        }
+        ConnectError::Feed(FeedError::Future(_) | FeedError::Ahead(_)) => {
+            "set this machine's clock, or the broker's".into()
+        }
+        _ => "see that the broker of JITNEY_URL is up and can be reached from here".into(),
     }
 }
 
@@ -203,6 +226,7 @@ mod tests {
             listen: "127.0.0.1:0".parse().unwrap(),
             audiences: audiences.iter().map(|text| uri(text)).collect(),
             max_staleness: Duration::from_secs(10),
+            max_rules: 1000,
             proxy: Proxy::Nginx,
             rules: None,
         };

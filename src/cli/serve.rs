@@ -6,6 +6,7 @@ mod wire;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use super::{Failure, ServeArgs, no_event_loop, output, private};
 use crate::config::{Config, ConfigError, Place, StoreUrl};
@@ -34,8 +35,14 @@ fn serve(args: &ServeArgs) -> Result<(), Failure> {
     }
     let runtime = event_loop().enable_all().build().map_err(|error| no_event_loop(&error))?;
     let outcome = runtime.block_on(wire::serve(&setup));
-    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
+}
+
+/// A clock that nobody sets, and that goes on while the machine sleeps.
+pub(super) fn since_boot() -> Duration {
+    let at = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(u64::try_from(at.tv_sec).unwrap_or(0), u32::try_from(at.tv_nsec).unwrap_or(0))
 }
 
 /// A thread for each core. Where there is one, tasks are handed to nobody, and what that takes is saved.

@@ -45,6 +45,12 @@ pub(super) fn mixes(config: &Config, places: &Places, problems: &mut Vec<Problem
              trust with every token",
         ),
         mix(
+            ("server", "forward_auth"),
+            server.forward_auth && server.forward_auth_audiences.is_empty(),
+            "`forward_auth` without `forward_auth_audiences`: a token for another resource server may not pass, so name those \
+             behind the proxy",
+        ),
+        mix(
             ("store", "min_replicas"),
             store.min_replicas > 0 && matches!(store.url, StoreUrl::Embedded(_)),
             "the embedded store has no replicas: leave `min_replicas` out, or use Redis",

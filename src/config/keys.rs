@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::value::{
-    Given, address, flag, issuer, names, number, optional, origins, path, put, size, span, store, word,
+    Given, address, audiences, flag, issuer, names, number, optional, origins, path, put, size, span, store, word,
 };
 use super::{
     Admin, Audit, Config, Federation, KeyStorage, Keys, Limits, Policies, Server, Store, StoreUrl, Tasks, Telemetry,
@@ -14,6 +14,7 @@ use super::{
 };
 use crate::audit::{Durability, Rotation};
 use crate::broker::FeedLimits;
+use crate::guard::Proxy;
 use crate::store::SAFETY_NAMES;
 use crate::telemetry::{Format, check_filter};
 
@@ -115,6 +116,17 @@ pub(super) const KEYS: &[Key] = &[
         "Whether the `aud` of a client assertion may be the URL of the endpoint called, for clients that cannot send the \
          issuer.",
         |c, g| put(&mut c.server.accept_endpoint_audience, flag(g))),
+    key("server", "forward_auth", Form::Flag, "false",
+        "Whether a proxy may ask `GET /v1/forward-auth` here, as it asks `jitney guard`. Whoever reaches the broker can then try \
+         which tokens are good, and each question is one to the store: a guard beside the proxy is better. There are no rules \
+         by path.",
+        |c, g| put(&mut c.server.forward_auth, flag(g))),
+    key("server", "forward_auth_audiences", Form::Names, "",
+        "The resource servers behind that proxy, by their URIs: tokens for others do not pass.",
+        |c, g| put(&mut c.server.forward_auth_audiences, audiences(g))),
+    key("server", "forward_auth_proxy", Form::Text, "none",
+        "The kind of that proxy: nginx, traefik, caddy, envoy, haproxy or none. Requests with another kind's headers are refused.",
+        |c, g| put(&mut c.server.forward_auth_proxy, g.text.parse())),
 
     key("admin", "socket", Form::Path, ".jitney/admin.sock",
         "The Unix socket, mode 0600.",
@@ -284,6 +296,9 @@ pub(super) fn blank() -> Config {
             tls: None,
             allow_plain_http: false,
             accept_endpoint_audience: false,
+            forward_auth: false,
+            forward_auth_audiences: Vec::new(),
+            forward_auth_proxy: Proxy::None,
         },
         admin: Admin { socket: none.clone() },
         store: Store {

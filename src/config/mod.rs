@@ -21,7 +21,8 @@ pub use reference::reference;
 use crate::audit::{Durability, Rotation};
 use crate::broker::FeedLimits;
 use crate::fetch::foreign::Origin;
-use crate::model::Secret;
+use crate::guard::Proxy;
+use crate::model::{AudienceUri, Secret};
 use crate::net;
 use crate::telemetry::Format;
 
@@ -65,6 +66,12 @@ pub struct Server {
     pub allow_plain_http: bool,
     /// Whether an assertion's `aud` may be the URL of the endpoint called.
     pub accept_endpoint_audience: bool,
+    /// Whether proxies may ask it about tokens.
+    pub forward_auth: bool,
+    /// For which resource servers.
+    pub forward_auth_audiences: Vec<AudienceUri>,
+    /// The kind of proxy that asks.
+    pub forward_auth_proxy: Proxy,
 }
 
 /// A TLS pair.

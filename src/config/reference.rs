@@ -21,6 +21,7 @@ const MIXES: &str = "
 - An address other than loopback without TLS, unless `allow_plain_http = true`; without an `issuer`, always.
 - An `http` issuer of another machine, unless `allow_plain_http = true`.
 - Half of a TLS pair.
+- `forward_auth` without `forward_auth_audiences`.
 - `default_ttl` above `max_ttl`, `max_ttl` above `max_lifetime`.
 - `rotation` not above `jwks_max_age`.
 - `min_replicas` with the embedded store.

@@ -193,6 +193,7 @@ fn unsafe_mixes_are_refused_where_they_stand() {
         ("[server]\nissuer = \"http://a.example\"\n", "jitney.toml:2:1: an `http` issuer"),
         ("[server]\ntls_cert = \"c\"\n", "jitney.toml:2:1: `tls_cert` without `tls_key`"),
         ("[server]\ntls_key = \"c\"\n", "jitney.toml:2:1: `tls_key` without `tls_cert`"),
+        ("[server]\nforward_auth = true\n", "jitney.toml:2:1: `forward_auth` without `forward_auth_audiences`"),
         ("[tokens]\nmax_ttl = \"1m\"\n", "configuration: `default_ttl` is longer than `max_ttl`"),
         ("[tokens]\nmax_lifetime = \"30m\"\n", "jitney.toml:2:1: `max_lifetime` is shorter"),
         ("[keys]\nrotation = \"10m\"\n", "jitney.toml:2:1: `rotation` must be longer"),

@@ -9,8 +9,8 @@ use redis::IntoConnectionInfo as _;
 
 use super::StoreUrl;
 use crate::fetch::foreign::Origin;
-use crate::model::Secret;
 use crate::model::time::parse_span;
+use crate::model::{AudienceUri, Secret};
 use crate::policy::closest;
 
 /// The longest span of time that is taken for anything.
@@ -100,6 +100,12 @@ pub(super) fn names(given: &Given<'_>, known: &[&str]) -> Result<Vec<String>, St
 /// Origins of URLs, separated by commas.
 pub(super) fn origins(given: &Given<'_>) -> Result<Vec<Origin>, String> {
     let read = |name| Origin::parse(name).map_err(|why| format!("{why}; write it like `https://issuer.internal:8443`"));
+    given.text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(read).collect()
+}
+
+/// URIs of resource servers, separated by commas.
+pub(super) fn audiences(given: &Given<'_>) -> Result<Vec<AudienceUri>, String> {
+    let read = |name| AudienceUri::parse(name).map_err(|why| why.to_string());
     given.text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(read).collect()
 }
 

@@ -21,14 +21,11 @@ const ANY_GOOD_TOKEN: &Demand = &Demand::Token { audience: None, scopes: None };
 /// An answer, and what it counts as.
 type Told = (Outcome, Response<Body>);
 
-/// The answer from memory alone; none where the token's key is unknown, so that the keys may be fetched anew.
+/// The answer from memory alone; none where the token takes more.
 pub(super) fn at_once(guard: &Guard, head: &Parts, tail: &str) -> Option<Response<Body>> {
     let told = match before(guard, head, tail) {
-        Err(settled) => settled.told(),
-        Ok((demand, token)) => match guard.judge.check(token) {
-            Err(Invalid::Key) => return None,
-            verdict => after(guard, demand, verdict),
-        },
+        Err(settled) => settled.told(guard),
+        Ok((demand, token)) => after(guard, demand, guard.judge.at_once(token)?),
     };
     Some(count(guard, told))
 }
@@ -37,14 +34,16 @@ pub(super) fn at_once(guard: &Guard, head: &Parts, tail: &str) -> Option<Respons
 pub(super) async fn in_time(guard: &Guard, head: &Parts) -> Response<Body> {
     let tail = super::tail(head.uri.path()).unwrap_or_default();
     let told = match before(guard, head, tail) {
-        Err(settled) => settled.told(),
+        Err(settled) => settled.told(guard),
         Ok((demand, token)) => after(guard, demand, guard.judge.verify(token).await),
     };
     count(guard, told)
 }
 
 fn count(guard: &Guard, (outcome, response): Told) -> Response<Body> {
-    guard.metrics.answered(outcome);
+    if let Some(metrics) = &guard.metrics {
+        metrics.answered(outcome);
+    }
     response
 }
 
@@ -60,7 +59,7 @@ enum Settled {
 }
 
 impl Settled {
-    fn told(self) -> Told {
+    fn told(self, guard: &Guard) -> Told {
         match self {
             Self::Public => (Outcome::Public, headers::admitted(None)),
             Self::NoToken => (Outcome::NoToken, headers::refused(No::Token)),
@@ -68,17 +67,27 @@ impl Settled {
                 let no = No::Insufficient("no rule lets this method of this path through", None);
                 (Outcome::NoRule, headers::refused(no))
             }
-            Self::Method => (Outcome::Request, headers::not_served(StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD")),
-            Self::Proxy(misfit) => unclear(&misfit.to_string()),
-            Self::Path(ambiguous) => unclear(&ambiguous.to_string()),
-            Self::Authorization(why) => unclear(why),
+            Self::Method => {
+                note(guard, &Misfit::Method.to_string());
+                (Outcome::Request, headers::not_served(StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD"))
+            }
+            Self::Proxy(misfit) => unclear(guard, &misfit.to_string()),
+            Self::Path(ambiguous) => unclear(guard, &ambiguous.to_string()),
+            Self::Authorization(why) => unclear(guard, why),
         }
     }
 }
 
-fn unclear(why: &str) -> Told {
-    tracing::debug!(why, "a forward-auth request is refused");
+fn unclear(guard: &Guard, why: &str) -> Told {
+    note(guard, why);
     (Outcome::Request, headers::refused(No::Request(why)))
+}
+
+/// Tells the log why a request is not read, for it may be the proxy that is set up wrongly; nothing of what was sent.
+fn note(guard: &Guard, why: &str) {
+    if let Some(unsaid) = guard.unclear.turn() {
+        tracing::warn!(why, proxy = %guard.proxy, unsaid, "a request is refused, for it has no one meaning");
+    }
 }
 
 /// What is asked of this request, and the token that it shows; or what decides it without one.
@@ -146,7 +155,7 @@ fn after(guard: &Guard, demand: &Demand, verdict: Verdict) -> Told {
         let no = No::Insufficient(&why, Some(&needed.to_string()));
         return (Outcome::Insufficient, headers::refused(no));
     }
-    (Outcome::Admitted, headers::admitted(Some(claims)))
+    (Outcome::Admitted, headers::admitted(Some(&token)))
 }
 
 fn not_good(invalid: Invalid) -> Told {

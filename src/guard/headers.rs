@@ -8,6 +8,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTI
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::model::AccessClaims;
+use crate::verifier::VerifiedToken;
 
 const WORKLOAD: HeaderName = HeaderName::from_static("x-jitney-workload");
 const TASK: HeaderName = HeaderName::from_static("x-jitney-task");
@@ -18,12 +19,22 @@ const EMPTY: HeaderValue = HeaderValue::from_static("");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
+/// What a yes says of a token: workload, task, scope, lease.
+pub(super) type Values = [HeaderValue; 4];
+
 /// A yes. Every `X-Jitney-*` header is there, empty where it does not apply, so that a proxy that copies them leaves none
 /// of a caller's standing.
-pub(super) fn admitted(claims: Option<&AccessClaims>) -> Response<Body> {
-    let values = claims.map_or_else(|| Some([EMPTY; 4]), values);
+pub(super) fn admitted(token: Option<&VerifiedToken>) -> Response<Body> {
     // What a token's claims may hold, a header may: the names are visible ASCII.
-    let Some([workload, task, scope, lease]) = values else { return broken() };
+    let values = match token.map(|token| (token, token.kept(values))) {
+        None => Some([EMPTY; 4]),
+        Some((_, Some(kept))) => kept.clone(),
+        Some((token, None)) => values(token.claims()),
+    };
+    values.map_or_else(broken, yes)
+}
+
+fn yes([workload, task, scope, lease]: Values) -> Response<Body> {
     let mut headers = HeaderMap::with_capacity(5);
     headers.insert(WORKLOAD, workload);
     headers.insert(TASK, task);
@@ -36,7 +47,7 @@ pub(super) fn admitted(claims: Option<&AccessClaims>) -> Response<Body> {
 }
 
 /// The four values, cut from one piece of memory.
-fn values(claims: &AccessClaims) -> Option<[HeaderValue; 4]> {
+fn values(claims: &AccessClaims) -> Option<Values> {
     let (workload, task) = (claims.sub.as_str(), claims.txn.as_str());
     let scopes: usize = claims.scope.iter().map(|scope| scope.as_str().len() + 1).sum();
     let mut text = BytesMut::with_capacity(workload.len() + task.len() + scopes + LEASE_LENGTH);
@@ -163,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_yes_names_the_token_s_own() {
-        let response = admitted(Some(&claims()));
+        let response = yes(values(&claims()).unwrap());
         let told = ALL.map(|name| header(&response, name).unwrap());
         let lease = "0190163d-8694-839b-aea5-966c26f8ad91";
         assert_eq!(told, ["nightly", "run-1/a", "orders:read orders:write", lease]);

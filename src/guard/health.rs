@@ -22,11 +22,12 @@ pub(super) fn readyz(guard: &Guard) -> Response<Body> {
 }
 
 pub(super) fn metrics(guard: &Guard) -> Response<Body> {
-    guard.metrics.set_view(guard.judge.is_ready(), guard.judge.view_age().map(|age: Duration| age.as_secs_f64()));
+    let Some(metrics) = &guard.metrics else { return headers::not_served(StatusCode::NOT_FOUND, "") };
+    metrics.set_view(guard.judge.is_ready(), guard.judge.view_age().map(|age: Duration| age.as_secs_f64()));
     if let Some((rules, position)) = guard.judge.view() {
-        guard.metrics.set_rules(rules as u64, position);
+        metrics.set_rules(rules as u64, position);
     }
-    let mut response = Response::new(Body::from(guard.metrics.encode()));
+    let mut response = Response::new(Body::from(metrics.encode()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(Metrics::CONTENT_TYPE));
     response
 }

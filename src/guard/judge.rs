@@ -11,18 +11,15 @@ use crate::verifier::{Expect, Invalid, VerifiedToken, Verifier};
 /// What is known of a token: it is good, or why not.
 pub type Verdict = Result<Arc<VerifiedToken>, Invalid>;
 
-/// A verdict that may take a fetch of the keys first.
+/// A verdict that may take a fetch first.
 pub type LaterVerdict<'a> = Pin<Box<dyn Future<Output = Verdict> + Send + 'a>>;
 
 /// Judges tokens by their own claims, keys, times and the view of revocations; expects nothing else of them.
 pub trait Judge: Send + Sync + 'static {
-    /// From memory alone.
-    ///
-    /// # Errors
-    /// The first check that failed; [`Invalid::Stale`] where the view is too old, or there is none yet.
-    fn check(&self, token: &str) -> Verdict;
+    /// From memory alone; none where it takes more, as for a token under an unknown key.
+    fn at_once(&self, token: &str) -> Option<Verdict>;
 
-    /// The same, but an unknown key may have the keys fetched anew first.
+    /// In any case. An error is the first check that failed; [`Invalid::Stale`] where the view is too old, or there is none.
     fn verify<'a>(&'a self, token: &'a str) -> LaterVerdict<'a>;
 
     /// Whether the view is young enough to judge by.
@@ -47,8 +44,9 @@ impl Later {
 }
 
 impl Judge for Later {
-    fn check(&self, token: &str) -> Verdict {
-        self.0.get().ok_or(Invalid::Stale)?.check(token, &Expect::default())
+    fn at_once(&self, token: &str) -> Option<Verdict> {
+        let Some(verifier) = self.0.get() else { return Some(Err(Invalid::Stale)) };
+        Some(verifier.check(token, &Expect::default())).filter(|verdict| !matches!(verdict, Err(Invalid::Key)))
     }
 
     fn verify<'a>(&'a self, token: &'a str) -> LaterVerdict<'a> {

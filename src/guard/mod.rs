@@ -9,6 +9,7 @@ mod health;
 mod judge;
 mod path;
 mod proxy;
+mod rarely;
 mod rules;
 mod verify;
 
@@ -23,9 +24,11 @@ use crate::model::AudienceUri;
 use crate::net::{Answer, Application};
 use crate::telemetry::GuardMetrics;
 
-pub use judge::{Judge, Later, Verdict};
+pub use judge::{Judge, Later, LaterVerdict, Verdict};
 pub use proxy::Proxy;
 pub use rules::{Rules, RulesError};
+
+use rarely::Rarely;
 
 /// Where a proxy asks; under Envoy the request's own path follows it.
 pub const FORWARD_AUTH: &str = "/v1/forward-auth";
@@ -37,38 +40,38 @@ pub struct Guard {
     audiences: Vec<AudienceUri>,
     rules: Option<Rules>,
     proxy: Proxy,
-    metrics: Arc<GuardMetrics>,
+    /// None where whoever serves it counts by itself.
+    metrics: Option<Arc<GuardMetrics>>,
+    /// Requests without one meaning, as the log tells of them.
+    unclear: Rarely,
 }
 
 impl Guard {
     /// A guard of these resource servers. Without rules any good token for one of them is let through, on every path.
-    pub fn new(
-        judge: Arc<dyn Judge>,
-        audiences: Vec<AudienceUri>,
-        rules: Option<Rules>,
-        proxy: Proxy,
-        metrics: Arc<GuardMetrics>,
-    ) -> Self {
-        Self { judge, audiences, rules, proxy, metrics }
+    pub fn new(judge: Arc<dyn Judge>, audiences: Vec<AudienceUri>, rules: Option<Rules>, proxy: Proxy) -> Self {
+        Self { judge, audiences, rules, proxy, metrics: None, unclear: Rarely::new() }
     }
 
-    /// The answer to a forward-auth request, where it takes nothing but memory; none where the keys may have to be
-    /// fetched first, or where the request is another.
-    pub fn forward_auth_at_once(&self, head: &Parts) -> Option<Response<Body>> {
-        let tail = tail(head.uri.path())?;
-        forward_auth::at_once(self, head, tail)
+    /// The same, counting by these.
+    #[must_use]
+    pub fn counted(self, metrics: Arc<GuardMetrics>) -> Self {
+        Self { metrics: Some(metrics), ..self }
     }
 
-    /// The same for every forward-auth request; none where the request is another.
-    pub fn forward_auth(self: &Arc<Self>, head: Parts) -> Option<Answer> {
-        tail(head.uri.path())?;
+    /// The answer to a forward-auth request: see [`is_forward_auth`].
+    pub fn forward_auth(self: &Arc<Self>, head: Parts) -> Answer {
         let this = Arc::clone(self);
-        Some(Box::pin(async move { forward_auth::in_time(&this, &head).await }))
+        Box::pin(async move { forward_auth::in_time(&this, &head).await })
     }
 
     fn is_ours(&self, audience: &AudienceUri) -> bool {
         self.audiences.iter().any(|own| audience.matches(own.as_str()))
     }
+}
+
+/// Whether this is the path of a forward-auth request.
+pub fn is_forward_auth(path: &str) -> bool {
+    tail(path).is_some()
 }
 
 /// What follows the endpoint's own path; none where the path is another's.
@@ -82,15 +85,14 @@ pub struct Served(pub Arc<Guard>);
 
 impl Application for Served {
     fn at_once(&self, head: &Parts) -> Option<Response<Body>> {
-        self.0.forward_auth_at_once(head)
+        forward_auth::at_once(&self.0, head, tail(head.uri.path())?)
     }
 
     fn answer(&self, request: Request<Bytes>) -> Answer {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
-        if tail(path).is_some() {
-            let guard = Arc::clone(&self.0);
-            return Box::pin(async move { forward_auth::in_time(&guard, &head).await });
+        if is_forward_auth(path) {
+            return self.0.forward_auth(head);
         }
         let reads = matches!(head.method, Method::GET | Method::HEAD);
         let response = match path {

@@ -6,21 +6,12 @@ use axum::body::Body;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
-use serde::Serialize;
 
 use super::forward_auth::{holds, outcome_of};
 use super::{Guard, headers};
-use crate::model::{AccessClaims, ScopeSet};
+use crate::model::{AccessClaims, Introspected, ScopeSet};
 use crate::telemetry::GuardOutcome as Outcome;
 use crate::verifier::Invalid;
-
-#[derive(Serialize)]
-struct Active<'a> {
-    active: bool,
-    token_type: &'static str,
-    #[serde(flatten)]
-    claims: &'a AccessClaims,
-}
 
 /// What is asked: a token, and the scopes it must have.
 struct Asked<'a> {
@@ -32,7 +23,7 @@ pub(super) async fn verify(guard: &Guard, head: &Parts, body: &[u8]) -> Response
     let asked = match read(head, body) {
         Ok(asked) => asked,
         Err((status, why)) => {
-            guard.metrics.verified(Outcome::Request);
+            count(guard, Outcome::Request);
             let error = if status == StatusCode::BAD_REQUEST { "invalid_request" } else { "unsupported_media_type" };
             return headers::error(status, error, &why);
         }
@@ -48,12 +39,18 @@ pub(super) async fn verify(guard: &Guard, head: &Parts, body: &[u8]) -> Response
             None => (Outcome::Admitted, active(token.claims())),
         },
     };
-    guard.metrics.verified(outcome);
+    count(guard, outcome);
     response
 }
 
+fn count(guard: &Guard, outcome: Outcome) {
+    if let Some(metrics) = &guard.metrics {
+        metrics.verified(outcome);
+    }
+}
+
 fn active(claims: &AccessClaims) -> Response<Body> {
-    match serde_json::to_vec(&Active { active: true, token_type: "Bearer", claims }) {
+    match serde_json::to_vec(&Introspected::from(claims)) {
         Ok(body) => headers::json(StatusCode::OK, body),
         Err(_) => headers::error(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "a mistake of the guard's own"),
     }

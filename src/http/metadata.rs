@@ -4,16 +4,18 @@ use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
+use bytes::Bytes;
 use serde_json::json;
 
 use crate::jose::Alg;
 use crate::model::{Reason, Refusal};
 
-use super::{Shared, answer};
+use super::{Shared, answer, openapi};
 
 /// Documents that are the same for as long as the broker runs.
 pub(super) struct Documents {
     metadata: String,
+    pub(super) openapi: Bytes,
 }
 
 impl Documents {
@@ -39,7 +41,12 @@ impl Documents {
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["ES256"],
         });
-        Self { metadata: metadata.to_string() }
+        Self { metadata: metadata.to_string(), openapi: Bytes::from_static(openapi::DOCUMENT.as_bytes()) }
+    }
+
+    /// The same of a broker that answers proxies too.
+    pub(super) fn with_forward_auth(&self) -> Self {
+        Self { metadata: self.metadata.clone(), openapi: openapi::with_forward_auth().into() }
     }
 }
 

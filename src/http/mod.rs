@@ -5,6 +5,7 @@
 pub mod admin;
 mod answer;
 pub(crate) mod form;
+mod forward_auth;
 mod health;
 mod jwks;
 mod leases;
@@ -24,6 +25,8 @@ use axum::{Router, middleware};
 use bytes::Bytes;
 
 use crate::broker::Broker;
+use crate::guard::{self, Guard, Proxy};
+use crate::model::AudienceUri;
 use crate::net::{Answer, Application};
 use crate::telemetry::Endpoint;
 
@@ -56,6 +59,8 @@ pub const PUBLIC_ROUTES: &[(&str, &str)] = &[
 pub struct Public {
     shared: Shared,
     router: Router,
+    /// Answers proxies, where it is asked to.
+    guard: Option<Arc<Guard>>,
 }
 
 impl Public {
@@ -63,7 +68,17 @@ impl Public {
     pub fn new(broker: Arc<Broker>) -> Self {
         let documents = Arc::new(metadata::Documents::new(&broker.options().issuer));
         let shared = Shared { broker, documents };
-        Self { router: router(shared.clone()), shared }
+        Self { router: router(shared.clone()), shared, guard: None }
+    }
+
+    /// The same, and forward-auth for a proxy of this kind in front of these resource servers.
+    #[must_use]
+    pub fn with_forward_auth(self, audiences: Vec<AudienceUri>, proxy: Proxy) -> Self {
+        let broker = self.shared.broker.clone();
+        let documents = Arc::new(self.shared.documents.with_forward_auth());
+        let shared = Shared { documents, ..self.shared };
+        let guard = Some(forward_auth::guard(broker, audiences, proxy));
+        Self { router: router(shared.clone()), shared, guard }
     }
 }
 
@@ -78,6 +93,11 @@ impl Application for Public {
     /// Hands the requests that nearly all are straight to their endpoint: looking it up, and the layers on the way, cost
     /// several microseconds. All others go by the router, which knows these three as well.
     fn answer(&self, request: Request<Bytes>) -> Answer {
+        if let Some(guard) = self.guard.as_ref().filter(|_| guard::is_forward_auth(request.uri().path())) {
+            let (head, _) = request.into_parts();
+            let observer = observe::Observer::new(self.shared.broker.clone(), Endpoint::ForwardAuth, &head.method);
+            return Box::pin(observer.around(guard.forward_auth(head)));
+        }
         let endpoint = match (request.method(), request.uri().path()) {
             (&Method::POST, "/oauth2/token") => Endpoint::Token,
             (&Method::POST, "/oauth2/introspect") => Endpoint::Introspect,

@@ -7,11 +7,10 @@ use axum::extract::{RawQuery, State};
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 
 use crate::audit::Event;
 use crate::broker::{Introspection, Issued, TokenAsk};
-use crate::model::{AccessClaims, Lease, Reason, Refusal};
+use crate::model::{Introspected, Lease, Reason, Refusal};
 
 use super::form::Form;
 use super::{Shared, answer, form};
@@ -73,14 +72,6 @@ pub(crate) fn ask<'a>(form: &'a Form<'_>) -> TokenAsk<'a> {
     }
 }
 
-#[derive(Serialize)]
-struct Active<'a> {
-    active: bool,
-    token_type: &'static str,
-    #[serde(flatten)]
-    claims: &'a AccessClaims,
-}
-
 pub(super) async fn introspect(
     State(shared): State<Shared>,
     RawQuery(query): RawQuery,
@@ -92,9 +83,7 @@ pub(super) async fn introspect(
         Err(response) => return *response,
     };
     match shared.broker.introspect(form.client_auth(), form.get("token")).await {
-        Ok(Introspection::Active(claims)) => {
-            answer::json(StatusCode::OK, &Active { active: true, token_type: "Bearer", claims: &claims })
-        }
+        Ok(Introspection::Active(claims)) => answer::json(StatusCode::OK, &Introspected::from(&*claims)),
         Ok(Introspection::Inactive) => answer::raw_json(StatusCode::OK, r#"{"active":false}"#),
         Err(refused) => refused.into_response(),
     }

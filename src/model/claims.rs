@@ -36,6 +36,21 @@ pub struct AccessClaims {
     pub act: Option<Actor>,
 }
 
+/// Claims as introspection tells them of a token that stands (RFC 7662 §2.2).
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Introspected<'a> {
+    active: bool,
+    token_type: &'static str,
+    #[serde(flatten)]
+    claims: &'a AccessClaims,
+}
+
+impl<'a> From<&'a AccessClaims> for Introspected<'a> {
+    fn from(claims: &'a AccessClaims) -> Self {
+        Self { active: true, token_type: "Bearer", claims }
+    }
+}
+
 /// One link of an `act` chain (RFC 8693 §4.1).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {

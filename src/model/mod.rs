@@ -15,7 +15,7 @@ mod steady;
 pub mod task;
 pub mod time;
 
-pub use claims::{AccessClaims, Actor as ActClaim};
+pub use claims::{AccessClaims, Actor as ActClaim, Introspected};
 pub use ids::{AudienceUri, DecisionId, Epoch, InvalidName, KeyId, LeaseId, WorkloadId};
 pub use lease::{Lease, LeaseEnd, LeaseRecord};
 pub use redact::without_credentials;

@@ -40,6 +40,9 @@ pub enum GuardOutcome {
     Stale,
 }
 
+/// What `/v1/verify` never says: it is asked about a token, by no path.
+const OF_PATHS: [GuardOutcome; 3] = [GuardOutcome::Public, GuardOutcome::NoToken, GuardOutcome::NoRule];
+
 const WORDS: [&str; 11] = [
     "admitted",
     "public",
@@ -81,12 +84,15 @@ impl GuardMetrics {
         let mut registry = Registry::with_prefix("jitney_guard");
         let answers = Family::<Label, Counter>::default();
         registry.register("answers", "Answers, by endpoint and how they ended", answers.clone());
-        let of = |endpoint: &'static str| {
-            let counter =
-                |word: &&'static str| answers.get_or_create_owned(&[("endpoint", endpoint), ("outcome", word)]);
-            WORDS.iter().map(counter).collect()
+        let of = |endpoint: &'static str, never: &[GuardOutcome]| {
+            let counter = |(at, word): (usize, &&'static str)| match never.iter().any(|each| *each as usize == at) {
+                // Counted by nobody, and shown to nobody.
+                true => Counter::default(),
+                false => answers.get_or_create_owned(&[("endpoint", endpoint), ("outcome", word)]),
+            };
+            WORDS.iter().enumerate().map(counter).collect()
         };
-        let (forward_auth, verify) = (of("forward_auth"), of("verify"));
+        let (forward_auth, verify) = (of("forward_auth", &[]), of("verify", &OF_PATHS));
         let [ready, live_rules, log_position, connections] = [
             ("ready", "Whether the view is young enough to judge by"),
             ("live_rules", "Rules of the view"),
@@ -170,7 +176,7 @@ mod tests {
             r#"jitney_guard_answers_total{endpoint="forward_auth",outcome="admitted"} 1"#,
             r#"jitney_guard_answers_total{endpoint="forward_auth",outcome="stale"} 1"#,
             r#"jitney_guard_answers_total{endpoint="verify",outcome="revoked"} 1"#,
-            r#"jitney_guard_answers_total{endpoint="verify",outcome="public"} 0"#,
+            r#"jitney_guard_answers_total{endpoint="forward_auth",outcome="public"} 0"#,
             "jitney_guard_ready 1",
             "jitney_guard_view_age_seconds 0.25",
             "jitney_guard_live_rules 3",
@@ -178,6 +184,9 @@ mod tests {
             "jitney_guard_connections 2",
         ] {
             assert!(text.lines().any(|each| each == line), "{line} is not in:\n{text}");
+        }
+        for never in ["public", "no_token", "no_rule"] {
+            assert!(!text.contains(&format!(r#"endpoint="verify",outcome="{never}""#)), "{never}:\n{text}");
         }
         metrics.set_view(false, None);
         assert!(metrics.encode().contains("jitney_guard_view_age_seconds inf"), "{}", metrics.encode());

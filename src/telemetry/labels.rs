@@ -30,6 +30,7 @@ label! {
         Complete = "complete",
         Renew = "renew",
         Revocations = "revocations",
+        ForwardAuth = "forward_auth",
         Jwks = "jwks",
         Metadata = "metadata",
         OpenApi = "openapi",

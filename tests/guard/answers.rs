@@ -161,8 +161,13 @@ fn what_is_set_up_wrongly_is_told_with_the_next_step() {
             &["--audience", API, "--proxy", "nginx", "--rules", "none.toml"],
             1,
             "none.toml: cannot be read",
-            "docs/verify.md",
+            "name a file that is there",
         ),
+        (&[url], &["--audience", API, "--max-staleness", "0s"], 2, "no time at all", "the least is `1s`"),
+        (&[url], &["--audience", API, "--listen", "127.0.0.1"], 2, "there is no port", "write 127.0.0.1:8181"),
+        (&[url], &["--audience", API, "--listen", "::1"], 2, "there is no port", "write [::1]:8181"),
+        (&[url], &["--audience", API, "--listen", "here"], 2, "no address to listen on", "127.0.0.1:8181"),
+        (&[url], &["--audience", API, "--max-rules", "0"], 2, "--max-rules", ""),
         (&[url, ("JITNEY_TELEMETRY_FORMAT", "xml")], &["--audience", API], 2, "JITNEY_TELEMETRY_FORMAT", "correct it"),
         (&[url, ("JITNEY_GUARD_PROXY", "apache")], &["--audience", API], 2, "apache", ""),
     ] {
@@ -194,4 +199,41 @@ fn it_is_set_up_by_the_environment_too_and_writes_its_log_as_json() {
     let line = guard.stderr().lines().next().unwrap().to_owned();
     let line: serde_json::Value = serde_json::from_str(&line).expect(&line);
     assert_eq!((&line["message"], &line["audiences"]), (&"guarding".into(), &format!("{API} {SECOND}").into()));
+    assert_eq!(line["proxy"], "envoy", "by the word that the option takes");
+}
+
+#[test]
+fn its_log_says_why_a_request_is_refused_unread_and_nothing_of_a_token() {
+    let broker = Broker::start(&Backing::Embedded);
+    let guard = Guard::start(&broker, &["--audience", API, "--proxy", "nginx"]);
+    let good = mint(&broker, &Ask::of("demo"));
+    for _ in 0..50 {
+        let answer =
+            guard.send(&Request::get("/v1/forward-auth").bearer(&good.text).header("X-Rewrite-URL", "/secret"));
+        assert!(challenge(&answer.expect(403)).contains("x-rewrite-url"));
+    }
+    let told =
+        || guard.stderr().lines().filter(|line| line.contains("no one meaning")).map(str::to_owned).collect::<Vec<_>>();
+    let lines = eventually("it says so", || Some(told()).filter(|lines| !lines.is_empty()));
+    assert!(lines[0].contains("x-rewrite-url") && lines[0].contains("proxy=nginx"), "{lines:?}");
+    assert!(lines.len() < 25, "not each time: {lines:?}");
+    assert!(!guard.stderr().contains(&good.text) && !guard.stderr().contains("/secret"), "{lines:?}");
+}
+
+#[test]
+fn a_broker_of_another_name_and_more_rules_than_it_may_hold_are_told_with_what_to_do() {
+    let broker = Broker::start(&Backing::Embedded);
+    let url = broker.url();
+    let other = Guard::start_at(&url, "https://other.example.com", &["--audience", API]);
+    let hint = format!("JITNEY_ISSUER={}", crate::common::ISSUER);
+    eventually("it says which", || other.stderr().contains(&hint).then_some(()));
+    for n in 0..3 {
+        let task = format!("t-{n}");
+        mint(&broker, &Ask::of("demo").task(&task));
+        assert!(broker.cli("demo", &["complete", "--task", &task]).status.success());
+    }
+    let few = Guard::start_at(&url, crate::common::ISSUER, &["--audience", API, "--max-rules", "2"]);
+    eventually("it says so", || few.stderr().contains("--max-rules").then_some(()));
+    few.get("/readyz").expect(503);
+    assert_eq!(few.auth(&mint(&broker, &Ask::of("demo"))).status, 503, "{}", few.stderr());
 }

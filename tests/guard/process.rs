@@ -6,6 +6,8 @@ use std::process::{Child, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use crate::common::{Answer, Broker, Http, ISSUER, Request, Token, clean, eventually, wait_for_exit};
 
 /// What a guard says of a token that it lets pass.
@@ -51,8 +53,9 @@ impl Guard {
         Self::run(&["guard"], &[&[("JITNEY_URL", url.as_str()), ("JITNEY_ISSUER", ISSUER)], settings].concat())
     }
 
+    /// With these words and settings.
     #[track_caller]
-    fn run(words: &[&str], settings: &[(&str, &str)]) -> Self {
+    pub fn run(words: &[&str], settings: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut child = clean(env!("CARGO_BIN_EXE_jitney"))
             .args(words)
@@ -112,11 +115,32 @@ impl Guard {
         std::fs::read_to_string(self.dir.path().join("stderr")).unwrap_or_default()
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("it runs");
+        rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).unwrap();
+    }
+
+    /// Puts it to sleep; on return all of it sleeps. [`Signal::CONT`] wakes it.
+    pub fn sleeps(&self) {
+        self.signal(Signal::STOP);
+        let pid = rustix::process::Pid::from_child(self.child.as_ref().expect("it runs"));
+        rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::UNTRACED).unwrap();
+    }
+
+    /// Ends it at once.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
     /// Ends it in order.
     #[track_caller]
     pub fn stop(&mut self) {
+        self.signal(Signal::TERM);
         let mut child = self.child.take().expect("it runs");
-        rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM).unwrap();
         let status = wait_for_exit(&mut child);
         assert!(status.success(), "{status}\n{}", self.stderr());
     }
@@ -124,10 +148,7 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.kill();
     }
 }
 

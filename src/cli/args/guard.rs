@@ -1,6 +1,6 @@
 //! What who runs a guard types.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,6 +21,13 @@ docs/verify.md has the proxies' configurations, and the form of the rules.
 Example:
   jitney guard --audience https://api.example.com --proxy nginx --rules /etc/jitney/rules.toml";
 
+fn listen(raw: &str) -> Result<SocketAddr, String> {
+    raw.parse().map_err(|_| match raw.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(address) => format!("there is no port: write {}, or port 0 for a free one", SocketAddr::new(address, 8181)),
+        Err(_) => "no address to listen on: write an IP address and a port, like 127.0.0.1:8181 or [::1]:8181".into(),
+    })
+}
+
 /// `jitney guard`.
 #[derive(Debug, Args)]
 pub struct GuardArgs {
@@ -30,7 +37,8 @@ pub struct GuardArgs {
         value_name = "ADDR",
         env = "JITNEY_GUARD_LISTEN",
         hide_env_values = true,
-        default_value = "127.0.0.1:8181"
+        default_value = "127.0.0.1:8181",
+        value_parser = listen
     )]
     pub listen: SocketAddr,
     /// The resource server that is guarded; repeats [default: those that the rules name]
@@ -41,6 +49,10 @@ pub struct GuardArgs {
     #[arg(long, value_name = "SPAN", env = "JITNEY_GUARD_MAX_STALENESS", hide_env_values = true)]
     #[arg(default_value = "10s", value_parser = parse_span)]
     pub max_staleness: Duration,
+    /// How many rules of the broker's log the view may hold, of 32 bytes each; with more it lets nobody through
+    #[arg(long, value_name = "N", env = "JITNEY_GUARD_MAX_RULES", hide_env_values = true, default_value = "8000000")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_rules: u64,
     /// The kind of proxy that asks: nginx, traefik, caddy, envoy, haproxy or none
     #[arg(long, value_name = "KIND", env = "JITNEY_GUARD_PROXY", hide_env_values = true, default_value = "none")]
     pub proxy: Proxy,

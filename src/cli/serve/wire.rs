@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::super::Failure;
 use super::super::output::without_secrets;
 use super::own::{broker_name, make_folder};
-use super::{Setup, announce, dev};
+use super::{Setup, announce, dev, since_boot};
 use crate::audit::{AuditLog, AuditOptions, AuditRecord, Event, Outcome};
 use crate::broker::{Broker, BrokerOptions, Parts, Timed};
 use crate::config::{Config, KeyStorage, StoreUrl};
@@ -61,7 +61,11 @@ pub(super) async fn serve(setup: &Setup) -> Result<(), Failure> {
     let parts = Parts { policies: policies.clone(), store, audit: audit.clone(), keys, metrics, clock };
     let broker = Broker::start(options(config, name, issuer)?, parts);
     let broker = Arc::new(broker.await.map_err(|error| Failure::new(error.to_string(), STORE))?);
-    let limits = config.limits.for_listener();
+    let (limits, mut public) = (config.limits.for_listener(), http::Public::new(broker.clone()));
+    if config.server.forward_auth {
+        let (server, audiences) = (&config.server, config.server.forward_auth_audiences.clone());
+        public = public.with_forward_auth(audiences, server.forward_auth_proxy);
+    }
     let mut tasks = Supervisor::new(shutdown.clone());
     tasks.spare("signals", signals);
     tasks.spare("reload", reload_on_hangup(policies.clone(), tls.clone(), shutdown.clone()));
@@ -80,7 +84,7 @@ pub(super) async fn serve(setup: &Setup) -> Result<(), Failure> {
         "admin",
         unix::serve(socket, http::admin::admin(broker.clone()), config.limits.for_listener(), shutdown.clone()),
     );
-    tasks.essential("public", net::serve(listener, tls, http::Public::new(broker.clone()), limits, shutdown));
+    tasks.essential("public", net::serve(listener, tls, public, limits, shutdown));
     let pasted = match &setup.dev {
         Some(dir) => Some(dev::write_env(dir, config, &url)?),
         None => None,
@@ -111,12 +115,6 @@ async fn end_log(broker: &Broker, audit: &AuditLog) {
     if let Err(error) = broker.checkpoint(audit.head()).await {
         tracing::warn!(%error, "no checkpoint of the audit log's last line can be made");
     }
-}
-
-/// A clock that nobody sets, and that goes on while the machine sleeps.
-fn since_boot() -> Duration {
-    let at = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    Duration::new(u64::try_from(at.tv_sec).unwrap_or(0), u32::try_from(at.tv_nsec).unwrap_or(0))
 }
 
 /// Runs a task that knows no end of its own until the process ends.
