@@ -27,6 +27,22 @@ fn the_example_configuration_is_accepted() {
     assert!(config.server.tls.is_some());
 }
 
+/// By systemd's own word, where it is: as in `docs/verify.md`, with the program that was built in the place of the installed one.
+#[test]
+fn systemd_finds_no_fault_with_the_units() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["jitney.service", "jitney-guard.service"] {
+        let unit = read(name).replace("/usr/local/bin/jitney", env!("CARGO_BIN_EXE_jitney"));
+        let path = folder.path().join(name);
+        std::fs::write(&path, unit).unwrap();
+        let told = std::process::Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&path).output();
+        let Ok(told) = told else { continue };
+        let said = String::from_utf8_lossy(&told.stderr);
+        let of_it = said.lines().filter(|line| line.contains(name)).collect::<Vec<_>>();
+        assert!(told.status.success() && of_it.is_empty(), "{name}: {said}");
+    }
+}
+
 #[test]
 fn the_settings_of_compose_are_accepted() {
     let text = read("compose.yaml");
