@@ -16,6 +16,11 @@ mod check_tests;
 mod clock;
 #[path = "chaos/disk.rs"]
 mod disk;
+#[allow(dead_code, reason = "tests/guard uses more of it")]
+#[path = "guard/process.rs"]
+mod guard_process;
+#[path = "chaos/guards.rs"]
+mod guards;
 #[path = "chaos/history.rs"]
 mod history;
 #[path = "chaos/load.rs"]

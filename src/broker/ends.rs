@@ -1,9 +1,10 @@
 //! Which ends of the log this broker made itself: their audit lines come here, and whoever watches is told of them once.
 //!
-//! Owns the ends that are under way, and, while anybody watches, the places of those that are done. An entry of the log is
-//! another broker's once every end that was under way when it was read is done, and none of them says it made it.
+//! Owns the ends that are under way, and the places of those that are done: of many while anybody watches, else of the last few,
+//! whose lines may still be on their way when somebody comes. An entry of the log is another broker's once every end that was
+//! under way when it was read is done, and none of them says it made it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
@@ -14,7 +15,10 @@ use crate::store::{End, Ended, RecordError};
 use super::Broker;
 
 /// So many places are remembered; a watcher reads the log long before.
-const KEPT: usize = 1 << 16;
+pub(super) const KEPT: usize = 1 << 16;
+
+/// So many while nobody watches: no more lines wait to be written.
+const LATEST: usize = 1 << 12;
 
 /// The most that watch at once.
 const WATCHERS: usize = 32;
@@ -31,8 +35,18 @@ struct State {
     /// The number of the next end that begins.
     next: u64,
     under_way: BTreeSet<u64>,
-    own: BTreeSet<Position>,
+    /// The places of this broker's rules, each with the last one of the same end, which its audit line tells.
+    own: BTreeMap<Position, Position>,
     watchers: usize,
+}
+
+impl State {
+    fn bound(&mut self) {
+        let most = if self.watchers > 0 { KEPT } else { LATEST };
+        while self.own.len() > most {
+            self.own.pop_first();
+        }
+    }
 }
 
 impl Ends {
@@ -94,7 +108,12 @@ impl Ends {
 
     /// Whether this broker made the rule at this place.
     pub(super) fn is_own(&self, position: Position) -> bool {
-        self.state().own.contains(&position)
+        self.state().own.contains_key(&position)
+    }
+
+    /// The place that the audit line of the rule's end tells, where this broker made it.
+    pub(super) fn told_at(&self, position: Position) -> Option<Position> {
+        self.state().own.get(&position).copied()
     }
 }
 
@@ -106,13 +125,10 @@ struct Call<'a> {
 
 impl Call<'_> {
     fn made(&self, rules: &[Rule]) {
+        let Some(last) = rules.last().map(|rule| rule.position) else { return };
         let mut state = self.ends.state();
-        if state.watchers > 0 {
-            state.own.extend(rules.iter().map(|rule| rule.position));
-            while state.own.len() > KEPT {
-                state.own.pop_first();
-            }
-        }
+        state.own.extend(rules.iter().map(|rule| (rule.position, last)));
+        state.bound();
     }
 }
 
@@ -130,9 +146,7 @@ impl Drop for Watching<'_> {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.watchers -= 1;
-        if state.watchers == 0 {
-            state.own.clear();
-        }
+        state.bound();
     }
 }
 
@@ -143,6 +157,18 @@ impl Broker {
         let ended = self.parts.store.end(end).await?;
         call.made(&ended.rules);
         Ok(ended)
+    }
+}
+
+#[cfg(test)]
+impl Ends {
+    /// An end of this broker's with rules at these places.
+    pub(super) fn made_for_tests(&self, places: &[u64]) {
+        let rule = |at: &u64| {
+            let digest = crate::model::RuleDigest::of(crate::model::RuleKind::All, &[]);
+            Rule { kind: crate::model::RuleKind::All, digest, position: Position::new(*at), until: None }
+        };
+        self.begin().made(&places.iter().map(rule).collect::<Vec<_>>());
     }
 }
 
@@ -176,10 +202,11 @@ mod tests {
         assert!(ends.is_own(Position::new(7)) && !ends.is_own(Position::new(8)));
         drop(later);
         drop(watching);
-        assert!(!ends.is_own(Position::new(7)), "where nobody watches nothing is remembered");
-        let call = ends.begin();
-        call.made(&[rule(9)]);
-        assert!(!ends.is_own(Position::new(9)));
+        ends.begin().made(&[rule(9), rule(10)]);
+        assert_eq!(
+            [7, 8, 9, 10].map(|at| ends.told_at(Position::new(at)).map(Position::get)),
+            [Some(7), None, Some(10), Some(10)]
+        );
     }
 
     #[test]
@@ -192,6 +219,8 @@ mod tests {
         call.made(&rules);
         assert!(!ends.is_own(Position::new(1)) && ends.is_own(Position::new(2)));
         drop(all);
+        let latest = (KEPT - LATEST) as u64 + 1;
+        assert!(!ends.is_own(Position::new(latest)) && ends.is_own(Position::new(latest + 1)));
         assert!(ends.watch().is_some());
     }
 }

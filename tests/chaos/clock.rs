@@ -22,15 +22,23 @@ fn library() -> PathBuf {
     found.find(|path| path.exists()).expect("faketime is installed: `tests/run` does that")
 }
 
-/// A broker with a clock of its own, and the file that says how far it is off.
-pub fn with_a_clock(store: Option<String>, folder: &Path) -> (Broker, PathBuf) {
+/// A file that says how far a clock is off, and the settings of a process whose clock that is.
+pub fn own_clock(folder: &Path) -> (PathBuf, Vec<(&'static str, String)>) {
     let file = folder.join("clock");
     fs::write(&file, "+0\n").unwrap();
-    let setup = Setup::default()
-        .set("LD_PRELOAD", library().to_str().unwrap())
-        .set("FAKETIME_TIMESTAMP_FILE", file.to_str().unwrap())
-        .set("FAKETIME_NO_CACHE", "1")
-        .set("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    let settings = vec![
+        ("LD_PRELOAD", library().display().to_string()),
+        ("FAKETIME_TIMESTAMP_FILE", file.display().to_string()),
+        ("FAKETIME_NO_CACHE", "1".into()),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
+    ];
+    (file, settings)
+}
+
+/// A broker with a clock of its own, and the file that says how far it is off.
+pub fn with_a_clock(store: Option<String>, folder: &Path) -> (Broker, PathBuf) {
+    let (file, settings) = own_clock(folder);
+    let setup = settings.iter().fold(Setup::default(), |setup, (name, value)| setup.set(name, value));
     (setup.start_on(store), file)
 }
 

@@ -13,7 +13,7 @@ use crate::common::Chance;
 /// How many faults all runs of the short test inject together.
 const SHORT: u64 = 1000;
 /// Each run's share of them.
-pub const SHARES: [(&str, u64); 8] = [
+pub const SHARES: [(&str, u64); 9] = [
     ("wire", 880),
     ("redis", 50),
     ("embedded", 40),
@@ -22,6 +22,7 @@ pub const SHARES: [(&str, u64); 8] = [
     ("clock-embedded", 20),
     ("verifiers", 40),
     ("verifiers-clock", 20),
+    ("guard-clock", 20),
 ];
 /// How many clients ask at once.
 const CLIENTS: usize = 4;

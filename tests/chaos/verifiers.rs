@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use jitney::model::AudienceUri;
 use jitney::verifier::{Expect, Invalid, Verifier, VerifierOptions};
 
-use super::clock::{stepped, with_a_clock};
+use super::clock::{own_clock, stepped, with_a_clock};
+use super::guards;
 use super::history::{History, Micros, Verdict, What};
 use super::process::{asleep, killed};
 use super::proxy::Proxy;
@@ -16,7 +17,7 @@ use super::world::{Held, World};
 use crate::common::{API, Broker, Chance, ISSUER, Redis, Request, SECOND, Setup, Token, now};
 
 /// How far clocks may differ for a verifier here.
-const SKEW: Duration = Duration::from_secs(1);
+pub const SKEW: Duration = Duration::from_secs(1);
 /// The bound of each, and its filter: one hears of everything.
 const VERIFIERS: [(Duration, Option<&str>); 3] =
     [(Duration::from_millis(1500), Some(API)), (Duration::from_secs(3), None), (Duration::from_secs(6), Some(SECOND))];
@@ -35,11 +36,13 @@ fn whatever_happens_between_verifiers_and_brokers() {
     let redis = Redis::start();
     let brokers: Vec<Broker> = (0..2).map(|_| Setup::default().start_on(Some(redis.url()))).collect();
     let world = World::new("verifiers", seed("verifiers"), Arc::new(History::new()), brokers);
-    followed(&world, |ways, chance| {
+    followed(&world, Vec::new(), |ways, guard, chance| {
         let a_while = Duration::from_millis(50 + chance.below(700));
         let seat = usize::try_from(chance.below(2)).unwrap();
         let way = chance.pick(ways);
-        match chance.below(20) {
+        match chance.below(24) {
+            20 | 21 => guard.is_killed(chance),
+            22 | 23 => guard.is_asleep(chance),
             0..4 => world.lasts("feed cut", Duration::ZERO, |on| {
                 if on {
                     way.cut()
@@ -70,7 +73,7 @@ fn whatever_the_clock_of_a_verifier_s_broker_says() {
     let (broker, file) = with_a_clock(Some(redis.url()), folder.path());
     let brokers = vec![broker, Setup::default().start_on(Some(redis.url()))];
     let world = World::new("verifiers-clock", seed("verifiers-clock"), Arc::new(History::new()), brokers);
-    followed(&world, |ways, chance| {
+    followed(&world, Vec::new(), |ways, _, chance| {
         if chance.below(2) == 0 {
             // It comes back while the clock is wrong, or soon after.
             chance.pick(ways).cut();
@@ -79,17 +82,40 @@ fn whatever_the_clock_of_a_verifier_s_broker_says() {
     });
 }
 
-/// A run with verifiers, each behind a way that can be broken.
-fn followed(world: &World, mut inject: impl FnMut(&[Proxy], &mut Chance)) {
-    let ways: Vec<Proxy> =
-        VERIFIERS.iter().map(|_| Proxy::plain(world.seats[0].address(), Arc::clone(&world.history))).collect();
+#[test]
+fn whatever_the_clock_of_a_guard_says() {
+    let (redis, folder) = (Redis::start(), tempfile::tempdir().unwrap());
+    let brokers = vec![Setup::default().start_on(Some(redis.url()))];
+    let world = World::new("guard-clock", seed("guard-clock"), Arc::new(History::new()), brokers);
+    let (file, settings) = own_clock(folder.path());
+    followed(&world, settings, |ways, guard, chance| {
+        match chance.below(6) {
+            0 => ways[VERIFIERS.len()].cut(),
+            1 => guard.is_killed(chance),
+            _ => {}
+        }
+        stepped(&world, &file, chance);
+    });
+}
+
+/// A run with verifiers and a guard with these settings, each behind a way that can be broken; the guard's is the last.
+fn followed(
+    world: &World,
+    settings: Vec<(&'static str, String)>,
+    mut inject: impl FnMut(&[Proxy], &guards::Post<'_>, &mut Chance),
+) {
+    let way = || Proxy::plain(world.seats[0].address(), Arc::clone(&world.history));
+    let ways: Vec<Proxy> = (0..=VERIFIERS.len()).map(|_| way()).collect();
     let mut chance = Chance::seeded(world.seed);
+    let guard = guards::Post::new(world, &ways[VERIFIERS.len()], settings);
     std::thread::scope(|threads| {
+        let (guard, own) = (&guard, chance.fork());
+        threads.spawn(move || guard.run(own));
         for (number, ((max_staleness, audience), way)) in VERIFIERS.into_iter().zip(&ways).enumerate() {
             let (post, chance) = (Post { world, number, max_staleness, audience, way }, chance.fork());
             threads.spawn(move || post.run(chance));
         }
-        play(world, |chance| inject(&ways, chance));
+        play(world, |chance| inject(&ways, guard, chance));
     });
     hold(world);
 }
@@ -176,7 +202,7 @@ impl Post<'_> {
     fn catches_up(&self, verifier: &Verifier) -> bool {
         let (start, deadline) = (self.world.history.now(), Instant::now() + Duration::from_secs(30));
         while Instant::now() < deadline {
-            if verifier.is_fresh() && self.head().is_some_and(|head| self.is_at(verifier, &head)) {
+            if verifier.is_fresh() && head(self.world).is_some_and(|head| self.is_at(verifier, &head)) {
                 self.world.history.add("verifier", start, What::CaughtUp { verifier: self.number });
                 return true;
             }
@@ -185,17 +211,17 @@ impl Post<'_> {
         false
     }
 
-    /// The claims of a snapshot: where the log ends.
-    fn head(&self) -> Option<Token> {
-        let answer = self.world.seats[0].ask(&Request::get("/v1/revocations?once=1")).ok()?;
-        let text = answer.text();
-        let jws = text.lines().find_map(|line| line.strip_prefix("data: "))?;
-        (answer.status == 200).then(|| Token::read(jws))
-    }
-
     fn is_at(&self, verifier: &Verifier, head: &Token) -> bool {
         let view = verifier.view();
         let same = view.epoch().is_some_and(|epoch| epoch.to_string() == head.claim("epoch"));
         same && view.position().get() >= head.number("position")
     }
+}
+
+/// The claims of a snapshot: where the log ends.
+pub fn head(world: &World) -> Option<Token> {
+    let answer = world.seats[0].ask(&Request::get("/v1/revocations?once=1")).ok()?;
+    let text = answer.text();
+    let jws = text.lines().find_map(|line| line.strip_prefix("data: "))?;
+    (answer.status == 200).then(|| Token::read(jws))
 }

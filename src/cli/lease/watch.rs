@@ -1,10 +1,11 @@
 //! `jitney lease watch`: what happens to leases, live, a line an event, over restarts of the broker.
 
+use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::cli::admin::explain;
+use crate::cli::admin::{explain, text};
 use crate::cli::args::Format;
 use crate::cli::{Failure, event, output};
 use crate::client::ClientError;
@@ -17,8 +18,14 @@ const AGAIN: Duration = Duration::from_millis(500);
 
 pub(super) async fn watch(client: &AdminClient, format: Format) -> Result<(), Failure> {
     // Asked first: what ends from here on is shown, now or when it goes on.
-    let mut place = Place::of(&client.status().await.map_err(explain)?);
+    let status = client.status().await.map_err(explain)?;
+    let mut place = Place::of(&status);
     let mut watch = client.watch(place.after()).await.map_err(explain)?;
+    if std::io::stderr().is_terminal() {
+        // Else nothing tells a quiet broker from a command that hangs.
+        let broker = output::plain(&text(&status, "broker"));
+        output::line_of_error(&format!("watching the broker {broker}, and every end on its store; Ctrl-C ends it"));
+    }
     loop {
         let ended = loop {
             match watch.next().await {
