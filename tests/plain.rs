@@ -69,6 +69,20 @@ fn an_operator_is_told_what_to_do() {
     ] {
         fails(&broker.cli("demo", words), 1, wrong, next);
     }
+    fails(&broker.cli("demo", &["lease", "list", "--cursor", "zzz"]), 2, "`zzz` is no cursor", "leave --cursor out");
+    let (code, _, none) = said(&broker.cli("demo", &["lease", "list", "--limit", "0"]));
+    assert!(code == Some(2) && none.contains("write a whole number from 1; as many as there are: --all"), "{none}");
+    for (words, warned) in [
+        (["--workload", "nope"], "the policies know no workload nope: `jitney workload list` names them"),
+        (
+            ["--audience", "https://nope"],
+            "the policies know no audience https://nope: `jitney audience list` names them",
+        ),
+        (["--workload", "demo"], ""),
+    ] {
+        let (code, _, stderr) = said(&broker.cli("demo", &[&["lease", "list"][..], &words].concat()));
+        assert!(code == Some(0) && stderr.contains(warned) && stderr.is_empty() == warned.is_empty(), "{stderr}");
+    }
     let dir = tempfile::tempdir().unwrap();
     fails(
         &jitney(dir.path(), &[], &["serve", "--config", "none.toml"]),

@@ -22,6 +22,8 @@ pub struct StatusView {
     pub store: StoreView,
     /// The published keys.
     pub keys: Vec<KeyId>,
+    /// The one that signs here; none where there is none now.
+    pub signs: Option<KeyId>,
     /// The policy set.
     pub policies: PoliciesView,
     /// The audit log.
@@ -135,6 +137,7 @@ impl Broker {
             issuer: self.options.issuer.clone(),
             store: self.view_store(now).await,
             keys: self.parts.keys.jwks().kids.clone(),
+            signs: self.parts.keys.signer().ok().map(|signer| signer.kid),
             policies: PoliciesView {
                 dir: policies.dir().map_or_else(String::new, |dir| dir.display().to_string()),
                 digest: set.digest().to_owned(),

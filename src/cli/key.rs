@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use serde_json::Value;
+
 use super::admin::{self, explain, list, moment, text};
 use super::args::{Format, KeyCommand, KeyFormat};
 use super::{Failure, output};
@@ -27,14 +29,24 @@ async fn all(client: &AdminClient, format: KeyFormat) -> Result<(), Failure> {
         KeyFormat::Json => output::json(&document),
         KeyFormat::Pem => keys.iter().try_for_each(|key| output::raw(pem(&text(key, "pem")).as_bytes())),
         KeyFormat::Table => {
-            let rows = keys.iter().map(|key| {
-                let names = ["kid", "state", "broker"].map(|name| text(key, name));
-                let moments = ["signs_from", "published_until"].map(|name| moment(key, name));
-                names.into_iter().chain(moments).collect()
-            });
-            output::table(&["KEY", "STATE", "BROKER", "SIGNS FROM", "PUBLISHED UNTIL"], rows.collect(), "no key")
+            let rows = keys.iter().map(row).collect();
+            output::table(&["KEY", "STATE", "BROKER", "SIGNS", "IN THE JWKS"], rows, "no key")
         }
     }
+}
+
+/// What its dates mean depends on where in its life a key is.
+fn row(key: &Value) -> Vec<String> {
+    let (signs, published) = match key["state"].as_str() {
+        Some("next") => (format!("may from {}", moment(key, "signs_from")), "while it waits and signs".into()),
+        Some("active") => ("now".into(), "while it signs, then for its tokens".into()),
+        _ => (
+            format!("no more since {}", moment(key, "retired_at")),
+            format!("for its tokens, until {}", moment(key, "published_until")),
+        ),
+    };
+    let [kid, state, broker] = ["kid", "state", "broker"].map(|name| text(key, name));
+    vec![kid, state, broker, signs, published]
 }
 
 /// Lines of a PEM block, with a newline at the end of the last.
@@ -54,4 +66,25 @@ async fn rotate(client: &AdminClient, now: bool, format: Format) -> Result<(), F
         "the next key signs from {}: until then some verifiers may not have fetched it. For a stolen key: --now",
         moment(&outcome, "not_before"),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_date_says_what_it_is_the_date_of() {
+        let at = 1_790_000_000;
+        let told = |state: &str| {
+            let key = json!({"kid": "k", "state": state, "broker": "b", "signs_from": at, "published_until": at + 60, "retired_at": at});
+            row(&key)[3..].to_vec()
+        };
+        assert!(told("next")[0].starts_with("may from 2026-09-21T14:13:20Z ("), "{:?}", told("next"));
+        assert_eq!(told("active"), ["now", "while it signs, then for its tokens"]);
+        let retired = told("retired");
+        assert!(retired[0].starts_with("no more since 2026-09-21T14:13:20Z ("), "{retired:?}");
+        assert!(retired[1].starts_with("for its tokens, until 2026-09-21T14:14:20Z ("), "{retired:?}");
+    }
 }

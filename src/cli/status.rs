@@ -78,8 +78,9 @@ fn story(status: &Value) -> Vec<(&'static str, String)> {
         ),
         ("policy set", text(policies, "digest")),
         ("audit", format!("{}, {health}{}", text(audit, "path"), checkpoint(audit))),
-        ("keys", text(status, "keys")),
+        ("keys", keys(status)),
         ("feed", feed(&status["feed"])),
+        ("watchers", watchers(&status["watchers"])),
     ]
 }
 
@@ -90,6 +91,27 @@ fn checkpoint(audit: &Value) -> String {
         return String::new();
     }
     format!(", {} lines, signed for up to {}, {}", text(audit, "line"), text(last, "seq"), moment(last, "at"))
+}
+
+/// The published keys, and which of them signs.
+fn keys(status: &Value) -> String {
+    let shown = |key: &Value| match key.as_str().unwrap_or_default() {
+        kid if status["signs"] == *key => format!("{kid} (signs)"),
+        kid => kid.to_owned(),
+    };
+    let all: Vec<String> = list(status, "keys").iter().map(shown).collect();
+    // An older broker does not say.
+    let none = status.get("signs").is_some_and(Value::is_null);
+    if none { format!("{}: NONE SIGNS, no token is granted", all.join(", ")) } else { all.join(", ") }
+}
+
+/// How many follow `jitney lease watch`.
+fn watchers(count: &Value) -> String {
+    match count.as_u64() {
+        None | Some(0) => "nobody".into(),
+        Some(1) => "1 by `jitney lease watch`".into(),
+        Some(count) => format!("{count} by `jitney lease watch`"),
+    }
 }
 
 /// Who follows the revocations, by filter, and how far behind the slowest of them is.
@@ -149,6 +171,18 @@ mod tests {
         let each = [of(json!("https://a"), 0), of(Value::Null, 7), of(json!("https://a"), 0), of(Value::Null, 3)];
         let told = feed(&json!({"each": each}));
         assert_eq!(told, "4 subscribers: 2 of everything, up to 7 rules behind; 2 of https://a, up to date");
+    }
+
+    #[test]
+    fn which_key_signs_and_who_watches_is_told() {
+        let told = |signs: Value| keys(&json!({"keys": ["k", "l"], "signs": signs}));
+        assert_eq!(told(json!("l")), "k, l (signs)");
+        assert_eq!(told(Value::Null), "k, l: NONE SIGNS, no token is granted");
+        assert_eq!(keys(&json!({"keys": ["k"]})), "k", "of an older broker");
+        assert_eq!(
+            [json!(0), json!(1), json!(3)].map(|count| watchers(&count)),
+            ["nobody", "1 by `jitney lease watch`", "3 by `jitney lease watch`"]
+        );
     }
 
     #[test]

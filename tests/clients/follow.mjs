@@ -1,4 +1,5 @@
 // A resource server that follows the feed of revocations with eventsource 3 and jose 6. Takes lines of a name and a token.
+// shown in docs/feed.md
 import { createHash } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { EventSource } from 'eventsource'
@@ -7,7 +8,6 @@ import { compactVerify, decodeProtectedHeader, importJWK } from 'jose'
 const { JITNEY_URL: url, JITNEY_ISSUER: issuer, JITNEY_AUDIENCE: audience } = process.env
 const problems = []
 
-// shown in docs/feed.md
 const SKEW = 5, SILENCE = 5, MAX_AGE = 10 // seconds: how far clocks may differ, how long a feed may be silent, how old a view is
 const keys = new Map(), left = new Set()
 let view = { kids: new Set(), rules: new Map(), epoch: undefined, position: 0, after: 0 }
@@ -50,7 +50,7 @@ const take = {
     const { kid, claims } = await openJws(data, 'revocations+jwt')
     need(claims.kids.includes(kid) && claims.audience === audience, "another's snapshot")
     need(!left.has(claims.epoch), 'an epoch that is over')
-    need(claims.epoch !== view.epoch || claims.position >= view.position, 'a view does not go back')
+    need(claims.epoch !== view.epoch || claims.position >= view.after, 'a view does not go back')
     const rules = new Map(claims.epoch === view.epoch ? view.rules : [])
     incoming = { claims, rules, parts: [...claims.parts], before: count }
     await whole(begun)

@@ -1,5 +1,6 @@
 """A resource server that follows the feed of revocations with httpx-sse and PyJWT. Takes lines of a name and a token."""
 
+# shown in docs/feed.md
 import base64
 import hashlib
 import json
@@ -15,7 +16,6 @@ import jwt
 url, issuer, audience = (os.environ[name] for name in ("JITNEY_URL", "JITNEY_ISSUER", "JITNEY_AUDIENCE"))
 problems = []
 
-# shown in docs/feed.md
 SKEW, SILENCE, MAX_AGE = 5, 5, 10  # seconds: how far clocks may differ, how long a feed may be silent, how old a view may be
 keys, kids, rules, epoch, left, position, after = {}, set(), {}, None, set(), 0, 0
 told, heard, latest = 0.0, float("-inf"), 0.0  # what the view is as young as: by the broker's clock, by this machine's
@@ -74,7 +74,7 @@ def follow(cursor):  # yields the cursor after each event that holds against tho
                 kid, snapshot = open_jws(event.data, "revocations+jwt")
                 need(kid in snapshot["kids"] and snapshot.get("audience") == audience, "another's snapshot")
                 need(snapshot["epoch"] not in left, "an epoch that is over")
-                need(snapshot["epoch"] != epoch or snapshot["position"] >= position, "a view does not go back")
+                need(snapshot["epoch"] != epoch or snapshot["position"] >= after, "a view does not go back")
                 parts, fresh, before = list(snapshot["parts"]), dict(rules if snapshot["epoch"] == epoch else {}), count
             elif name == "part":
                 hashed = base64.urlsafe_b64encode(hashlib.sha256(event.data.encode()).digest()).rstrip(b"=").decode()

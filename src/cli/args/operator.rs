@@ -1,6 +1,6 @@
 //! What an operator types.
 
-use clap::builder::{NonEmptyStringValueParser, RangedU64ValueParser};
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::OutputArgs;
@@ -8,6 +8,11 @@ use crate::model::{AudienceUri, KeyId, LeaseId, TaskId, WorkloadId};
 
 fn lease_id(raw: &str) -> Result<LeaseId, String> {
     LeaseId::parse(raw).ok_or_else(|| "a lease id is a UUID in lower case, as `jitney lease list` prints it".into())
+}
+
+fn limit(raw: &str) -> Result<usize, String> {
+    let read = raw.parse().ok().filter(|limit| *limit > 0);
+    read.ok_or_else(|| "write a whole number from 1; as many as there are: --all".into())
 }
 
 /// `--reason`, of whatever ends something or lifts its end.
@@ -71,7 +76,7 @@ pub struct LeaseFilterArgs {
     #[arg(long, value_enum)]
     pub state: Option<StateFilter>,
     /// At most so many
-    #[arg(long, default_value_t = 1000, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    #[arg(long, default_value_t = 1000, value_name = "N", value_parser = limit)]
     pub limit: usize,
     /// As many as there are, printed as they come
     #[arg(long, conflicts_with = "limit")]

@@ -6,6 +6,7 @@ use super::state;
 use crate::cli::admin::{explain, list as items, relative, text};
 use crate::cli::args::{Format, LeaseFilterArgs, StateFilter};
 use crate::cli::{Failure, output};
+use crate::client::ClientError;
 use crate::client::admin::{AdminClient, LeaseQuery};
 use crate::model::{Clock, UnixTime};
 
@@ -28,14 +29,19 @@ pub(super) async fn list(client: &AdminClient, filter: LeaseFilterArgs, format: 
     let mut printed = Printed { format, count: 0, held: Vec::new() };
     let mut next = filter.cursor;
     loop {
-        let page = client.leases(&query, PAGE.min(limit - printed.count), next.as_deref()).await.map_err(explain)?;
+        let page = client.leases(&query, PAGE.min(limit - printed.count), next.as_deref()).await;
+        let page = page.map_err(|error| refused(error, next.as_deref()))?;
         printed.page(items(&page, "leases"))?;
         next = page["next"].as_str().map(str::to_owned);
         if next.is_none() || printed.count >= limit {
             break;
         }
     }
+    let found = printed.count;
     printed.finish(next.as_deref())?;
+    if found == 0 && next.is_none() {
+        names_nobody(client, &query).await;
+    }
     if let (Some(next), Format::Table) = (next, format) {
         let next = output::plain(&next);
         output::warning(format_args!(
@@ -43,6 +49,34 @@ pub(super) async fn list(client: &AdminClient, filter: LeaseFilterArgs, format: 
         ));
     }
     Ok(())
+}
+
+/// Why there is no page; of a cursor that is none, what one is.
+fn refused(error: ClientError, cursor: Option<&str>) -> Failure {
+    let failure = explain(error);
+    match cursor {
+        Some(cursor) if failure.message.contains("cursor") => {
+            let next = "leave --cursor out to begin anew; a cursor is the `next` of another list of the same store";
+            Failure::usage(format!("`{}` is no cursor of this broker's store", output::plain(cursor)), next)
+        }
+        _ => failure,
+    }
+}
+
+/// Says so where a list is empty because it is of nobody.
+async fn names_nobody(client: &AdminClient, query: &LeaseQuery) {
+    let is_unknown =
+        |told: Result<Value, ClientError>| matches!(told, Err(ClientError::Refused(why)) if why.status == 404);
+    if let Some(id) = &query.workload
+        && is_unknown(client.workload(id).await)
+    {
+        output::warning(format_args!("the policies know no workload {id}: `jitney workload list` names them"));
+    }
+    if let Some(uri) = &query.audience
+        && is_unknown(client.audience(uri).await)
+    {
+        output::warning(format_args!("the policies know no audience {uri}: `jitney audience list` names them"));
+    }
 }
 
 /// What was printed of a list.

@@ -118,6 +118,8 @@ impl fmt::Display for Pasted {
         writeln!(f, "  jitney complete --task demo-1")?;
         writeln!(f, "  jitney verify < token             # not valid any more, and why")?;
         writeln!(f, "  jitney lease list                 # what an operator sees")?;
+        writeln!(f, "  jitney lease watch                # and as it happens")?;
+        writeln!(f, "  jitney guard                      # checks tokens for a proxy, or a service in any language")?;
         write!(f, "\nNo jitney on the PATH? Take {}", std::env::current_exe().unwrap_or_default().display())
     }
 }
