@@ -88,6 +88,43 @@ fn who_watches_one_sees_every_end_of_the_other_and_each_once() {
 }
 
 #[test]
+fn who_comes_back_is_told_this_broker_s_own_ends_too_and_each_once() {
+    let redis = Redis::start();
+    let broker = Setup::default().start_on(Some(redis.url()));
+    let watch = |query: &str| {
+        let mut connection = broker.connect_admin();
+        connection.send(&Request::get(&format!("/admin/v1/watch{query}")).bytes()).unwrap();
+        assert_eq!(connection.head().unwrap().0, 200);
+        connection
+    };
+    let end = |task: &str| {
+        broker.mint("demo", task);
+        broker.complete("demo", task).expect(204);
+    };
+    let store = broker.operator_sees("/admin/v1/status")["store"].clone();
+    let place = format!("?after={}&epoch={}", store["position"], store["epoch"].as_str().unwrap());
+    // With somebody who stays, and whom each is told as it happens.
+    let mut stays = watch("");
+    end("missed");
+    assert_eq!(watched(&mut stays, 1)[0]["event"], "complete");
+    let mut back = watch(&place);
+    end("heard");
+    let told = watched(&mut back, 2);
+    let told: Vec<_> = told.iter().map(|end| (end["event"].as_str().unwrap(), end["position"].as_u64())).collect();
+    assert_eq!(told, [("end", Some(1)), ("complete", Some(2))]);
+    // With lines on their way while they come.
+    drop((stays, back));
+    for n in 0..20 {
+        let mut watch = watch(&place);
+        end(&format!("late-{n}"));
+        let told = watched(&mut watch, n + 3);
+        let mut positions: Vec<u64> = told.iter().map(|end| end["position"].as_u64().unwrap()).collect();
+        positions.sort_unstable();
+        assert_eq!(positions, (1..=n as u64 + 3).collect::<Vec<_>>(), "{told:?}");
+    }
+}
+
+#[test]
 fn who_watches_over_a_restart_misses_no_end() {
     let redis = Redis::start();
     let [mut here, there] = two(&redis);

@@ -268,10 +268,11 @@ impl View {
         let (generation, lost) = (state.generation, state.lost);
         // Before the rules leave, and taken back after others have come.
         self.lost.fetch_max(lost, Ordering::AcqRel);
+        // Before the rules are in place: who sees by the position that they are must not take a token for judged by them that
+        // passed before. Who looks at the old ones under the new generation notes theirs, and looks again.
+        self.generation.store(generation, Ordering::Release);
         self.state.store(Arc::new(state));
         self.lost.store(lost, Ordering::Release);
-        // After the rules are in place: who reads the new generation finds them.
-        self.generation.store(generation, Ordering::Release);
         told
     }
 }

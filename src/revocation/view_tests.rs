@@ -267,3 +267,28 @@ fn memory_is_bounded_by_what_lives() {
         assert!(view.state.load().segments.len() <= 24);
     }
 }
+
+/// Or a token that passed before the rule would pass once more, by whoever has seen that the view holds the rule.
+#[test]
+fn who_sees_a_place_sees_its_generation_too() {
+    const LAST: u64 = 3000;
+    let view = View::new();
+    view.replace(Epoch::from_bits(1), Position::START, &[], NOW).unwrap();
+    let before = view.generation();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 1..=LAST {
+                let digest = RuleDigest::of(RuleKind::Lease, &[&n.to_string()]);
+                let rule = Rule { kind: RuleKind::Lease, digest, position: Position::new(n), until: None };
+                view.apply(&[rule], rule.position, NOW);
+            }
+        });
+        loop {
+            let (position, generation) = (view.position().get(), view.generation() - before);
+            assert!(generation >= position, "at {position} the generation is still {generation}");
+            if position == LAST {
+                break;
+            }
+        }
+    });
+}

@@ -54,8 +54,9 @@ impl Verifier {
     pub(super) fn judge(&self, token: &str, expect: &Expect<'_>) -> Result<Arc<VerifiedToken>, Invalid> {
         let own = self.shared.options.audience.as_ref();
         let audience = expect.audience.or(own.map(AudienceUri::as_str));
-        // One look at the clock for all: it is the dearest part of a check of a token seen before.
-        let now_ms = self.shared.checker.clock().now_ms();
+        // One look at the clock for all: it is the dearest part of a check of a token seen before. It may be put back, and what
+        // the broker told of the time not: so what is over stays over.
+        let now_ms = self.shared.checker.clock().now_ms().max(self.shared.age.told_ms());
         let now = UnixTime::from_secs(now_ms / 1000);
         let verified = self.shared.checker.check_at(token, &Expect { audience, ..*expect }, now)?;
         // The view holds only the rules that can concern its own audience: of other tokens it knows nothing.

@@ -69,3 +69,16 @@ async fn a_clock_that_was_ahead_for_long_and_is_back_has_the_log_told_anew() {
     until("all is well", || verifier.problem().is_none()).await;
     assert_eq!((outcome(&verifier, &live).await, outcome(&verifier, &ended).await), (Ok(()), REVOKED));
 }
+
+#[tokio::test]
+async fn a_clock_that_is_put_back_makes_nothing_good_again() {
+    let key = key();
+    let (stub, verifier) = connected(&key).await;
+    let (live, clock) = (token(&key, "live"), verifier.shared.checker.clock());
+    assert_eq!(outcome(&verifier, &live).await, Ok(()));
+    clock.set(UnixTime::from_secs(NOW + 301));
+    stub.push(&heartbeat(6, 1, (NOW + 301) * 1000));
+    until("it is heard", || verifier.view().position() == Position::new(6)).await;
+    clock.set(UnixTime::from_secs(NOW - 20));
+    assert_eq!(outcome(&verifier, &live).await, Err(Invalid::Expired));
+}

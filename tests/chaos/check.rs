@@ -222,7 +222,7 @@ impl<'a> Run<'a> {
         let bound = if by == Judge::Live { 10 * SECOND } else { 0 };
         // A token that the end of its task has ended may complete that task again; it ends nothing.
         let again = by == Judge::Bearer
-            && self.granted.get(jti).is_some_and(|(_, token)| {
+            && self.granted.get(jti.as_str()).is_some_and(|(_, token)| {
                 self.selectors(token).iter().any(|end| matches!(end, End::Task { .. }) && self.begun.contains_key(end))
             });
         if again { Vec::new() } else { self.accepted(event, jti, &format!("{by:?}"), bound) }
@@ -271,7 +271,13 @@ impl<'a> Run<'a> {
         let told = match (decision, end) {
             (Some(decision), _) => self.decisions.contains(decision),
             (None, End::Task { workload, task }) => self.ends_told.contains(&("task", workload, task)),
-            (None, End::Lease(jti)) => self.ends_told.contains(&("lease", "", jti)) || self.lost_between(0, event.end),
+            // Of a token whose store, or epoch, is lost, nobody knows anything: to end it is no error, and nothing is done.
+            (None, End::Lease(jti)) => {
+                let fell = || {
+                    self.granted.get(jti.as_str()).is_some_and(|(_, token)| self.fell_with_its_epoch(token, event.end))
+                };
+                self.ends_told.contains(&("lease", "", jti)) || self.lost_between(0, event.end) || fell()
+            }
             _ => true,
         };
         let killed = |at: &Micros| *at + SECOND >= event.end && *at <= event.end + FOLLOWS;

@@ -127,6 +127,18 @@ fn a_token_that_falls_with_its_epoch_is_found_unless_a_write_was_half_written_be
     story.violates(&["I1", "one", "no lease"]);
 }
 
+/// Nobody knows such a token: to end it is no error, and nothing is done that a line could tell of.
+#[test]
+fn an_end_of_a_token_that_fell_with_its_epoch_needs_no_line() {
+    let mut story = Story::good();
+    story.at(6, What::Ended { end: End::Lease("one".into()), decision: None, assertion: None });
+    story.violates(&["I3", "Lease"]);
+    story.at(3, What::HalfWritten);
+    story.violates(&["I3", "Lease"]);
+    story.evidence.kids.clear();
+    story.is_good();
+}
+
 #[test]
 fn a_lease_that_ended_by_itself_is_found() {
     let mut story = Story::good();

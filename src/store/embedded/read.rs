@@ -96,8 +96,10 @@ pub(super) fn count(database: &Database, selector: &Selector, now: UnixTime) -> 
     };
     let (mut found, mut after) = (0, None);
     loop {
-        let (last, more) = slice(database, after, shard, &mut |_, lease| {
-            found += u64::from(lease.expires_at > now && is_selected(selector, &lease));
+        let (last, more) = slice(database, after, shard, &mut |txn, lease| {
+            if lease.expires_at > now && is_selected(selector, &lease) {
+                found += u64::from(record(txn, lease)?.ended.is_none());
+            }
             Ok(true)
         })?;
         after = last.or(after);

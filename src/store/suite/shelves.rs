@@ -177,6 +177,10 @@ pub(crate) async fn a_selector_counts_what_it_would_end<F: Fixture>(fixture: F) 
         assert_eq!(store.count(selector.clone(), later).await.unwrap(), 0, "{selector}, later");
     }
     assert_eq!(store.head().await.unwrap().position.get(), 0, "counting ends nothing");
+    end(&store, EndTarget::Lease(leases[0].id)).await;
+    for (selector, expected) in [(Selector::All, 7), (Selector::Lease(leases[0].id), 0)] {
+        assert_eq!(store.count(selector.clone(), now()).await.unwrap(), expected, "{selector}: one has ended");
+    }
 }
 
 pub(crate) async fn figures_and_settings_are_told<F: Fixture>(fixture: F) {
