@@ -222,7 +222,7 @@ impl<'a> Run<'a> {
         let bound = if by == Judge::Live { 10 * SECOND } else { 0 };
         // A token that the end of its task has ended may complete that task again; it ends nothing.
         let again = by == Judge::Bearer
-            && self.granted.get(jti.as_str()).is_some_and(|(_, token)| {
+            && self.granted.get(jti).is_some_and(|(_, token)| {
                 self.selectors(token).iter().any(|end| matches!(end, End::Task { .. }) && self.begun.contains_key(end))
             });
         if again { Vec::new() } else { self.accepted(event, jti, &format!("{by:?}"), bound) }
