@@ -50,13 +50,16 @@ fn row(access: &str, turn: &str, width: &str) -> (String, String, String) {
 const REPORT: &str = "when { context.task like \"nightly-*\" };";
 const WRITES: &str = "when { context.task like \"mail-*\" && context.ttl <= 120 };";
 
+/// A change's name, its edits, and the rows of the difference that it makes.
+type Row<'a> = (&'a str, Vec<Edit<'a>>, Vec<(String, String, String)>);
+
 #[test]
 fn each_change_is_told_for_what_it_is() {
     let clean = Tree::clean();
     let other_key = format!("\n[[identity]]\ntype = \"private_key_jwt\"\njwks = {{ keys = [{}] }}\n", jwk("other"));
     let new_permit = "\n@id(\"new\")\npermit (principal == Jitney::Workload::\"report\", action, resource == Jitney::Scope::\"https://orders.example.com orders:write\");\n";
     let forbid = "\n@id(\"rest\")\nforbid (principal, action, resource) when { context.ttl > 60 };\n";
-    let rows: Vec<(&str, Vec<Edit<'_>>, Vec<(String, String, String)>)> = vec![
+    let rows: Vec<Row<'_>> = vec![
         ("nothing", vec![], vec![]),
         ("a comment", vec![("orders.cedar", "// Who may do", "// Who may, or may not, do")], vec![]),
         ("a policy's name", vec![("orders.cedar", "report-reads", "report-reads-orders")], vec![]),

@@ -92,6 +92,9 @@ fn what_form_does_not_tell_is_proven_or_shown_to_widen() {
     }
 }
 
+/// Makes a solver in a folder.
+type Solver<'a> = &'a dyn Fn(&Path) -> PathBuf;
+
 /// Each way in which a solver can be of no use: nothing is called proven, and the reason is told.
 #[test]
 fn a_solver_that_fails_proves_nothing() {
@@ -104,14 +107,14 @@ fn a_solver_that_fails_proves_nothing() {
     let doubts =
         |dir: &Path| program(dir, "while read -r line; do case $line in *check-sat*) echo unknown;; esac; done");
     let hangs = |dir: &Path| program(dir, "exec sleep 600");
-    let solvers: [(&str, &dyn Fn(&Path) -> PathBuf); 5] =
+    let solvers: [(&str, Solver<'_>); 5] =
         [("missing", &missing), ("ends", &ends), ("lies", &lies), ("doubts", &doubts), ("hangs", &hangs)];
     for (name, solver) in solvers {
         let began = Instant::now();
         let (code, document) = diff(&change(), &base, solver, &["--budget", "2s"]);
         assert_eq!(code, Some(3), "{name}: {document:#}");
         assert_eq!(document["rows"][0]["width"], "may widen", "{name}");
-        assert_eq!(document["unproven"].is_string(), true, "{name}: {document:#}");
+        assert!(document["unproven"].is_string(), "{name}: {document:#}");
         assert!(began.elapsed() < Duration::from_secs(60), "{name}: it is waited for");
     }
 }

@@ -88,7 +88,7 @@ fn checked(dir: &Path, now: UnixTime, asked: &Proofs) -> Report {
     OF_FILES.iter().for_each(|look| look(&tree, &mut findings));
     if set.is_some() {
         OF_SETS.iter().for_each(|look| look(&tree, &mut findings));
-        let solver = asked.prove.then_some(asked.budget).unwrap_or_default();
+        let solver = if asked.prove { asked.budget } else { Duration::ZERO };
         let schema = PolicySet::schema_of(set.into_iter());
         let mut solving = Solving::within(schema, solver, asked.cache.as_deref());
         invariant::look(&tree, &mut findings, &mut solving);
