@@ -271,7 +271,7 @@ fn gitlab(stage: &Stage, job: &str, base: &str, head: &str) -> Output {
     variables.extend(own.iter().map(|(name, value)| (name.clone(), text(value).to_owned())));
     variables.push(("CI_MERGE_REQUEST_DIFF_BASE_SHA".into(), base.into()));
     variables.push(("CI_COMMIT_SHA".into(), head.into()));
-    let lines = [&job["before_script"], &job["script"]].into_iter().flat_map(|lines| list(lines)).map(text);
+    let lines = [&job["before_script"], &job["script"]].into_iter().flat_map(list).map(text);
     // What a fresh image lacks is there.
     let lines: Vec<&str> = lines.filter(|line| !line.starts_with("apt-get ")).collect();
     let script = lines.join("\n").replace("/tmp/", &format!("{}/", stage.at("temp").display()));
