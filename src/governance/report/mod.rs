@@ -222,7 +222,7 @@ pub fn build(sources: Sources<'_>, progress: &mut dyn FnMut(u64)) -> Result<Repo
         }
     }
     let unused = Unused::of(&set, &views, &usage, &used_policies, total.granted);
-    let findings = check::check(sources.dir, sources.now, std::time::Duration::ZERO);
+    let findings = check::check(sources.dir, sources.now, &check::Proofs::default());
     let levels = [Severity::Error, Severity::Warning, Severity::Note];
     let commits = history.as_ref().map(|history| commits(history, &sources.period));
     let workloads = views.into_iter().zip(activity).zip(usage).map(|((declared, activity), usage)| Workload {
