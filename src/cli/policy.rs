@@ -34,9 +34,7 @@ impl From<DenyLevel> for Severity {
 
 fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
     let proofs = Proofs { prove: args.prove, budget: args.budget, cache: args.cache.clone() };
-    let report = check::check(&args.dir, Clock::system().now(), &proofs).map_err(|error| {
-        Failure::new(format!("the check cannot be run: {error}"), "free some memory, then try again")
-    })?;
+    let report = check::check(&args.dir, Clock::system().now(), &proofs);
     let deny = args.deny.into();
     match args.format {
         CheckFormat::Text => return print(&report, deny),

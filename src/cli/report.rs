@@ -108,9 +108,6 @@ fn unreadable(error: &ReportError, dir: &Path) -> Failure {
             format!("mend them; `jitney policy check {}` says the same", dir.display()),
         ),
         ReportError::Log(_) => Failure::new(error.to_string(), "name another: --audit FILE"),
-        ReportError::Check(_) => {
-            Failure::new(error.to_string(), "the system gives no thread: free some memory and run it again")
-        }
     }
 }
 
