@@ -127,7 +127,7 @@ fn settings_that_make_no_sense_are_refused_by_name() {
         ("JITNEY_AUDIT_ROTATE_SIZE", "big", "write a size"),
         ("JITNEY_AUDIT_ROTATE", "hourly", "`daily` or `never`"),
         ("JITNEY_AUDIT_KEEP", "-1", "a whole number"),
-        ("JITNEY_AUDIT_CHECKPOINT", "0s", "span of time"),
+        ("JITNEY_AUDIT_CHECKPOINT", "0s", "`0s` is no"),
     ] {
         let output = Setup::default().set(name, value).stopped(None).fails_to_start();
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
