@@ -35,9 +35,11 @@ pub async fn run(args: ReportArgs, at: Option<&str>) -> Result<ExitCode, Failure
     }
     let asked = if args.offline { None } else { broker(at, &args).await? };
     let (dir, logs) = places(&args, asked.as_ref().map(|(status, _)| status))?;
+    let signed: Vec<_> = logs.iter().map(|log| super::audit::points(log)).collect();
     let sources = Sources {
         dir: &dir,
         logs: &logs,
+        signed: &signed,
         period: Period { since: audit::time(since), until: audit::time(until) },
         now: clock.now(),
         broker: asked.map(|(_, live)| live),

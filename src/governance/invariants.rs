@@ -31,6 +31,8 @@ pub struct Breach {
     pub permits: Vec<String>,
     /// A request that must not be possible, and is. None where nobody has shown that there is none.
     pub request: Option<Request>,
+    /// Whether the change that breaks it takes it away as well, or has it say something else.
+    pub is_of_base: bool,
 }
 
 /// Asks every invariant of every workload and scope that it speaks of.
@@ -80,6 +82,11 @@ struct Weighing<'a> {
 }
 
 impl Breach {
+    /// The same of an invariant that stands in BASE alone.
+    pub(crate) fn of_base(self) -> Self {
+        Self { is_of_base: true, ..self }
+    }
+
     /// What is possible that must not be, in a sentence.
     pub fn told(&self) -> String {
         const NAMED: usize = 3;
@@ -96,7 +103,7 @@ impl Breach {
     /// For programs.
     pub fn json(&self) -> Value {
         json!({
-            "invariant": self.invariant, "is_broken": self.request.is_some(), "workloads": self.workloads,
+            "invariant": self.invariant, "is_broken": self.request.is_some(), "is_of_base": self.is_of_base, "workloads": self.workloads,
             "audience": self.audience, "scope": self.scope, "permits": self.permits,
             "request": self.request.as_ref().map(Request::json),
         })
@@ -143,6 +150,7 @@ impl Weighing<'_> {
             scope: scope.to_string(),
             permits: stand.permits.into_iter().map(|permit| permit.id).collect(),
             request,
+            is_of_base: false,
         })
     }
 

@@ -98,8 +98,14 @@ fn a_report_is_made_from_files_where_no_broker_runs() {
     assert_eq!(other["state"], "quarantined", "as the log has it");
     let old: Value = document(&report(&["--format", "json", "--since", "2021-01-01", "--until", "2021-12-31"]));
     assert_eq!((&old["total"]["granted"], &old["unused"]["patch"]), (&0.into(), &Value::Null));
-    // A log that somebody touched.
+    assert!(json["logs"][0]["checkpoints"].as_u64().unwrap() > 0, "its last line is signed for");
+    // A log whose end was cut off, which its checkpoints tell.
     let text = fs::read_to_string(&log).unwrap();
+    let (rest, _) = text.trim_end().rsplit_once('\n').unwrap();
+    fs::write(&log, format!("{rest}\n")).unwrap();
+    let cut = &document(&report(&["--format", "json"]))["logs"][0];
+    assert!(cut["intact"] == false && cut["fault"].as_str().unwrap().contains("truncated"), "{cut}");
+    // A log that somebody touched.
     fs::write(&log, text.replacen("\"t-1\"", "\"t-9\"", 1)).unwrap();
     let json = document(&report(&["--format", "json"]));
     assert_eq!(json["logs"][0]["intact"], false);

@@ -127,11 +127,12 @@ fn of_days() -> Vec<Row> {
         row("an end far away", "expiry-distant", expires("2028-01-03"), &[expires("2028-01-01")]),
         row("a near end", "expiry-near", expires("2026-12-27"), &[expires("2026-12-29")]),
         row("an end that has passed", "expired", expires("2026-11-27"), &[]),
+        row("a review that is due", "review-due", (MAILER, "review = 2027-03-31", "review = 2026-11-28"), &[]),
         row(
-            "a review that is due",
-            "review-due",
-            (MAILER, "review = 2027-03-31", "review = 2026-11-28"),
-            &[(MAILER, "review = 2027-03-31", "review = 2026-11-29")],
+            "a review that comes",
+            "review-near",
+            (MAILER, "review = 2027-03-31", "review = 2026-11-29"),
+            &[(MAILER, "review = 2027-03-31", "review = 2026-12-30")],
         ),
         Row {
             name: "standing access",

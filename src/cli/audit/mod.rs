@@ -6,6 +6,8 @@
 mod keys;
 mod verify;
 
+pub(in crate::cli) use verify::points;
+
 use std::io::{BufWriter, Write as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};

@@ -50,6 +50,12 @@ pub(super) async fn run(args: VerifyLogArgs, at: Option<&str>) -> Result<(), Fai
     let wanted = Wanted { head: evidence.head.as_deref(), points: &points, from: from.as_ref() };
     let shown = path.display().to_string();
     match (audit::verify_with(&path, wanted), args.output.output) {
+        (Ok(summary), _) if evidence.jwks.is_some() && from.is_none() && summary.points == 0 => {
+            let told = format!("{shown} fits together, but no checkpoint in {} tells of a line of it", file.display());
+            let next =
+                "give back the files that came before it, or leave out --jwks: nothing signed vouches for these lines";
+            Err(Failure::new(told, next))
+        }
         (Ok(summary), Format::Table) => evidence.told(&summary, &shown, from.as_ref()),
         (Ok(summary), Format::Json) => output::json(&evidence.document(&summary, &shown)),
         (Err(broken), format) => refuse(&broken, &shown, format),
@@ -67,6 +73,16 @@ fn kept(log: &Path, named: Option<&Path>) -> Result<(std::path::PathBuf, Vec<Kep
         )),
         _ => Ok((file, kept)),
     }
+}
+
+/// The lines of a log that the checkpoints beside it tell of, their signatures checked by the keys beside them.
+///
+/// # Errors
+/// What is wrong with the checkpoints.
+pub(in crate::cli) fn points(log: &Path) -> Result<Vec<Point>, String> {
+    let told = |failure: Failure| failure.message;
+    let (file, kept) = kept(log, None).map_err(told)?;
+    Ok(keys::check(&kept, None, &file).map_err(told)?.iter().map(Checked::point).collect())
 }
 
 fn refuse(broken: &Broken, shown: &str, format: Format) -> Result<(), Failure> {
@@ -145,7 +161,9 @@ impl Evidence {
     /// What is known of the log's end: a log that was cut off at a whole line is intact as far as it goes.
     fn end(&self, summary: &Summary) -> String {
         const BY_HEAD: &str = "whole lines cut off it show only against a head from before, --head HEX";
-        match (&self.head, self.proven().map(|last| last.checkpoint.seq)) {
+        // Checkpoints of lines that are not there tell nothing of those that are.
+        let proven = self.proven().filter(|_| summary.points > 0);
+        match (&self.head, proven.map(|last| last.checkpoint.seq)) {
             (Some(_), _) => "the head asked for stands in it: nothing up to there was cut off".into(),
             (None, Some(seq)) if summary.last.as_ref().is_some_and(|last| last.seq == seq) => {
                 format!("line {seq}, the last, is what a checkpoint tells of: nothing was cut off")

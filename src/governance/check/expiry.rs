@@ -11,7 +11,7 @@ const DAY: u64 = 86_400;
 /// A year, and a month to look at it.
 const FARTHEST: Duration = Duration::from_secs(400 * DAY);
 /// From here on it is told ahead.
-const NEAR: Duration = Duration::from_secs(30 * DAY);
+pub(super) const NEAR: Duration = Duration::from_secs(30 * DAY);
 
 pub(super) fn look(tree: &Tree<'_>, findings: &mut Findings) {
     for doc in &tree.workloads {

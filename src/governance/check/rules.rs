@@ -61,7 +61,7 @@ const OVERSIGHT: &str = "CSF PR.AA-05, ID.IM-01; SP 800-207 tenet 4";
 const CHANGE: &str = "CSF PR.PS-01, ID.AM-08; SP 800-207 tenet 4";
 
 /// Every rule, in the order of the documentation.
-pub static RULES: [Rule; 36] = [
+pub static RULES: [Rule; 37] = [
     firm(rule("load-error", Error, "a broker refuses to load the set", CONFIGURATION, CHANGE)),
     firm(rule(
         "issuer-unpinned",
@@ -94,6 +94,7 @@ pub static RULES: [Rule; 36] = [
     rule("expiry-distant", Warning, "a workload's end is more than 400 days away", LONG_LIVED, INVENTORY),
     rule("expiry-near", Note, "a workload's end is at most 30 days away", OFFBOARDING, INVENTORY),
     rule("expired", Warning, "a workload's end has passed, and its file is still there", OFFBOARDING, INVENTORY),
+    rule("review-near", Note, "the day of a workload's review is at most 30 days away", OVERPRIVILEGED, OVERSIGHT),
     rule("review-due", Warning, "the day of a workload's review has come", OVERPRIVILEGED, OVERSIGHT),
     rule(
         "standing-access",

@@ -30,6 +30,7 @@ codes! {
     expiry_distant = "expiry-distant",
     expiry_near = "expiry-near",
     expired = "expired",
+    review_near = "review-near",
     review_due = "review-due",
     standing_access = "standing-access",
     principal_any = "principal-any",

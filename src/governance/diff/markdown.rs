@@ -42,6 +42,11 @@ fn invariants(out: &mut String, report: &Report) {
     for breach in &report.breaches {
         let (name, told) = (code(&breach.invariant), plain(&breach.told()));
         let _ = match &breach.request {
+            Some(request) if breach.is_of_base => writeln!(
+                out,
+                "**The invariant {name} of the tree before is broken**, by the change that takes it away: {told}: {}\n",
+                code(&request.to_string())
+            ),
             Some(request) => {
                 writeln!(out, "**The invariant {name} is broken**: {told}: {}\n", code(&request.to_string()))
             }

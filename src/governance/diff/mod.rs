@@ -76,8 +76,12 @@ pub fn diff(
         let mut findings = statements::apply(&mut rows, base, head);
         let (invariants, wrong) = head.set.invariants(&head.invariants());
         findings.extend(wrong);
-        let breaches = breaches(&head.set, &invariants, now.secs(), &mut solving);
-        let dropped = dropped(base, head);
+        let mut breaches = breaches(&head.set, &invariants, now.secs(), &mut solving);
+        // A change does not get rid of an invariant by breaking it.
+        let gone = dropped(base, head);
+        let of_base = crate::governance::invariants::breaches(&head.set, &gone, now.secs(), &mut solving);
+        breaches.extend(of_base.into_iter().filter(|breach| breach.request.is_some()).map(Breach::of_base));
+        let dropped = gone.iter().map(|each| each.id.to_string()).collect();
         rows.sort_by_cached_key(|row| {
             (row.width, row.access, row.audience.clone(), row.scope.clone(), row.workloads.first().cloned(), row.turn)
         });
@@ -99,14 +103,12 @@ pub fn diff(
 }
 
 /// Invariants that are gone, or read otherwise.
-fn dropped(base: &Tree, head: &Tree) -> Vec<String> {
-    let told = |tree: &Tree| -> Vec<(String, String)> {
-        let (invariants, _) = tree.set.invariants(&tree.invariants());
-        let text = |each: &Invariant| each.file.text.get(each.span.clone()).unwrap_or_default().to_owned();
-        invariants.iter().map(|each| (each.id.to_string(), text(each))).collect()
-    };
-    let after = told(head);
-    told(base).into_iter().filter(|before| !after.contains(before)).map(|(id, _)| id).collect()
+fn dropped(base: &Tree, head: &Tree) -> Vec<Invariant> {
+    let text = |each: &Invariant| each.file.text.get(each.span.clone()).unwrap_or_default().to_owned();
+    let (after, _) = head.set.invariants(&head.invariants());
+    let after: Vec<_> = after.iter().map(|each| (each.id.clone(), text(each))).collect();
+    let (before, _) = base.set.invariants(&base.invariants());
+    before.into_iter().filter(|each| !after.contains(&(each.id.clone(), text(each)))).collect()
 }
 
 /// Who can ask about tokens as an audience that was there before.

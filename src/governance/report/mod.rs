@@ -21,7 +21,7 @@ use serde::Serialize;
 use super::check;
 use super::history::{Commit, History, Story};
 use super::inventory::{AudienceView, Inventory, WorkloadView};
-use crate::audit::{self, AuditError};
+use crate::audit::{self, AuditError, Point, Wanted};
 use crate::model::UnixTime;
 use crate::policy::{Diagnostics, Severity};
 
@@ -42,6 +42,9 @@ pub struct Sources<'a> {
     pub dir: &'a Path,
     /// The audit logs: one of each broker.
     pub logs: &'a [PathBuf],
+    /// The lines of each log that checkpoints tell of, in the order of the logs; or what is wrong with its checkpoints. A log without
+    /// any needs no entry.
+    pub signed: &'a [Result<Vec<Point>, String>],
     /// Of which time.
     pub period: Period,
     /// Now.
@@ -151,6 +154,8 @@ pub struct LogView {
     pub last: Option<String>,
     /// The hash of its last line.
     pub head: Option<String>,
+    /// How many signed checkpoints fit its lines.
+    pub checkpoints: u64,
     /// Lines that are none of jitney's.
     pub strange: u64,
 }
@@ -208,7 +213,7 @@ pub fn build(sources: Sources<'_>, progress: &mut dyn FnMut(u64)) -> Result<Repo
     let mut views: Vec<WorkloadView> = inventory.workloads().collect();
     let audiences = inventory.audiences().collect();
     let mut evidence = Evidence::new(&sources.period, &views);
-    let logs = read_logs(sources.logs, &mut evidence, progress)?;
+    let logs = read_logs(sources.logs, sources.signed, &mut evidence, progress)?;
     let Evidence { activity, usage, strangers, used_policies, refusals, ends, held, days, changes, .. } = evidence;
     let (more_changes, total) = (evidence.more_changes, evidence.total);
     let history = History::of(sources.dir);
@@ -287,12 +292,21 @@ impl Report {
 /// Reads the logs, and checks meanwhile whether they are as they were written.
 fn read_logs(
     paths: &[PathBuf],
+    signed: &[Result<Vec<Point>, String>],
     evidence: &mut Evidence<'_>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Vec<LogView>, ReportError> {
     let mut strange = Vec::new();
     let verified = std::thread::scope(|scope| {
-        let check = scope.spawn(|| paths.iter().map(|path| audit::verify(path)).collect::<Vec<_>>());
+        let checked = |(at, path): (usize, &PathBuf)| match signed.get(at) {
+            Some(Err(why)) => Err(why.clone()),
+            Some(Ok(points)) => {
+                let wanted = Wanted { points, ..Wanted::default() };
+                audit::verify_with(path, wanted).map_err(|broken| broken.to_string())
+            }
+            None => audit::verify(path).map_err(|broken| broken.to_string()),
+        };
+        let check = scope.spawn(move || paths.iter().enumerate().map(checked).collect::<Vec<_>>());
         for path in paths {
             strange.push(read_log(path, evidence, progress).map_err(ReportError::Log)?);
         }
@@ -310,9 +324,10 @@ fn read_logs(
                 first: summary.first.as_ref().map(|line| line.time.clone()),
                 last: summary.last.as_ref().map(|line| line.time.clone()),
                 head: Some(summary.head.clone()),
+                checkpoints: summary.points,
                 strange,
             },
-            Some(Err(broken)) => LogView::broken(file, broken.to_string(), strange),
+            Some(Err(broken)) => LogView::broken(file, broken.clone(), strange),
             None => LogView::broken(file, "it could not be checked".into(), strange),
         }
     });
@@ -340,7 +355,8 @@ fn read_log(path: &Path, evidence: &mut Evidence<'_>, progress: &mut dyn FnMut(u
 
 impl LogView {
     fn broken(file: String, fault: String, strange: u64) -> Self {
-        Self { file, intact: false, fault: Some(fault), lines: 0, first: None, last: None, head: None, strange }
+        let (first, last, head) = (None, None, None);
+        Self { file, intact: false, fault: Some(fault), lines: 0, first, last, head, checkpoints: 0, strange }
     }
 }
 

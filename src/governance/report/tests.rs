@@ -67,7 +67,7 @@ impl Scene {
         let period = Period { since: crate::audit::time(BEGIN), until: crate::audit::time(NOW.secs() * 1000) };
         let dir = self.dir.path().join("policies");
         let mut read = 0;
-        let sources = Sources { dir: &dir, logs: &[log], period, now: NOW, broker };
+        let sources = Sources { dir: &dir, logs: &[log], signed: &[], period, now: NOW, broker };
         let report = build(sources, &mut |bytes| read += bytes);
         assert_eq!(read, self.text.len() as u64, "all of it was told of");
         report
@@ -176,7 +176,8 @@ fn policies_that_do_not_load_and_logs_that_are_not_there_are_errors() {
     let period = Period { since: String::new(), until: "9".into() };
     let build = |dir: &Path, log: &str| {
         let logs = [PathBuf::from(log)];
-        build(Sources { dir, logs: &logs, period: period.clone(), now: NOW, broker: None }, &mut |_| ()).unwrap_err()
+        build(Sources { dir, logs: &logs, signed: &[], period: period.clone(), now: NOW, broker: None }, &mut |_| ())
+            .unwrap_err()
     };
     assert!(matches!(build(&dir, "/nonexistent"), ReportError::Policies(_)));
     let whole = used();
