@@ -54,6 +54,9 @@ fn unread(error: &TreeError) -> Failure {
             error.to_string(),
             "name a folder, or a revision that this clone has: CI may have fetched one only",
         ),
+        TreeError::Ambiguous(name) => {
+            Failure::new(error.to_string(), format!("write ./{name} for the folder, or refs/heads/… for the branch"))
+        }
         TreeError::NoFolder { .. } => Failure::new(error.to_string(), "name the folder with --dir, seen from here"),
         TreeError::Unloadable { name, findings } => {
             let errors = findings.0.iter().filter(|each| each.severity == Severity::Error);

@@ -161,8 +161,8 @@ async fn of_decision(id: &DecisionId, args: &ExplainArgs, at: Option<&str>) -> R
     }
     event::print(&found.raw, Format::Table)?;
     let Some((grounds, question, explained)) = explained else {
-        let why = line.refusal.as_deref().unwrap_or("it");
-        output::line(format_args!("\nThe policies were not asked: {}", not_by_policies(why)))?;
+        let why = output::plain(line.refusal.as_deref().unwrap_or("it"));
+        output::line(format_args!("\nThe policies were not asked: {}", not_by_policies(&why)))?;
         return Ok(ExitCode::SUCCESS);
     };
     grounds.warn();

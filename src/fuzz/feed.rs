@@ -140,6 +140,7 @@ fn apply(stream: &[u8]) {
         audience: None,
         now_ms: NOW * 1000,
         skew: Duration::from_secs(5),
+        max_staleness: std::time::Duration::from_secs(10),
         max_rules: 1 << 20,
         keys: &keys,
         view: &view,

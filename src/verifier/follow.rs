@@ -158,6 +158,7 @@ impl Shared {
                 audience: self.options.audience.as_ref(),
                 now_ms: self.checker.clock().now_ms(),
                 skew: self.options.skew,
+                max_staleness: self.options.max_staleness,
                 max_rules: self.options.max_rules,
                 keys: &self.trust.jwks(),
                 view: self.checker.view(),
@@ -314,11 +315,14 @@ async fn keep_keys(shared: Arc<Shared>, mut lifetime: Duration) {
     }
 }
 
+/// So often in a row a broker may refuse the place that is come back to, before the feed is begun anew.
+const MOST_REFUSALS: u32 = 8;
+
 /// Follows the feed, connection after connection, for ever.
 async fn keep_view(shared: Arc<Shared>, first: Connection) {
     let mut wait = Duration::ZERO;
     let mut connection = Some(first);
-    let mut place = None;
+    let (mut place, mut refusals) = (None, 0);
     loop {
         let opened = match connection.take() {
             Some(connection) => Ok(connection),
@@ -326,6 +330,7 @@ async fn keep_view(shared: Arc<Shared>, first: Connection) {
         };
         let error = match opened {
             Ok(mut connection) => {
+                refusals = 0;
                 let error = follow(&shared, &mut connection).await;
                 if connection.has_beaten {
                     wait = Duration::ZERO;
@@ -341,7 +346,11 @@ async fn keep_view(shared: Arc<Shared>, first: Connection) {
             }
             Err(error) => {
                 // What cannot be sent, or is not liked, as a cursor would keep this verifier out for ever.
-                if matches!(error, FeedError::Fetch(FetchError::Url { .. }) | FeedError::Answer(400..=499, _)) {
+                // Nor does a place that no broker reaches, however often it is asked to.
+                refusals += u32::from(matches!(error, FeedError::Answer(..)));
+                let is_refused =
+                    matches!(error, FeedError::Fetch(FetchError::Url { .. }) | FeedError::Answer(400..=499, _));
+                if is_refused || refusals > MOST_REFUSALS {
                     place = None;
                 }
                 error

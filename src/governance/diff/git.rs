@@ -1,6 +1,6 @@
 //! A folder as it was at a revision: git, run as a process, reads it from the repository around the working folder.
 //!
-//! Nothing is checked out, no hook runs, and no link is followed: what is read is what was committed. Never writes.
+//! Nothing is checked out, no hook runs, and no link is followed, but refused: what is read is what was committed. Never writes.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -13,12 +13,32 @@ use super::trees::TreeError;
 /// No file is larger than this, and no more is read of one revision.
 const MAX_BYTES: u64 = 1 << 30;
 
+/// Endings of files that may mean something to a broker or to a review.
+const MEANT: [&str; 4] = [".cedar", ".cedarschema", ".toml", ".json"];
+
 /// The text files under `dir` at `revision`, by path below `dir`. None of them where the revision has no such folder.
 pub(super) fn folder_at(revision: &str, dir: &str) -> Result<BTreeMap<String, String>, TreeError> {
     let commit = commit_of(revision)?;
     let blobs = blobs(&commit, dir)?;
     let texts = contents(&blobs)?;
-    Ok(blobs.into_iter().map(|(path, _)| path).zip(texts).filter_map(|(path, text)| Some((path, text?))).collect())
+    let mut files = BTreeMap::new();
+    for ((path, _), text) in blobs.into_iter().zip(texts) {
+        match text {
+            Some(text) => drop(files.insert(path, text)),
+            // A broker refuses such a file, so it must not count as none.
+            None if MEANT.iter().any(|ending| path.ends_with(ending)) => {
+                return Err(TreeError::Git { told: format!("{dir}/{path} at {revision} is not UTF-8") });
+            }
+            None => {}
+        }
+    }
+    Ok(files)
+}
+
+/// Whether `name` means something as a revision of the repository around the working folder.
+pub(super) fn is_revision(name: &str) -> bool {
+    let revision = name.split_once(':').map_or(name, |(revision, _)| revision);
+    commit_of(revision).is_ok()
 }
 
 /// The commit that `revision` means.
@@ -60,8 +80,11 @@ fn blobs(commit: &str, dir: &str) -> Result<Vec<(String, String)>, TreeError> {
             Some((head, path)) if matches!(head[..], ["100644" | "100755", "blob", _]) => {
                 found.push((path.to_owned(), head[2].to_owned()));
             }
-            // A link, or another repository: nothing of it was committed here.
-            Some(_) => {}
+            // A link, or another repository: a broker reads what it leads to, and that is not what was committed here.
+            Some((_, path)) => {
+                let told = "is a link, or another repository: commit the file itself, or compare folders";
+                return Err(failed(format!("{dir}/{path} {told}")));
+            }
             None => return Err(failed(format!("git ls-tree said {entry:?}"))),
         }
     }

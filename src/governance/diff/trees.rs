@@ -31,6 +31,9 @@ pub enum TreeError {
         /// What git says.
         told: String,
     },
+    /// A folder and a revision bear one name.
+    #[error("{0} is a folder, and may be a revision as well")]
+    Ambiguous(String),
     /// A revision without the folder.
     #[error("{revision} has no folder {dir}")]
     NoFolder {
@@ -76,6 +79,13 @@ pub struct Tree {
     pub is_missing: bool,
 }
 
+/// Whether a name can hardly mean a folder, also where this clone does not have the revision.
+fn is_named_like_a_commit(name: &str) -> bool {
+    let revision = name.split_once(':').map_or(name, |(revision, _)| revision);
+    let is_hash = matches!(revision.len(), 40 | 64) && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hash || revision == "HEAD" || revision.starts_with("refs/")
+}
+
 impl Tree {
     /// Reads what `name` means: a folder; or `REVISION`, whose folder `dir` it is; or `REVISION:FOLDER`.
     ///
@@ -83,6 +93,12 @@ impl Tree {
     /// [`TreeError`]; a revision without the folder only where it `must_be`.
     pub fn read(name: &str, dir: &str, must_be: bool, now: UnixTime) -> Result<Self, TreeError> {
         if Path::new(name).is_dir() {
+            // Whoever proposes a change may also make a folder that is called like the revision it is held against.
+            let is_plain =
+                !["/", "./", "../"].iter().any(|start| name.starts_with(start)) && name != "." && name != "..";
+            if is_plain && (is_named_like_a_commit(name) || git::is_revision(name)) {
+                return Err(TreeError::Ambiguous(name.to_owned()));
+            }
             return Self::of_folder(name, now);
         }
         let (revision, dir) = name.split_once(':').unwrap_or((name, dir));

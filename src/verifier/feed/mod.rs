@@ -119,6 +119,17 @@ pub enum FeedError {
     /// Made in the future, by this clock.
     #[error("the snapshot was made at {0}, which lies in the future: compare the clocks")]
     Future(UnixTime),
+    /// Made so long ago that it is none that a broker signs for whoever asks now.
+    #[error("the snapshot was made at {0}, which is long past: it was kept by somebody, or the clocks disagree")]
+    Old(UnixTime),
+    /// A place to come back to that is not the one heard up to.
+    #[error("the place to come back to is said to be {told}, but what was heard ends at {heard}")]
+    Place {
+        /// By the event's id.
+        told: Position,
+        /// As it was heard.
+        heard: Position,
+    },
     /// The parts are not what the snapshot names.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
@@ -137,7 +148,7 @@ impl FeedError {
             // A broker, or a clock, that comes round by itself.
             E::Behind { .. } | E::Past(_) | E::Ahead(_) => true,
             // A snapshot, or an event, of which nothing was believed.
-            E::Jws(_) | E::Key(_) | E::Signature | E::Issuer(_) | E::Audience | E::Future(_) => true,
+            E::Jws(_) | E::Key(_) | E::Signature | E::Issuer(_) | E::Audience | E::Future(_) | E::Old(_) => true,
             _ => false,
         }
     }
@@ -151,6 +162,8 @@ pub(crate) struct Wanted<'a> {
     /// Unix milliseconds.
     pub now_ms: u64,
     pub skew: Duration,
+    /// How old a view may be that is judged by.
+    pub max_staleness: Duration,
     /// So many rules may come in a snapshot.
     pub max_rules: u64,
     pub keys: &'a [(KeyId, VerifyingKey)],
@@ -189,6 +202,11 @@ fn verify(jws: &str, wanted: &Wanted<'_>) -> Result<SnapshotClaims, FeedError> {
     }
     if claims.iat > UnixTime::from_secs(wanted.now_ms / 1000).plus(wanted.skew) {
         return Err(FeedError::Future(claims.iat));
+    }
+    // A broker signs for each who asks. Whoever kept one could hide all that ended since.
+    let oldest = wanted.skew + wanted.max_staleness;
+    if claims.iat.plus(oldest) < UnixTime::from_secs(wanted.now_ms / 1000) {
+        return Err(FeedError::Old(claims.iat));
     }
     if claims.count > wanted.max_rules {
         return Err(FeedError::TooMany { told: claims.count, most: wanted.max_rules });

@@ -111,6 +111,9 @@ impl Session {
                 }
             }
         };
+        if let (Some(Kind::Heartbeat), Stage::Live(standing)) = (event.kind, &self.stage) {
+            standing.reaches(&event.id)?;
+        }
         // Nothing holds the keys against the rules before them: were one of those lost, who came back to this place would
         // never hear of it.
         if event.kind != Some(Kind::Keys) {
@@ -221,6 +224,17 @@ impl Standing {
                 Err(FeedError::Epoch { told: cursor.epoch, heard: self.epoch })
             }
             Some(cursor) if !cursor.is_for(wanted.audience) => Err(FeedError::Audience),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a heartbeat's cursor reaches no further than the heartbeat says: whoever came back to a later place would miss what
+    /// lies between.
+    fn reaches(&self, id: &str) -> Result<(), FeedError> {
+        match Cursor::parse(id) {
+            Some(cursor) if cursor.position > self.upto => {
+                Err(FeedError::Place { told: cursor.position, heard: self.upto })
+            }
             _ => Ok(()),
         }
     }

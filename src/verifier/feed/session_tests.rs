@@ -35,6 +35,7 @@ impl Side {
                 audience: None,
                 now_ms: self.now_ms,
                 skew: Duration::from_secs(5),
+                max_staleness: Duration::from_secs(10),
                 max_rules: 1000,
                 keys: &self.keys,
                 view: &self.view,
