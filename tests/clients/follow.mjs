@@ -31,7 +31,7 @@ async function openJws(text, typ) {
   const { payload } = await compactVerify(text, keys.get(kid), { algorithms: ['ES256'] })
   const claims = JSON.parse(new TextDecoder().decode(payload))
   need(claims.iss === issuer, 'another issuer')
-  need(claims.iat <= now() + SKEW, 'made in the future: compare the clocks')
+  need(claims.iat <= now() + SKEW && claims.iat >= now() - SKEW - MAX_AGE, 'made long ago, or in the future: compare the clocks')
   return { kid, claims }
 }
 

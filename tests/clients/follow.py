@@ -48,7 +48,7 @@ def open_jws(text, typ):
     need(header.get("typ") == typ and kid in keys and digest("key", kid) not in rules, "type or key")
     options = {"verify_exp": False, "verify_aud": False, "verify_iat": False, "verify_nbf": False}
     claims = jwt.decode(text, keys[kid], algorithms=["ES256"], issuer=issuer, options=options)
-    need(claims["iat"] <= now() + SKEW, "made in the future: compare the clocks")
+    need(-SKEW <= now() - claims["iat"] <= SKEW + MAX_AGE, "made long ago, or in the future: compare the clocks")
     return kid, claims
 
 
