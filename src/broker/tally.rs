@@ -67,8 +67,8 @@ impl Broker {
         let (_, mut next) = tokio::try_join!(self.follower.catch_up(), pages.next())?;
         while let Some(leases) = next {
             let is_meant = |record: &LeaseRecord| !matches!(selector, Selector::Key(kid) if *kid != record.lease.kid);
-            let views = leases.into_iter().filter(is_meant).map(|record| self.view_lease(record));
-            count += views.filter(|view| view.state == LeaseState::Live).count() as u64;
+            let views = self.view_leases(leases.into_iter().filter(is_meant).collect()).await;
+            count += views.iter().filter(|view| view.state == LeaseState::Live).count() as u64;
             if begun.elapsed() >= patience {
                 return Ok(Tally { count, more: !pages.is_over() });
             }
@@ -117,9 +117,8 @@ impl Broker {
                     "more leases live than can be looked through in a moment: name the task's workload".into(),
                 ));
             }
-            for record in leases {
-                let is_new = !found.contains(&record.lease.workload) && found.len() < 20;
-                let view = self.view_lease(record);
+            for view in self.view_leases(leases).await {
+                let is_new = !found.contains(&view.record.lease.workload) && found.len() < 20;
                 if is_new && view.state == LeaseState::Live {
                     found.push(view.record.lease.workload);
                 }
