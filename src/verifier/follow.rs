@@ -335,9 +335,8 @@ async fn keep_view(shared: Arc<Shared>, first: Connection) {
                 if connection.has_beaten {
                     wait = Duration::ZERO;
                 }
-                // Where the connection broke, the feed is gone on with; where rules may be missing, it is begun anew. So it is
-                // where the log ends before the place that was come back to: somebody may have said that it reached there, and
-                // been wrong.
+                // Where the connection broke, the feed is gone on with; where rules may be missing, it is begun anew, also where
+                // the log ends before the place that was come back to: who said that it reached there was wrong.
                 let is_ahead =
                     matches!(error, FeedError::Behind { .. }) && connection.resumes && !connection.has_beaten;
                 let goes_on = error.leaves_no_gap() && !is_ahead;
@@ -345,8 +344,7 @@ async fn keep_view(shared: Arc<Shared>, first: Connection) {
                 error
             }
             Err(error) => {
-                // What cannot be sent, or is not liked, as a cursor would keep this verifier out for ever.
-                // Nor does a place that no broker reaches, however often it is asked to.
+                // What cannot be sent, is not liked, or is reached by no broker would keep this verifier out for ever.
                 refusals += u32::from(matches!(error, FeedError::Answer(..)));
                 let is_refused =
                     matches!(error, FeedError::Fetch(FetchError::Url { .. }) | FeedError::Answer(400..=499, _));

@@ -6,6 +6,7 @@
 mod controls;
 mod evidence;
 mod html;
+mod logs;
 mod markdown;
 mod page;
 mod sections;
@@ -13,7 +14,6 @@ mod spread;
 mod unused;
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -21,12 +21,13 @@ use serde::Serialize;
 use super::check;
 use super::history::{Commit, History, Story};
 use super::inventory::{AudienceView, Inventory, WorkloadView};
-use crate::audit::{self, AuditError, Point, Wanted};
+use crate::audit::{AuditError, Point};
 use crate::model::UnixTime;
 use crate::policy::{Diagnostics, Severity};
 
 pub use controls::{Control, Controls};
 pub use evidence::{Activity, Change, Counts, Period, Usage};
+pub use logs::LogView;
 pub use spread::Quantiles;
 pub use unused::Unused;
 
@@ -137,29 +138,6 @@ pub struct PoliciesView {
     pub findings: BTreeMap<&'static str, usize>,
 }
 
-/// An audit log behind a report.
-#[derive(Debug, Serialize)]
-pub struct LogView {
-    /// The file.
-    pub file: String,
-    /// Whether it is as it was written.
-    pub intact: bool,
-    /// What is wrong where it is not.
-    pub fault: Option<String>,
-    /// How many lines were checked.
-    pub lines: u64,
-    /// Its first line's moment.
-    pub first: Option<String>,
-    /// Its last line's moment.
-    pub last: Option<String>,
-    /// The hash of its last line.
-    pub head: Option<String>,
-    /// How many signed checkpoints fit its lines.
-    pub checkpoints: u64,
-    /// Lines that are none of jitney's.
-    pub strange: u64,
-}
-
 /// A workload of a report.
 #[derive(Debug, Serialize)]
 pub struct Workload {
@@ -213,7 +191,7 @@ pub fn build(sources: Sources<'_>, progress: &mut dyn FnMut(u64)) -> Result<Repo
     let mut views: Vec<WorkloadView> = inventory.workloads().collect();
     let audiences = inventory.audiences().collect();
     let mut evidence = Evidence::new(&sources.period, &views);
-    let logs = read_logs(sources.logs, sources.signed, &mut evidence, progress)?;
+    let logs = logs::read(sources.logs, sources.signed, &mut evidence, progress).map_err(ReportError::Log)?;
     let Evidence { activity, usage, strangers, used_policies, refusals, ends, held, days, changes, .. } = evidence;
     let (more_changes, total) = (evidence.more_changes, evidence.total);
     let history = History::of(sources.dir);
@@ -286,77 +264,6 @@ impl Report {
     /// Whether the logs hold all of the period, as far as a file's beginning tells.
     pub fn covers_its_period(&self) -> bool {
         self.logs_begin().is_some_and(|first| first <= self.period.since.as_str())
-    }
-}
-
-/// Reads the logs, and checks meanwhile whether they are as they were written.
-fn read_logs(
-    paths: &[PathBuf],
-    signed: &[Result<Vec<Point>, String>],
-    evidence: &mut Evidence<'_>,
-    progress: &mut dyn FnMut(u64),
-) -> Result<Vec<LogView>, ReportError> {
-    let mut strange = Vec::new();
-    let verified = std::thread::scope(|scope| {
-        let checked = |(at, path): (usize, &PathBuf)| match signed.get(at) {
-            Some(Err(why)) => Err(why.clone()),
-            Some(Ok(points)) => {
-                let wanted = Wanted { points, ..Wanted::default() };
-                audit::verify_with(path, wanted).map_err(|broken| broken.to_string())
-            }
-            None => audit::verify(path).map_err(|broken| broken.to_string()),
-        };
-        let check = scope.spawn(move || paths.iter().enumerate().map(checked).collect::<Vec<_>>());
-        for path in paths {
-            strange.push(read_log(path, evidence, progress).map_err(ReportError::Log)?);
-        }
-        // A thread that panicked has checked nothing: then no log counts as intact.
-        Ok(check.join().unwrap_or_default())
-    })?;
-    let views = paths.iter().zip(strange).enumerate().map(|(at, (path, strange))| {
-        let file = path.display().to_string();
-        match verified.get(at) {
-            Some(Ok(summary)) => LogView {
-                file,
-                intact: true,
-                fault: None,
-                lines: summary.lines,
-                first: summary.first.as_ref().map(|line| line.time.clone()),
-                last: summary.last.as_ref().map(|line| line.time.clone()),
-                head: Some(summary.head.clone()),
-                checkpoints: summary.points,
-                strange,
-            },
-            Some(Err(broken)) => LogView::broken(file, broken.clone(), strange),
-            None => LogView::broken(file, "it could not be checked".into(), strange),
-        }
-    });
-    Ok(views.collect())
-}
-
-/// Reads one log, over all its files; gives the number of lines that are none of jitney's.
-fn read_log(path: &Path, evidence: &mut Evidence<'_>, progress: &mut dyn FnMut(u64)) -> Result<u64, AuditError> {
-    /// Between two words of how far it is.
-    const STEP: u64 = 4 << 20;
-    let mut records = audit::Records::open(path)?;
-    let mut since = 0;
-    records.for_each(|line| {
-        evidence.take(&line);
-        since += line.raw.len() as u64 + 1;
-        if since >= STEP {
-            progress(since);
-            since = 0;
-        }
-        ControlFlow::Continue(())
-    })?;
-    progress(since);
-    Ok(records.damaged())
-}
-
-impl LogView {
-    fn broken(file: String, fault: String, strange: u64) -> Self {
-        let (first, last, head) = (None, None, None);
-        Self { file, intact: false, fault: Some(fault), lines: 0, first, last, head, checkpoints: 0, strange }
     }
 }
 
