@@ -1,21 +1,15 @@
 //! When the files of a set came and were last changed, and by whom: from the history of git, where the folder has one.
 //!
-//! Owns the one call of `git log`, within a time and a size. Never asks a network, never runs what a repository's own settings
-//! name, and never writes. A folder without git, or git itself missing, is no error: then there is no history.
+//! Owns the one call of `git log`. A folder without git, or git itself missing, is no error: then there is no history.
 
 use std::collections::HashMap;
-use std::io::Read as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
 
 use serde::Serialize;
 
+use super::git::git;
 use crate::model::UnixTime;
 
-/// How long git may take.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// So many commits are looked at, and so many bytes of what git says.
 const COMMITS: &str = "--max-count=20000";
 const MOST: u64 = 64 << 20;
@@ -96,51 +90,33 @@ impl History {
 /// Hash, committer's time, author, subject.
 const FORMAT: &str = "--format=%x00%H%x00%ct%x00%an <%ae>%x00%s%x00";
 
-/// What git says; none where it fails or takes too long.
+/// What git says; none where it fails, takes too long, or says too much: a history that was cut off has no beginning, and nobody
+/// would be told who brought a file.
 fn log(dir: &Path) -> Option<Vec<u8>> {
-    let mut child = git(dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
-    let mut stdout = child.stdout.take()?;
-    let (tell, told) = mpsc::channel();
-    let reader = std::thread::spawn(move || {
-        let mut text = Vec::new();
-        let read = stdout.by_ref().take(MOST).read_to_end(&mut text);
-        // Whoever waits may have given up.
-        let _ = tell.send(read.ok().map(|_| text));
-    });
-    let text = told.recv_timeout(PATIENCE).ok().flatten();
-    let is_whole = text.as_ref().is_some_and(|text| (text.len() as u64) < MOST);
-    if !is_whole {
-        let _ = child.kill();
-    }
-    let ended = child.wait().ok()?;
-    let _ = reader.join();
-    // A history that was cut off has no beginning: nobody would be told who brought a file.
-    text.filter(|_| is_whole && ended.success())
-}
-
-/// A repository's own settings may name programs: none that `git log` would run is left to them.
-fn git(dir: &Path) -> Command {
-    let mut command = Command::new("git");
-    command.arg("-C").arg(dir);
-    for setting in ["core.fsmonitor=false", "core.pager=cat", "log.showSignature=false", "core.quotePath=false"] {
-        command.args(["-c", setting]);
-    }
-    command.args(["--no-pager", "--no-optional-locks", "log", "-z", "--name-only", "--relative", "--no-renames"]);
-    command.args(["--no-ext-diff", "--no-textconv", "--no-show-signature", "--no-color", "--no-mailmap"]);
-    command.args([FORMAT, COMMITS, "HEAD", "--", "."]);
-    for (name, value) in [("GIT_TERMINAL_PROMPT", "0"), ("GIT_NO_LAZY_FETCH", "1"), ("LC_ALL", "C")] {
-        command.env(name, value);
-    }
-    // Where a hook runs this, these would lead to its repository rather than to the folder's.
-    for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"] {
-        command.env_remove(name);
-    }
-    command
+    let words = [
+        "log",
+        "-z",
+        "--name-only",
+        "--relative",
+        "--no-renames",
+        "--no-ext-diff",
+        "--no-textconv",
+        "--no-show-signature",
+        "--no-color",
+        "--no-mailmap",
+        FORMAT,
+        COMMITS,
+        "HEAD",
+        "--",
+        ".",
+    ];
+    git(Some(dir), &words, Vec::new(), MOST).ok().filter(|said| said.is_good).map(|said| said.out)
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::process::Command;
 
     use super::*;
 

@@ -8,6 +8,7 @@ pub mod cases;
 pub mod check;
 pub mod diff;
 pub mod explain;
+mod git;
 pub mod history;
 pub mod invariants;
 pub mod inventory;

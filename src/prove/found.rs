@@ -5,22 +5,7 @@ use std::collections::BTreeMap;
 use cedar_policy::{EvalResult, Record};
 use cedar_policy_symcc::Env;
 
-/// A request for which one side allows what the other does not.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Found {
-    /// The task's name.
-    pub task: String,
-    /// Seconds.
-    pub ttl: i64,
-    /// Unix seconds.
-    pub now: i64,
-    /// `context.identity.type`.
-    pub kind: String,
-    /// The claims.
-    pub claims: BTreeMap<String, String>,
-    /// The name of the scope.
-    pub scope: Option<String>,
-}
+use super::Found;
 
 impl Found {
     pub(super) fn of(shown: &Env) -> Self {

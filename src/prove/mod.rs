@@ -3,6 +3,7 @@
 //! Owns the process and its limits of time. What it says is so for every request that the schema allows; where it fails, is
 //! late, or does not know, nothing is proven. Never knows what a workload is.
 
+mod data;
 mod found;
 
 use std::str::FromStr as _;
@@ -15,21 +16,10 @@ use thiserror::Error;
 use tokio::process::Command;
 use tokio::runtime::{Builder, Runtime};
 
-pub use found::Found;
+pub use data::{Found, Texts};
 
 /// Where the program is, first to last; else `cvc5` on the search path.
 const PROGRAM: [&str; 2] = ["JITNEY_CVC5", "CVC5"];
-
-/// One side of a question, as texts of conditions.
-#[derive(Debug, Clone, Default)]
-pub struct Texts {
-    /// One of them must hold.
-    pub permits: Vec<String>,
-    /// None of them may hold.
-    pub forbids: Vec<String>,
-    /// None of them may hold, or fail.
-    pub firm: Vec<String>,
-}
 
 /// Why a solver said nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

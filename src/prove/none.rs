@@ -1,7 +1,11 @@
 //! What stands here where the program is built without the feature `prove`: no solver is asked, and nothing is called proven
 //! by one.
 
+mod data;
+
 use std::time::{Duration, Instant};
+
+pub use data::{Found, Texts};
 
 /// A solver; there is none.
 #[derive(Debug)]
@@ -17,34 +21,6 @@ pub enum Unproven {
     /// No time is left.
     #[error("the solver was not done in time")]
     Late,
-}
-
-/// A request that a solver has found.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Found {
-    /// The task's name.
-    pub task: String,
-    /// Seconds.
-    pub ttl: i64,
-    /// Unix seconds.
-    pub now: i64,
-    /// `context.identity.type`.
-    pub kind: String,
-    /// The claims.
-    pub claims: std::collections::BTreeMap<String, String>,
-    /// The name of the scope.
-    pub scope: Option<String>,
-}
-
-/// One side of a question, as texts of conditions.
-#[derive(Debug, Clone, Default)]
-pub struct Texts {
-    /// One of them must hold.
-    pub permits: Vec<String>,
-    /// None of them may hold.
-    pub forbids: Vec<String>,
-    /// None of them may hold, or fail.
-    pub firm: Vec<String>,
 }
 
 impl Solver {

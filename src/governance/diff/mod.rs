@@ -4,9 +4,9 @@
 //! every request that the schema allows. `docs/policy-diff.md`.
 
 mod concern;
-mod git;
 mod identity;
 mod markdown;
+mod revision;
 mod row;
 mod statements;
 mod trees;

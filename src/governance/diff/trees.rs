@@ -9,7 +9,7 @@ use std::path::Path;
 
 use thiserror::Error;
 
-use super::git;
+use super::revision;
 use crate::model::UnixTime;
 use crate::policy::{Diagnostics, PolicySet, Read, SourceFile};
 
@@ -96,15 +96,15 @@ impl Tree {
             // Whoever proposes a change may also make a folder that is called like the revision it is held against.
             let is_plain =
                 !["/", "./", "../"].iter().any(|start| name.starts_with(start)) && name != "." && name != "..";
-            if is_plain && (is_named_like_a_commit(name) || git::is_revision(name)) {
+            if is_plain && (is_named_like_a_commit(name) || revision::is_known(name)?) {
                 return Err(TreeError::Ambiguous(name.to_owned()));
             }
             return Self::of_folder(name, now);
         }
-        let (revision, dir) = name.split_once(':').unwrap_or((name, dir));
-        let files = git::folder_at(revision, dir.trim_end_matches('/'))?;
+        let (commit, dir) = name.split_once(':').unwrap_or((name, dir));
+        let files = revision::folder_at(commit, dir.trim_end_matches('/'))?;
         if files.is_empty() && must_be {
-            return Err(TreeError::NoFolder { revision: revision.to_owned(), dir: dir.to_owned() });
+            return Err(TreeError::NoFolder { revision: commit.to_owned(), dir: dir.to_owned() });
         }
         Self::of_files(name, dir, files, now)
     }

@@ -1,14 +1,11 @@
-//! A folder as it was at a revision: git, run as a process, reads it from the repository around the working folder.
+//! A folder as it was at a revision: git reads it from the repository around the working folder.
 //!
 //! Nothing is checked out, no hook runs, and no link is followed, but refused: what is read is what was committed. Never writes.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::io::{Read as _, Write as _};
-use std::process::{Child, Command, Output, Stdio};
-use std::thread;
 
 use super::trees::TreeError;
+use crate::governance::git::{GitError, Said, git};
 
 /// No file is larger than this, and no more is read of one revision.
 const MAX_BYTES: u64 = 1 << 30;
@@ -35,10 +32,17 @@ pub(super) fn folder_at(revision: &str, dir: &str) -> Result<BTreeMap<String, St
     Ok(files)
 }
 
-/// Whether `name` means something as a revision of the repository around the working folder.
-pub(super) fn is_revision(name: &str) -> bool {
+/// Whether `name` means something as a revision of the repository around the working folder; nothing does where there is no git.
+///
+/// # Errors
+/// [`TreeError::Git`]: git did not say.
+pub(super) fn is_known(name: &str) -> Result<bool, TreeError> {
     let revision = name.split_once(':').map_or(name, |(revision, _)| revision);
-    commit_of(revision).is_ok()
+    match commit_of(revision) {
+        Ok(_) => Ok(true),
+        Err(TreeError::Revision { .. } | TreeError::NoGit(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The commit that `revision` means.
@@ -48,12 +52,11 @@ fn commit_of(revision: &str) -> Result<String, TreeError> {
         return Err(wrong("no revision begins with a dash".into()));
     }
     let wanted = format!("{revision}^{{commit}}");
-    let output = git(["rev-parse", "--quiet", "--verify", "--end-of-options", &wanted])?;
-    let commit = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    match output.status.success() {
-        true => Ok(commit),
-        false if output.stderr.is_empty() => Err(wrong("neither a folder nor a revision of this repository".into())),
-        false => Err(wrong(told(&output))),
+    let said = ask(&["rev-parse", "--quiet", "--verify", "--end-of-options", &wanted])?;
+    match said.is_good {
+        true => Ok(String::from_utf8_lossy(&said.out).trim().to_owned()),
+        false if said.told.is_empty() => Err(wrong("neither a folder nor a revision of this repository".into())),
+        false => Err(wrong(said.told)),
     }
 }
 
@@ -63,17 +66,17 @@ fn blobs(commit: &str, dir: &str) -> Result<Vec<(String, String)>, TreeError> {
     // Paths are of the working folder, as those of every command are.
     let from_here = if dir.starts_with("../") || dir.starts_with("./") { "" } else { "./" };
     let spec = format!("{commit}:{from_here}{dir}");
-    let output = git(["rev-parse", "--quiet", "--verify", "--end-of-options", &spec])?;
-    if !output.status.success() {
+    let said = ask(&["rev-parse", "--quiet", "--verify", "--end-of-options", &spec])?;
+    if !said.is_good {
         return Ok(Vec::new());
     }
-    let tree = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    let output = git(["ls-tree", "--full-tree", "-r", "-z", &tree])?;
-    if !output.status.success() {
-        return Err(failed(told(&output)));
+    let tree = String::from_utf8_lossy(&said.out).trim().to_owned();
+    let said = ask(&["ls-tree", "--full-tree", "-r", "-z", &tree])?;
+    if !said.is_good {
+        return Err(failed(said.told));
     }
     let mut found = Vec::new();
-    for entry in output.stdout.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()) {
+    for entry in said.out.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()) {
         let entry = std::str::from_utf8(entry).map_err(|_| failed(format!("a name in {dir} is not UTF-8")))?;
         let parts = entry.split_once('\t').map(|(head, path)| (head.split(' ').collect::<Vec<_>>(), path));
         match parts {
@@ -93,23 +96,9 @@ fn blobs(commit: &str, dir: &str) -> Result<Vec<(String, String)>, TreeError> {
 
 /// The text of each; none of what is no text.
 fn contents(blobs: &[(String, String)]) -> Result<Vec<Option<String>>, TreeError> {
-    let failed = |error: std::io::Error| TreeError::Git { told: format!("git cat-file: {error}") };
-    let mut child = command(["cat-file", "--batch"]).stdin(Stdio::piped()).spawn().map_err(TreeError::NoGit)?;
     let names: String = blobs.iter().map(|(_, name)| format!("{name}\n")).collect();
-    let mut input = child.stdin.take();
-    let mut all = Vec::new();
-    // Both ways at once: either pipe may fill.
-    let (wrote, read) = thread::scope(|scope| {
-        let writer = scope.spawn(move || input.take().map_or(Ok(()), |mut pipe| pipe.write_all(names.as_bytes())));
-        let read = child.stdout.take().map_or(Ok(0), |pipe| pipe.take(MAX_BYTES).read_to_end(&mut all));
-        (writer.join(), read)
-    });
-    end(&mut child);
-    read.map_err(failed)?;
-    if let Ok(wrote) = wrote {
-        wrote.map_err(failed)?;
-    }
-    split(&all, blobs.len()).ok_or_else(|| TreeError::Git { told: "git cat-file ended early".into() })
+    let said = asked(git(None, &["cat-file", "--batch"], names.into_bytes(), MAX_BYTES))?;
+    split(&said.out, blobs.len()).ok_or_else(|| TreeError::Git { told: "git cat-file ended early".into() })
 }
 
 /// `NAME blob SIZE`, a line end, that many bytes, a line end: for each.
@@ -125,25 +114,13 @@ fn split(mut all: &[u8], count: usize) -> Option<Vec<Option<String>>> {
     Some(texts)
 }
 
-/// It has closed its output, or is of no use any more.
-fn end(child: &mut Child) {
-    let _ = child.kill();
-    let _ = child.wait();
+fn ask(words: &[&str]) -> Result<Said, TreeError> {
+    asked(git(None, words, Vec::new(), MAX_BYTES))
 }
 
-fn git<const N: usize>(words: [&str; N]) -> Result<Output, TreeError> {
-    command(words).stdin(Stdio::null()).output().map_err(TreeError::NoGit)
-}
-
-fn command<const N: usize>(words: [impl AsRef<OsStr>; N]) -> Command {
-    let mut command = Command::new("git");
-    command.args(["--no-pager", "--no-optional-locks", "--literal-pathspecs"]).args(words);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).env("LC_ALL", "C");
-    command
-}
-
-fn told(output: &Output) -> String {
-    let text = String::from_utf8_lossy(&output.stderr);
-    let line = text.lines().next().unwrap_or_default();
-    line.strip_prefix("fatal: ").or_else(|| line.strip_prefix("error: ")).unwrap_or(line).to_owned()
+fn asked(said: Result<Said, GitError>) -> Result<Said, TreeError> {
+    said.map_err(|error| match error {
+        GitError::Missing(error) => TreeError::NoGit(error),
+        other => TreeError::Git { told: other.to_string() },
+    })
 }
