@@ -88,7 +88,14 @@ pub(super) fn heartbeat_in(epoch: u64, audience: Option<&str>, position: u64, co
     write(Kind::Heartbeat, &cursor, &serde_json::to_string(&beat).unwrap()).to_vec()
 }
 
-/// An event of the unfiltered feed of epoch 1. Of a cursor no more than that is looked at.
+/// A heartbeat at [`NOW`] whose cursor names another place than it tells.
+pub(super) fn heartbeat_at(place: u64, position: u64, count: u64) -> Vec<u8> {
+    let cursor = Cursor::new(Epoch::from_bits(1), Position::new(place), None);
+    let beat = Heartbeat { position: Position::new(position), count, now: NOW * 1000 };
+    write(Kind::Heartbeat, &cursor, &serde_json::to_string(&beat).unwrap()).to_vec()
+}
+
+/// An event of the unfiltered feed of epoch 1. Of a cursor no more is looked at, but that it is no later place.
 fn event(kind: Kind, data: &impl Serialize) -> Vec<u8> {
     let cursor = Cursor::new(Epoch::from_bits(1), Position::START, None);
     write(kind, &cursor, &serde_json::to_string(data).unwrap()).to_vec()

@@ -159,6 +159,27 @@ fn a_checkpoint_that_is_forged_dropped_or_by_another_s_key_is_refused() {
     assert!(verified(&broker, &log, &given).0);
 }
 
+/// Somebody took the log away, and the broker goes on in another file: nothing signed speaks of its lines yet.
+#[test]
+fn keys_vouch_for_nothing_where_no_checkpoint_tells_of_a_line_that_is_there() {
+    let mut broker = Broker::start(&Backing::Embedded);
+    assert!(broker.stop().success());
+    broker.start_again();
+    let (log, url) = (broker.audit_path(), broker.url());
+    eventually("it has signed", || (entries(&log).len() == 2).then_some(()));
+    assert!(verified(&broker, &log, &["--jwks", &url]).0);
+    // What follows the last checkpoint directly, it vouches for.
+    broker.mint("demo", "s");
+    fs::rename(&log, log.with_extension("away")).unwrap();
+    broker.mint("demo", "t");
+    let (is_intact, told) = verified(&broker, &log, &[]);
+    assert!(is_intact && told["checkpoints"]["fitting"] == 0, "{told}");
+    let (_, shown, _) = said(&broker.cli("demo", &["audit", "verify"]));
+    assert!(shown.contains("not checked: whole lines cut off it show only"), "{shown}");
+    let (code, _, stderr) = said(&broker.cli("demo", &["audit", "verify", "--jwks", &url]));
+    assert!(code == Some(1) && stderr.contains("tells of a line of it"), "{stderr}");
+}
+
 #[test]
 fn checkpoints_outlive_the_keys_that_signed_them() {
     let backing = Backing::Embedded;

@@ -405,6 +405,55 @@ mod revisions {
         assert_eq!(code, Some(2), "{error}");
     }
 
+    /// Whoever proposes a change could bring a folder that is called like what the change is held against.
+    #[test]
+    fn a_folder_that_may_be_a_revision_as_well_is_no_base() {
+        let repository = repository();
+        let dir = repository.path();
+        git(dir, &["branch", "origin/main", "HEAD~1"]);
+        let widened = Tree::clean().with(&[("orders.cedar", "context.ttl <= 120", "context.ttl <= 600")]);
+        let unknown = "0123456789abcdef0123456789abcdef01234567";
+        for name in ["origin/main", "HEAD", "refs/heads/gone", unknown, "origin/main:policies"] {
+            widened.write(&dir.join(name));
+            let (code, out, error) = run(dir, &[name, "policies"]);
+            assert_eq!((code, out.as_str()), (Some(1), ""), "{name}: {error}");
+            assert!(error.contains("may be a revision as well") && error.contains(&format!("./{name}")), "{error}");
+            assert_eq!(
+                said(dir, &[&format!("./{name}"), "policies"]).code,
+                Some(0),
+                "{name}: the folder, named as one"
+            );
+            fs::remove_dir_all(dir.join(name)).unwrap();
+        }
+        assert_eq!(said(dir, &["origin/main", "policies"]).code, Some(3));
+    }
+
+    /// A broker reads what a link leads to; what was committed is the link alone.
+    #[test]
+    fn what_a_broker_would_read_and_a_revision_does_not_have_is_refused() {
+        let repository = repository();
+        let dir = repository.path();
+        let commit = || {
+            git(dir, &["add", "-A"]);
+            git(dir, &["commit", "-qm", "more"]);
+        };
+        fs::create_dir(dir.join("shared")).unwrap();
+        fs::write(dir.join("shared/more.cedar"), "permit (principal, action, resource);").unwrap();
+        std::os::unix::fs::symlink("../shared/more.cedar", dir.join("policies/more.cedar")).unwrap();
+        commit();
+        let (code, _, error) = run(dir, &["HEAD~1", "HEAD"]);
+        assert!(code == Some(1) && error.contains("policies/more.cedar is a link"), "{error}");
+        fs::remove_file(dir.join("policies/more.cedar")).unwrap();
+        fs::write(dir.join("policies/more.cedar"), b"// \xff").unwrap();
+        commit();
+        let (code, _, error) = run(dir, &["HEAD~2", "HEAD"]);
+        assert!(code == Some(1) && error.contains("more.cedar at HEAD is not UTF-8"), "{error}");
+        fs::remove_file(dir.join("policies/more.cedar")).unwrap();
+        fs::write(dir.join("policies/logo.png"), b"\xff").unwrap();
+        commit();
+        assert_eq!(said(dir, &["HEAD~3", "HEAD"]).code, Some(0), "no broker reads that");
+    }
+
     #[test]
     fn a_set_that_does_not_load_is_no_answer() {
         let repository = repository();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::fixtures::{NOW, Snapshot, heartbeat, heartbeat_in, key, keys, revoke, rule};
+use super::super::fixtures::{NOW, Snapshot, heartbeat, heartbeat_at, heartbeat_in, key, keys, revoke, rule};
 use super::*;
 use crate::jose::es256::SigningKey;
 use crate::model::{Epoch, Rule};
@@ -109,6 +109,9 @@ fn a_wrong_snapshot_is_named_and_nothing_of_it_believed() {
         ("future", good().with(|claims| claims.iat = UnixTime::from_secs(NOW + 6)).bytes(), |error| {
             matches!(error, FeedError::Future(_))
         }),
+        ("kept for long", good().with(|claims| claims.iat = UnixTime::from_secs(NOW - 16)).bytes(), |error| {
+            matches!(error, FeedError::Old(_))
+        }),
         ("replayed", Snapshot::new(&key, 4, &[]).bytes(), |error| {
             matches!(error, FeedError::Replace(ReplaceError::Backwards { .. }))
         }),
@@ -137,7 +140,10 @@ fn a_wrong_snapshot_is_named_and_nothing_of_it_believed() {
         let kept = if is_replaced { (9, 2) } else { (5, 1) };
         assert_eq!(stands, (Some(Epoch::from_bits(1)), Position::new(kept.0), kept.1), "{name}");
     }
-    assert_eq!(Side::new(&key).hear(&good().bytes()).unwrap(), [rule("live", 9)]);
+    for aged in [0, 15] {
+        let bytes = good().with(|claims| claims.iat = UnixTime::from_secs(NOW - aged)).bytes();
+        assert_eq!(Side::new(&key).hear(&bytes).unwrap(), [rule("live", 9)]);
+    }
 }
 
 #[test]
@@ -174,6 +180,7 @@ fn a_wrong_event_is_named_and_nothing_of_it_believed() {
             [heartbeat(20, 2, now), revoke(9, &[rule("c", 15)])].concat(),
             |error| matches!(error, FeedError::Form("revoke", _)),
         ),
+        ("of a later place", heartbeat_at(10, 9, 2), |error| matches!(error, FeedError::Place { .. })),
         ("no heartbeat", b"event: heartbeat\ndata: {}\n\n".to_vec(), |error| {
             matches!(error, FeedError::Form("heartbeat", _))
         }),
