@@ -1,7 +1,10 @@
 //! The accept loop: connections in, TLS where there is some, HTTP/1 on each, and the orderly end of all.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -147,11 +150,19 @@ struct Host {
 /// A connection in its place. It is counted until it is closed, and gives the place on where it is told to leave.
 async fn connection(guest: Guest, entered: Entered, host: Host, watcher: Watcher) {
     let (seat, mut told) = Seat::new(&host.places);
-    // In this order always: to draw one by lot takes longer than to ask both.
-    let next = tokio::select! {
-        biased;
-        next = told.recv() => next,
-        () = speak(guest, seat, host.shared, watcher) => None,
+    let next = {
+        let mut speaking = pin!(speak(guest, seat, host.shared, watcher));
+        let mut is_listening = false;
+        poll_fn(|cx| {
+            // Once it listens it is woken for a word; to look whether there is one costs less than to listen again.
+            if (!std::mem::replace(&mut is_listening, true) || !told.is_empty())
+                && let Poll::Ready(next) = told.poll_recv(cx)
+            {
+                return Poll::Ready(next);
+            }
+            speaking.as_mut().poll(cx).map(|()| None)
+        })
+        .await
     };
     // Closed by now. Whoever asked for the place may have given up.
     if let Some(next) = next {

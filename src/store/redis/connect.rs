@@ -2,16 +2,24 @@
 //!
 //! Never shows a URL: it may hold a password. TLS is rustls over ring, the only provider that is compiled in.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, PushInfo, PushKind,
-    TlsCertificates,
+    AsyncConnectionConfig, ConnectionAddr, IntoConnectionInfo as _, ProtocolVersion, PushInfo, PushKind,
+    RedisConnectionInfo, RedisError,
 };
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use super::RedisOptions;
+use super::driver::{Begun, Driver};
 use super::layout::MOVED;
 use super::line::{Line, classify, unavailable};
 use super::shared::Shared;
@@ -22,29 +30,91 @@ const CONNECT: Duration = Duration::from_millis(900);
 /// How long an answer may take. What was sent may have been carried out all the same.
 const ANSWER: Duration = Duration::from_millis(1000);
 
-/// Reads the URL and makes a client of it, without connecting.
-///
-/// # Errors
-/// [`StoreError::Unavailable`] where the URL is none that can be used; it is not repeated.
-pub(super) fn client(options: &RedisOptions) -> Result<Client, StoreError> {
-    let url = options.url.expose().as_str();
-    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
-    if !matches!(scheme, "redis" | "rediss") {
-        return Err(unavailable("store.url must begin with redis:// or rediss://"));
+/// Where Redis is, and who is said to come. Holds a password, so it is never shown.
+pub(super) struct Address {
+    host: String,
+    port: u16,
+    as_whom: RedisConnectionInfo,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+}
+
+impl Address {
+    /// Reads the URL, and with it the certificates to trust, without connecting.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] where the URL is none that can be used; it is not repeated.
+    pub(super) fn of(options: &RedisOptions) -> Result<Self, StoreError> {
+        let url = options.url.expose().as_str();
+        let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+        if !matches!(scheme, "redis" | "rediss") {
+            return Err(unavailable("store.url must begin with redis:// or rediss://"));
+        }
+        // `insecure` would switch certificates off; a URL cannot ask for that.
+        if url.contains('#') {
+            return Err(unavailable("store.url must have no fragment"));
+        }
+        let no_url = || unavailable("store.url is no URL of Redis: redis://user:password@host:port/db");
+        let info = url.into_connection_info().map_err(|_| no_url())?;
+        let as_whom = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
+        let (host, port, tls) = match info.addr() {
+            ConnectionAddr::Tcp(host, port) => (host.clone(), *port, None),
+            ConnectionAddr::TcpTls { host, port, .. } => {
+                let name = ServerName::try_from(host.clone()).map_err(|_| no_url())?;
+                (host.clone(), *port, Some((connector(options.ca_pem.as_deref())?, name)))
+            }
+            _ => return Err(no_url()),
+        };
+        Ok(Self { host, port, as_whom, tls })
     }
-    // `insecure` would switch certificates off; a URL cannot ask for that.
-    if url.contains('#') {
-        return Err(unavailable("store.url must have no fragment"));
+
+    /// A connection, and the task that drives it.
+    async fn open(
+        &self,
+        config: AsyncConnectionConfig,
+        begun: Begun,
+    ) -> Result<(MultiplexedConnection, Driver), RedisError> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        stream.set_nodelay(true)?;
+        match &self.tls {
+            None => self.speak(stream, config, begun).await,
+            Some((tls, name)) => self.speak(tls.connect(name.clone(), stream).await?, config, begun).await,
+        }
     }
-    let wrong = |_| unavailable("store.url is no URL of Redis: redis://user:password@host:port/db");
-    let info: ConnectionInfo = url.into_connection_info().map_err(wrong)?;
-    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
-    let info = info.set_redis_settings(settings);
-    match &options.ca_pem {
-        None => Client::open(info),
-        Some(pem) => Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: Some(pem.clone()) }),
+
+    async fn speak<S>(
+        &self,
+        stream: S,
+        config: AsyncConnectionConfig,
+        begun: Begun,
+    ) -> Result<(MultiplexedConnection, Driver), RedisError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let opened = MultiplexedConnection::new_with_config(&self.as_whom, stream, config).await;
+        opened.map(|(connection, driving)| (connection, Driver::start(driving, begun)))
     }
-    .map_err(|error| classify(&error))
+}
+
+/// TLS that trusts these certificates, or without any those of the system.
+fn connector(ca_pem: Option<&[u8]>) -> Result<TlsConnector, StoreError> {
+    let wrong = |error: &dyn std::fmt::Display| unavailable(format!("the certificates for store.url: {error}"));
+    let mut roots = RootCertStore::empty();
+    match ca_pem {
+        Some(pem) => {
+            for cert in CertificateDer::pem_slice_iter(pem) {
+                roots.add(cert.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))?;
+            }
+        }
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| wrong(&error))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// Connects a line and looks at the log through the new connection before anyone may use it.
@@ -66,18 +136,17 @@ pub(super) async fn connect(shared: &Arc<Shared>, line: &Arc<Line>, listens: boo
         Ok(())
     };
     let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT))
         .set_response_timeout(Some(ANSWER))
         .set_pipeline_buffer_size(256)
         .set_push_sender(pushed);
-    let client = &shared.client;
-    let opened = client.get_multiplexed_async_connection_with_config(&config).await;
-    let mut connection: MultiplexedConnection = opened.map_err(|error| classify(&error))?;
+    let opened = tokio::time::timeout(CONNECT, shared.address.open(config, line.begun())).await;
+    let opened = opened.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
+    let (mut connection, driver) = opened.map_err(|error| classify(&error))?;
     if listens {
         connection.subscribe(MOVED).await.map_err(|error| classify(&error))?;
     }
     shared.verify(&connection).await?;
-    line.put(connection, number);
+    line.put(connection, number, driver);
     // Whoever was told of news while there was no connection looks again.
     shared.moved.send_modify(|count| *count += 1);
     Ok(())

@@ -3,12 +3,14 @@
 //! Never connects by itself (the keeper does) and never waits for a connection: without one a call fails at once.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use arc_swap::ArcSwapOption;
 use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
+use super::driver::{Begun, Driver};
 use crate::store::StoreError;
 
 /// A place for one connection, and how many calls may be under way on it.
@@ -19,6 +21,7 @@ pub(super) struct Line {
     pub(super) replicas: u32,
     live: ArcSwapOption<Live>,
     permits: Semaphore,
+    begun: Begun,
     /// Wakes the keeper when the connection is gone.
     wake: Arc<Notify>,
 }
@@ -28,11 +31,20 @@ pub(super) struct Live {
     pub(super) connection: MultiplexedConnection,
     /// Tells it from the ones before and after.
     pub(super) number: u64,
+    /// Moves its bytes, for as long as somebody uses it.
+    _driver: Driver,
 }
 
 impl Line {
     pub(super) fn new(name: &'static str, calls: usize, replicas: u32, wake: Arc<Notify>) -> Self {
-        Self { name, replicas, live: ArcSwapOption::empty(), permits: Semaphore::new(calls), wake }
+        Self {
+            name,
+            replicas,
+            live: ArcSwapOption::empty(),
+            permits: Semaphore::new(calls),
+            begun: Begun::default(),
+            wake,
+        }
     }
 
     /// The connection, and leave to use it for one call.
@@ -42,15 +54,21 @@ impl Line {
     pub(super) fn get(&self) -> Result<(Arc<Live>, SemaphorePermit<'_>), StoreError> {
         let permit = self.permits.try_acquire().map_err(|_| unavailable("too many calls are under way"))?;
         let live = self.live.load_full().ok_or_else(|| unavailable("no connection to Redis, trying again"))?;
+        self.begun.fetch_add(1, Relaxed);
         Ok((live, permit))
+    }
+
+    /// How many calls were begun on it.
+    pub(super) fn begun(&self) -> Begun {
+        Arc::clone(&self.begun)
     }
 
     pub(super) fn is_down(&self) -> bool {
         self.live.load().is_none()
     }
 
-    pub(super) fn put(&self, connection: MultiplexedConnection, number: u64) {
-        self.live.store(Some(Arc::new(Live { connection, number })));
+    pub(super) fn put(&self, connection: MultiplexedConnection, number: u64, driver: Driver) {
+        self.live.store(Some(Arc::new(Live { connection, number, _driver: driver })));
     }
 
     /// Drops the connection of this number, and no later one.

@@ -5,6 +5,7 @@
 
 mod begun;
 mod connect;
+mod driver;
 pub(crate) mod end;
 mod keeper;
 mod layout;
