@@ -52,7 +52,7 @@ async fn revoke(client: &AdminClient, args: RevokeArgs) -> Result<(), Failure> {
     }
     let decision = text(&outcome, "decision_id");
     match items(&outcome, "rules") {
-        [] => output::line(format_args!("nothing was left to revoke (decision {decision})"))?,
+        [] => output::line(format_args!("{} (decision {decision})", nothing_left(&outcome)))?,
         _ => output::line(format_args!(
             "{} by {}: {leases} (decision {decision})",
             output::paint(output::style::BAD, "revoked"),
@@ -60,6 +60,9 @@ async fn revoke(client: &AdminClient, args: RevokeArgs) -> Result<(), Failure> {
         ))?,
     }
     match &what {
+        Revoke::Lease(id) if !outcome["already"].is_null() => {
+            output::line(format_args!("the whole story: jitney lease show {id}"))
+        }
         Revoke::Lease(_) if count > 0 => {
             output::line("its holder may ask again: to stop that, revoke the task, or quarantine the workload")
         }
@@ -68,6 +71,19 @@ async fn revoke(client: &AdminClient, args: RevokeArgs) -> Result<(), Failure> {
             output::line(format_args!("the task {task}, and all below it, takes no lease until {until}"))
         }
         _ => Ok(()),
+    }
+}
+
+/// Why an end made no rule.
+fn nothing_left(outcome: &Value) -> String {
+    let already = &outcome["already"];
+    match (already["state"].as_str(), already["ended_by"].as_str(), already["ended"]["position"].as_u64()) {
+        (Some("expired"), ..) => "it had expired already; nothing was revoked".into(),
+        (Some(_), Some(kind), Some(rule)) => {
+            format!("already ended ({kind}), by rule {rule} of the log, which stands as it is")
+        }
+        (Some(_), ..) => "already ended; nothing was revoked".into(),
+        (None, ..) => "nothing was left to revoke".into(),
     }
 }
 
@@ -120,6 +136,17 @@ mod tests {
         );
         assert_eq!(told(0, true), "live leases not counted");
         assert_eq!(selection(&json!({"selected": 2})), "2 live leases selected", "of an older broker");
+    }
+
+    #[test]
+    fn what_ended_before_is_told_with_its_end() {
+        let told = |already: Value| nothing_left(&json!({"rules": [], "already": already}));
+        assert_eq!(
+            told(json!({"state": "ended", "ended_by": "task", "ended": {"position": 7, "at": null}})),
+            "already ended (task), by rule 7 of the log, which stands as it is"
+        );
+        assert_eq!(told(json!({"state": "expired"})), "it had expired already; nothing was revoked");
+        assert_eq!(told(Value::Null), "nothing was left to revoke");
     }
 
     #[test]
