@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::admin::{self, explain, list as items, moment, text};
+use super::admin::{self, explain, list as items, moment, pasted, text};
 use super::args::{Format, LeaseCommand, RevokeArgs};
 use super::{Failure, output};
 use crate::client::admin::{AdminClient, Revoke};
@@ -61,7 +61,7 @@ async fn revoke(client: &AdminClient, args: RevokeArgs) -> Result<(), Failure> {
     }
     match &what {
         Revoke::Lease(id) if !outcome["already"].is_null() => {
-            output::line(format_args!("the whole story: jitney lease show {id}"))
+            output::line(pasted(&format!("the whole story: jitney lease show {id}")))
         }
         Revoke::Lease(_) if count > 0 => {
             output::line("its holder may ask again: to stop that, revoke the task, or quarantine the workload")
@@ -91,9 +91,8 @@ fn nothing_left(outcome: &Value) -> String {
 pub(super) fn selection(outcome: &Value) -> String {
     match (outcome["selected"].as_u64().unwrap_or(0), outcome["more"] == true) {
         (0, true) => "live leases not counted".into(),
-        (count, true) => format!("at least {count} live leases selected"),
-        (1, false) => "1 live lease selected".into(),
-        (count, false) => format!("{count} live leases selected"),
+        (count, true) => format!("at least {} selected", output::counted(count, "live lease")),
+        (count, false) => format!("{} selected", output::counted(count, "live lease")),
     }
 }
 

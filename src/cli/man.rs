@@ -28,7 +28,7 @@ pub fn run(args: &ManArgs) -> Result<ExitCode, Failure> {
         None => output::raw(&page(&all)?)?,
         Some(dir) => {
             let count = write(&all, dir).map_err(|error| unwritten(dir, &error))?;
-            output::line(format_args!("{count} pages written to {}", dir.display()))?;
+            output::line(format_args!("{} written to {}", output::counted(count, "page"), dir.display()))?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -77,6 +77,7 @@ fn not_understood(error: &clap::Error) -> ExitCode {
 
 fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     let at = cli.admin.as_deref();
+    admin::named(at);
     match cli.command {
         Command::Demo(args) => wait_for(demo::run(args)),
         Command::Init(args) => init::run(&args),

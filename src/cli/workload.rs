@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::admin::{self, explain, list, proves, text};
+use super::admin::{self, explain, list, pasted, proves, text};
 use super::args::{Format, OutputArgs, WorkloadCommand};
 use super::lease::{positions, selection};
 use super::{Failure, history, output};
@@ -129,9 +129,12 @@ fn state(workload: &Value) -> String {
 fn ends(workload: &Value) -> Vec<(&'static str, String)> {
     let id = text(workload, "id");
     let mut ends = vec![
-        ("end one task", format!("jitney lease revoke --workload {id} --task TASK --reason …")),
-        ("end all its leases", text(workload, "revoke")),
-        (if workload["quarantine"].is_null() { "shut it out" } else { "let it in again" }, text(workload, "shut")),
+        ("end one task", pasted(&format!("jitney lease revoke --workload {id} --task TASK --reason …"))),
+        ("end all its leases", pasted(&text(workload, "revoke"))),
+        (
+            if workload["quarantine"].is_null() { "shut it out" } else { "let it in again" },
+            pasted(&text(workload, "shut")),
+        ),
     ];
     if workload["declared"] != false {
         let delete = format!("delete {}, once its leases are ended", text(workload, "file"));
@@ -201,7 +204,7 @@ fn changed(outcome: &Value, output: OutputArgs, state: &str) -> Result<(), Failu
 /// So many, or at least so many: one workload may have a million.
 fn live_leases(workload: &Value) -> String {
     match workload["more_leases"] == true {
-        true => format!("at least {}: `jitney lease revoke --dry-run` counts", text(workload, "live_leases")),
+        true => pasted(&format!("at least {}: `jitney lease revoke --dry-run` counts", text(workload, "live_leases"))),
         false => text(workload, "live_leases"),
     }
 }

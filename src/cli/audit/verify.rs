@@ -143,8 +143,7 @@ impl Evidence {
             let (first, last) = (first.seq, last.seq);
             let others = match beyond {
                 0 => String::new(),
-                1 => "; 1 checkpoint tells of lines in other files".into(),
-                many => format!("; {many} checkpoints tell of lines in other files"),
+                some => format!("; lines in other files have {}", output::counted(some, "checkpoint")),
             };
             fields.push(("range", format!("lines {first} to {last}, one closed file of the log{others}")));
         }

@@ -8,7 +8,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::state;
 use crate::audit::{self, Filter};
-use crate::cli::admin::{explain, moment, text};
+use crate::cli::admin::{explain, moment, pasted, text};
 use crate::cli::args::Format;
 use crate::cli::{Failure, event, output};
 use crate::client::admin::AdminClient;
@@ -114,7 +114,7 @@ fn story(lease: &Value) -> Vec<(&'static str, String)> {
         ("workload", text(lease, "workload")),
         ("task", text(lease, "task")),
         ("audience", text(lease, "audience")),
-        ("scopes", text(lease, "scopes")),
+        ("scopes", text(lease, "scope")),
         ("issued", moment(lease, "issued_at")),
         ("expires", moment(lease, "expires_at")),
         ("renewable until", moment(lease, "chain_limit")),
@@ -131,7 +131,8 @@ fn story(lease: &Value) -> Vec<(&'static str, String)> {
     story.push(("recorded", recorded));
     story.push(("signed with", text(lease, "kid")));
     if lease["state"] == "live" {
-        story.push(("revoke", format!("jitney lease revoke --lease {} --reason …", text(lease, "id"))));
+        let command = format!("jitney lease revoke --lease {} --reason …", text(lease, "id"));
+        story.push(("revoke", pasted(&command)));
     }
     story
 }
