@@ -40,11 +40,11 @@ async fn events(client: &AdminClient, id: LeaseId, lease: &mut Value) -> Vec<Str
     let Some(path) = status["audit"]["path"].as_str().map(Path::new) else { return Vec::new() };
     let about = Filter { lease: Some(id), ..Filter::default() };
     let mut lines = audit::tail(path, EVENTS, &about).unwrap_or_default();
-    if lease["state"] == "ended" {
-        if let Some((event, line)) = end(path, lease) {
-            add(lease, &event);
-            lines.extend((!lines.contains(&line)).then_some(line));
-        }
+    if lease["state"] == "ended"
+        && let Some((event, line)) = end(path, lease)
+    {
+        add(lease, &event);
+        lines.extend((!lines.contains(&line)).then_some(line));
     }
     lines
 }
