@@ -79,7 +79,7 @@ fn said(output: &Output) -> (Option<i32>, String, String) {
 
 fn lease() -> String {
     format!(
-        r#"{{"id":"{LEASE}","workload":"w","audience":"https://a","scopes":"x y","task":"t","issued_at":1,"expires_at":2,
+        r#"{{"id":"{LEASE}","workload":"w","audience":"https://a","scope":"x y","task":"t","issued_at":1,"expires_at":2,
         "chain_limit":3,"kid":"k","epoch":"00","position":4,"state":"ended","ended_by":"task"}}"#
     )
 }

@@ -260,6 +260,75 @@ fn a_log_that_was_cut_off_is_found_by_an_earlier_head() {
 }
 
 #[test]
+fn what_is_to_be_pasted_names_the_broker_as_it_was_named() {
+    let broker = Broker::start(&Backing::Embedded);
+    let token = broker.mint("demo", "t");
+    let admin = format!("unix:{}", broker.data().join("admin.sock").display());
+    let lease = token.lease();
+    for words in [
+        &["workload", "show", "demo"][..],
+        &["audience", "show", API],
+        &["lease", "show", &lease],
+        &["lease", "show", "0190163d-8694-839b-aea5-966c26f8ad91"],
+        &["workload", "show", "nobody"],
+    ] {
+        let told = |words: &[&str]| {
+            let (_, stdout, stderr) = said(&jitney(&broker.data(), &[], words));
+            let mut told = stdout + &stderr;
+            // What is told in columns has been counted in them.
+            told.retain(|c| c != ' ');
+            told
+        };
+        let named = told(&[&["--admin", &admin], words].concat());
+        let bare = named.replace(&format!("--admin{admin}"), "");
+        assert!(named.matches(&format!("jitney--admin{admin}")).count() >= 1, "{words:?}: {named}");
+        for command in ["lease", "workload", "audience"] {
+            assert!(!named.contains(&format!("jitney{command}")), "{words:?}: {named}");
+            assert!(
+                bare.matches(&format!("jitney{command}")).count()
+                    == named.matches(&format!("{admin}{command}")).count()
+            );
+        }
+    }
+}
+
+/// What is a thing's name, whose it is and what it may is called alike in every document.
+#[test]
+fn documents_for_programs_have_the_same_names_for_the_same_things() {
+    let broker = Broker::start(&Backing::Embedded);
+    let token = broker.mint("demo", "t");
+    let document = |words: &[&str]| -> serde_json::Value {
+        let (code, stdout, stderr) = said(&broker.cli("demo", &[words, &["--output", "json"]].concat()));
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{words:?}");
+        serde_json::from_str(&stdout).unwrap()
+    };
+    let lease = document(&["lease", "show", &token.lease()]);
+    let listed = document(&["lease", "list"])["leases"][0].clone();
+    let workload = document(&["workload", "show", "demo"]);
+    let used = &workload["last_use"];
+    for name in ["workload", "audience", "task", "scope"] {
+        assert!(lease[name].is_string() && lease[name] == listed[name], "{name}: {lease}");
+        assert_eq!(lease[name], lease["events"][0][name], "{name}: {lease}");
+        if name != "workload" {
+            assert_eq!(lease[name], used[name], "{name}: {workload}");
+        }
+    }
+    assert_eq!(lease["id"], used["lease"]);
+    for (kind, words) in [("workload", ["workload", "list"]), ("audience", ["audience", "list"])] {
+        let list = document(&words);
+        let first = list[format!("{kind}s")][0].clone();
+        let shown = document(&[kind, "show", first["id"].as_str().unwrap()]);
+        for (name, value) in first.as_object().unwrap() {
+            // One is looked for further back than all are.
+            assert!(
+                shown.get(name).is_some_and(|found| found == value || name == "unused_since"),
+                "{kind} {name}: {shown}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_lease_is_shown_to_programs_with_the_events_that_people_see() {
     let broker = Broker::start(&Backing::Embedded);
     let token = broker.mint("demo", "t");

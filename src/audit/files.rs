@@ -74,13 +74,25 @@ impl Names {
             return None;
         }
         let stem = path.file_stem()?.as_encoded_bytes().strip_prefix(self.stem.as_encoded_bytes())?;
-        let told = std::str::from_utf8(stem).ok()?.strip_prefix('-')?;
-        let (day, number) = told.split_at_checked(10)?;
-        let is_day =
-            day.bytes().enumerate().all(|(at, b)| if matches!(at, 4 | 7) { b == b'-' } else { b.is_ascii_digit() });
-        let digits = number.strip_prefix('-').filter(|digits| (12..=20).contains(&digits.len()))?;
-        (is_day && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
+        number_in(std::str::from_utf8(stem).ok()?.strip_prefix('-')?)
     }
+}
+
+/// The number of the last line of a file that is closed, as its name tells it, of whatever log it is; nothing where the name is
+/// none of a closed file.
+pub fn closed_at(path: &Path) -> Option<u64> {
+    let stem = path.file_stem()?.to_str()?;
+    let number = stem.rfind('-')?;
+    number_in(stem.get(number.checked_sub(10)?..)?)
+}
+
+/// The number in `2026-11-28-000000004711`.
+fn number_in(told: &str) -> Option<u64> {
+    let (day, number) = told.split_at_checked(10)?;
+    let is_day =
+        day.bytes().enumerate().all(|(at, b)| if matches!(at, 4 | 7) { b == b'-' } else { b.is_ascii_digit() });
+    let digits = number.strip_prefix('-').filter(|digits| (12..=20).contains(&digits.len()))?;
+    (is_day && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
 }
 
 /// A log's files as they were at one moment.
@@ -156,6 +168,7 @@ mod tests {
         let in_order =
             [names.closed("2026-11-28", 9), names.closed("2026-11-27", 10), names.closed("2026-11-29", 1 << 60)];
         assert_eq!(in_order[0].file_name().unwrap(), "audit-2026-11-28-000000000009.jsonl");
+        assert_eq!(in_order.each_ref().map(|path| closed_at(path)), [Some(9), Some(10), Some(1 << 60)]);
         let others = [
             "audit.jsonl",
             "audit.jsonl.1",
@@ -169,6 +182,9 @@ mod tests {
         ];
         for name in in_order.iter().map(PathBuf::from).rev().chain(others.iter().map(|name| dir.path().join(name))) {
             fs::write(name, "").unwrap();
+        }
+        for name in others.iter().filter(|name| !name.starts_with("other")) {
+            assert_eq!(closed_at(Path::new(name)).filter(|_| name.ends_with(".jsonl")), None, "{name}");
         }
         let found: Vec<PathBuf> = names.list().unwrap().into_iter().map(|closed| closed.path).collect();
         assert_eq!(found, in_order);

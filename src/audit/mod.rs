@@ -30,6 +30,7 @@ mod writer;
 
 pub use checkpoints::{Checkpoint, Checkpoints, Kept, beside, checkpoints};
 pub use error::{AuditError, Broken, Fault};
+pub use files::closed_at;
 pub use filter::Filter;
 pub use flood::FloodRate;
 pub use last::{LastGrant, LastGrants, last_grants};

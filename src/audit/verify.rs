@@ -103,7 +103,8 @@ pub fn verify_holding(path: &Path, head: &str) -> Result<Summary, Broken> {
 /// The same, and all that is wanted must be in it. Reads on all cores.
 ///
 /// # Errors
-/// As [`verify`]; [`Fault::HeadMissing`]; [`Fault::Truncated`] where it ends before a point; [`Fault::Changed`] at a point
+/// As [`verify`]; [`Fault::HeadMissing`]; [`Fault::Truncated`] where it ends before a point, or a closed file before the line
+/// that its name tells, behind which no point is looked for; [`Fault::Changed`] at a point
 /// that is another line.
 pub fn verify_with(path: &Path, wanted: Wanted<'_>) -> Result<Summary, Broken> {
     let unreadable = |error: io::Error| Broken {
@@ -113,11 +114,26 @@ pub fn verify_with(path: &Path, wanted: Wanted<'_>) -> Result<Summary, Broken> {
         why: error.to_string(),
     };
     let log = Log::open(path).map_err(unreadable)?;
+    // A closed file that is read alone is all there is to see: the points behind its last line are other files'.
+    let last = files::closed_at(path);
+    let within = last.map_or(wanted.points.len(), |last| wanted.points.partition_point(|point| point.seq <= last));
+    let wanted = Wanted { points: &wanted.points[..within], ..wanted };
     let told = match wanted.from {
         Some(point) => seek::walk_from(&log, point, wanted),
         None => whole(&log, wanted),
     };
-    told.and_then(|walk| walk.finish(wanted)).map_err(|wrong| log.broken(wrong))
+    let told = told.and_then(|walk| {
+        let at = walk.at;
+        Ok((walk.finish(wanted)?, at))
+    });
+    let (summary, at) = told.map_err(|wrong| log.broken(wrong))?;
+    match last.filter(|last| summary.last.as_ref().is_none_or(|found| found.seq < *last)) {
+        Some(last) => {
+            let why = format!("its name says that it was closed behind line {last}, which is not there");
+            Err(log.broken(Wrong::new(at, Fault::Truncated, why)))
+        }
+        None => Ok(summary),
+    }
 }
 
 fn whole(log: &Log, wanted: Wanted<'_>) -> Result<Walk, Wrong> {

@@ -1,16 +1,16 @@
 //! What operators see: leases with their state, workloads and audiences.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use crate::audit::{LastGrant, LastGrants, last_grants};
 use crate::governance::inventory::{AudienceView, Inventory, WorkloadView as Declared};
-use crate::model::{Lease, LeaseId, LeaseRecord, RuleKind, WorkloadId};
-use crate::revocation::TokenDigests;
+use crate::model::{Lease, LeaseRecord, RuleKind, WorkloadId};
 use crate::store::{LeaseFilter, Quarantine, StoreError};
 
 use super::Broker;
+use super::ended::FirstEnd;
 
 /// Whether a lease still stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -27,13 +27,15 @@ pub enum LeaseState {
 /// A lease and what has become of it.
 #[derive(Debug, Clone, Serialize)]
 pub struct LeaseView {
-    /// The record.
+    /// The record, but for its end.
     #[serde(flatten)]
     pub record: LeaseRecord,
     /// Whether it stands.
     pub state: LeaseState,
-    /// The kind of rule that ended it.
+    /// The kind of rule that ended it first.
     pub ended_by: Option<RuleKind>,
+    /// Where and when it ended first.
+    pub ended: Option<FirstEnd>,
 }
 
 /// A page of leases.
@@ -51,6 +53,9 @@ pub struct WorkloadView {
     /// What the policies tell of it.
     #[serde(flatten)]
     pub declared: Declared,
+    /// Whether a file of the policies declares it.
+    #[serde(rename = "declared")]
+    pub is_declared: bool,
     /// The quarantine it is in.
     pub quarantine: Option<Quarantine>,
     /// Its live leases, where one workload is shown.
@@ -93,15 +98,6 @@ impl Broker {
         Ok(LeaseList { leases, next: page.next })
     }
 
-    /// One lease.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn lease(&self, id: LeaseId) -> Result<Option<LeaseView>, StoreError> {
-        self.follower.catch_up().await?;
-        Ok(self.parts.store.lease(id).await?.map(|record| self.view_lease(record)))
-    }
-
     /// Many of them, a few at a time: who looks through a million holds up no mint.
     pub(super) async fn view_leases(&self, records: Vec<LeaseRecord>) -> Vec<LeaseView> {
         let mut views = Vec::with_capacity(records.len());
@@ -114,53 +110,53 @@ impl Broker {
         views
     }
 
-    pub(super) fn view_lease(&self, record: LeaseRecord) -> LeaseView {
-        let lease = &record.lease;
-        let by_rule = self.follower.view().ends(&TokenDigests::of_lease(lease), lease.position);
-        let by_epoch = (Some(lease.epoch) != self.follower.view().epoch()).then_some(RuleKind::All);
-        let ended_by = by_rule.or(record.ended.as_ref().map(|_| RuleKind::Lease)).or(by_epoch);
-        let state = match ended_by {
-            Some(_) => LeaseState::Ended,
-            None if lease.expires_at <= self.parts.clock.now() => LeaseState::Expired,
-            None => LeaseState::Live,
-        };
-        LeaseView { record, state, ended_by }
-    }
-
-    /// All workloads.
+    /// All workloads that are declared, and those in quarantine that are so no more.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn workloads(&self) -> Result<Vec<WorkloadView>, StoreError> {
         let set = self.parts.policies.current();
-        let names: Vec<String> = set.workloads().map(|workload| workload.id.to_string()).collect();
-        let uses = self.last_uses(names, FOR_ALL).await;
         let all = self.parts.store.quarantines().await?.all;
-        let mut quarantines: HashMap<_, _> =
+        let mut quarantines: BTreeMap<_, _> =
             all.into_iter().map(|each| (each.workload.as_str().to_owned(), each)).collect();
+        let mut names: BTreeSet<String> = set.workloads().map(|workload| workload.id.to_string()).collect();
+        names.extend(quarantines.keys().cloned());
+        let uses = self.last_uses(names.into_iter().collect(), FOR_ALL).await;
         let inventory = Inventory::of(&set, self.parts.clock.now());
-        Ok(inventory
-            .workloads()
-            .map(|declared| {
-                let quarantine = quarantines.remove(&declared.id);
-                view_workload(declared, quarantine, &uses)
-            })
-            .collect())
+        let declared = inventory.workloads().map(|declared| {
+            let quarantine = quarantines.remove(&declared.id);
+            view_workload(declared, quarantine, &uses)
+        });
+        let mut views: Vec<WorkloadView> = declared.collect();
+        let left = quarantines.into_iter();
+        views.extend(left.map(|(id, quarantine)| view_workload(Inventory::undeclared(&id), Some(quarantine), &uses)));
+        Ok(views)
     }
 
-    /// One workload, with the number of its live leases.
+    /// One workload, with the number of its live leases. One that no file declares is told of while anything is known of it: a
+    /// lease, a quarantine, a grant in the audit log.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn workload(&self, id: &str) -> Result<Option<WorkloadView>, StoreError> {
         let set = self.parts.policies.current();
-        let Some(declared) = Inventory::of(&set, self.parts.clock.now()).workload(id) else { return Ok(None) };
+        let known = Inventory::of(&set, self.parts.clock.now()).workload(id);
+        let is_declared = known.is_some();
+        let declared = match (known, WorkloadId::parse(id)) {
+            (Some(declared), _) => declared,
+            (None, Ok(_)) => Inventory::undeclared(id),
+            (None, Err(_)) => return Ok(None),
+        };
         let quarantines = self.parts.store.quarantines().await?.all;
         let quarantine = quarantines.into_iter().find(|each| each.workload.as_str() == id);
         let uses = self.last_uses(vec![declared.id.clone()], FOR_ONE).await;
         let mut view = view_workload(declared, quarantine, &uses);
         let Ok(workload) = WorkloadId::parse(id) else { return Ok(Some(view)) };
         let live = self.recent(workload).await?;
+        let is_known = is_declared || view.quarantine.is_some() || view.last_use.is_some();
+        if !is_known && live.newest.is_none() && !live.tally.more {
+            return Ok(None);
+        }
         // Another broker's grant stands in its own log, and its lease in the store that all share.
         if let Some(newest) = live.newest.filter(|lease| view.is_older_than(lease)) {
             view.last_use = Some(grant_of(&newest));
@@ -226,12 +222,14 @@ fn grant_of(lease: &Lease) -> LastGrant {
 
 fn view_workload(mut declared: Declared, quarantine: Option<Quarantine>, uses: &LastGrants) -> WorkloadView {
     let id = declared.id.clone();
+    let is_declared = declared.state != "undeclared";
     if quarantine.is_some() {
         declared.state = "quarantined";
     }
     let verb = if quarantine.is_some() { "release" } else { "quarantine" };
     let last_use = uses.of.get(&id).cloned();
     WorkloadView {
+        is_declared,
         unused_since: if last_use.is_none() { uses.since.clone() } else { None },
         last_use,
         quarantine,

@@ -7,6 +7,7 @@ mod away;
 mod checkpoint;
 mod complete;
 mod dates;
+mod ended;
 mod ends;
 mod feed;
 mod follow;
@@ -49,6 +50,7 @@ use crate::verifier::{Checker, CheckerOptions, Invalid};
 
 pub use checkpoint::{CheckpointError, CheckpointView};
 pub use complete::{CompleteAsk, Credential};
+pub use ended::FirstEnd;
 pub use feed::{FeedAsk, FeedLimits, FeedView, SubscriberView, Subscription};
 pub use introspect::Introspection;
 pub use inventory::{LeaseList, LeaseState, LeaseView, WorkloadView};

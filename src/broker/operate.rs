@@ -9,8 +9,8 @@ use crate::model::{
 };
 use crate::store::{End, EndTarget, Ended, Quarantine, RecordError, StoreError};
 
-use super::Broker;
 use super::tally::{Looks, Tally};
+use super::{Broker, LeaseState, LeaseView};
 
 /// What an operator wants ended.
 #[derive(Debug, Clone)]
@@ -38,6 +38,10 @@ pub struct Revoked {
     pub rules: Vec<Rule>,
     /// The leases ended by name.
     pub leases: Vec<LeaseId>,
+    /// The lease as it was found, where one was named that stood no more.
+    pub already: Option<LeaseView>,
+    /// The quarantine that the workload was in already.
+    pub standing: Option<Quarantine>,
     /// Until when the task's name takes no lease, where it was a task that was ended.
     pub closed_until: Option<UnixTime>,
     /// The decision; none where nothing was done.
@@ -109,15 +113,22 @@ impl Broker {
         if selected == Tally::default() {
             self.refuse_typo(&selector, now).await?;
         }
+        let already = match &selector {
+            Selector::Lease(id) => self.lease(*id).await?.filter(|view| view.state != LeaseState::Live),
+            _ => None,
+        };
         if dry_run {
-            return Ok(Revoked { selected, ..Revoked::default() });
+            return Ok(Revoked { selected, already, ..Revoked::default() });
         }
         let decision = self.operator_decision()?;
         let closed_until = match &target {
             EndTarget::Task { closed_until, .. } => Some(*closed_until),
             _ => None,
         };
-        let ended = self.end(End { target, at: now, spent: None }).await?;
+        let ended = match target {
+            EndTarget::Lease(id) => self.end_lease(id, now, None).await?,
+            target => self.end(End { target, at: now, spent: None }).await?,
+        };
         let took = begun.elapsed();
         self.follower.hear(&ended.rules);
         if let Selector::Key(kid) = &selector {
@@ -126,17 +137,22 @@ impl Broker {
         }
         self.parts.metrics.end(selector.kind());
         let record = operator_record(Event::Revoke, &decision, reason, actor, &ended);
-        self.parts.audit.post(name(record, &selector).count(selected.count).took(took));
-        Ok(revoked(selected, ended, closed_until, decision))
+        let mut record = name(record, &selector).count(selected.count).took(took);
+        if already.is_some() && ended.rules.is_empty() {
+            record = record.detail("it had ended before");
+        }
+        self.parts.audit.post(record);
+        Ok(Revoked { already, ..revoked(selected, ended, closed_until, decision) })
     }
 
-    /// Shuts a workload out, on all brokers, and ends its leases by one rule.
+    /// Shuts a workload out, on all brokers, and ends its leases by one rule. One that is in quarantine stays in the one it is
+    /// in: what is told then is since when, by whom and why.
     ///
     /// # Errors
     /// [`OperatorRefusal`].
     pub async fn quarantine(&self, workload: &str, reason: &str, actor: &str) -> Result<Revoked, OperatorRefusal> {
         let begun = Instant::now();
-        let workload = self.known_workload(workload)?;
+        let workload = self.known_workload(workload).await?;
         if reason.trim().is_empty() {
             return Err(OperatorRefusal::Invalid("a reason is required: say why it is shut out".into()));
         }
@@ -153,12 +169,20 @@ impl Broker {
         };
         let ended = self.end(End { target: EndTarget::Quarantine(quarantine.clone()), at: now, spent: None }).await?;
         let took = begun.elapsed();
-        self.shut.imposed(quarantine);
         self.follower.hear(&ended.rules);
         self.parts.metrics.end(RuleKind::Workload);
-        let record = operator_record(Event::Quarantine, &decision, &reason, actor, &ended);
+        let mut record = operator_record(Event::Quarantine, &decision, &reason, actor, &ended);
+        let mut standing = None;
+        if ended.imposed {
+            self.shut.imposed(quarantine);
+        } else {
+            // The end is done: what cannot be read now is left out of what is told of it.
+            let all = self.parts.store.quarantines().await.map_or_else(|_| Vec::new(), |found| found.all);
+            standing = all.into_iter().find(|each| each.workload == workload);
+            record = record.detail("it was in quarantine already");
+        }
         self.parts.audit.post(record.workload(workload).count(selected.count).took(took));
-        Ok(revoked(selected, ended, None, decision))
+        Ok(Revoked { standing, ..revoked(selected, ended, None, decision) })
     }
 
     /// Lets a workload in again. What was ended stays ended. False where it was not shut out.
@@ -179,7 +203,7 @@ impl Broker {
         let was = self.parts.store.release(workload.clone()).await?;
         self.shut.released(&workload);
         if !was {
-            self.known_workload(workload.as_str())?;
+            self.known_workload(workload.as_str()).await?;
         }
         let record = operator_record(Event::Release, &decision, reason, actor, &Ended::default());
         self.parts.audit.post(record.workload(workload));
@@ -249,9 +273,16 @@ impl Broker {
         }
     }
 
-    fn known_workload(&self, raw: &str) -> Result<WorkloadId, OperatorRefusal> {
-        let known = self.parts.policies.current().workload(raw).map(|workload| workload.id.clone());
-        known.ok_or_else(|| OperatorRefusal::NotFound(format!("workload {raw}")))
+    /// A workload that is declared, or of which something else is known: its leases may live on without its file.
+    async fn known_workload(&self, raw: &str) -> Result<WorkloadId, OperatorRefusal> {
+        let declared = self.parts.policies.current().workload(raw).map(|workload| workload.id.clone());
+        if let Some(id) = declared {
+            return Ok(id);
+        }
+        match (WorkloadId::parse(raw), self.workload(raw).await?) {
+            (Ok(id), Some(_)) => Ok(id),
+            _ => Err(OperatorRefusal::NotFound(format!("workload {raw}"))),
+        }
     }
 
     fn operator_decision(&self) -> Result<DecisionId, OperatorRefusal> {
@@ -260,7 +291,8 @@ impl Broker {
 }
 
 fn revoked(selected: Tally, ended: Ended, closed_until: Option<UnixTime>, decision: DecisionId) -> Revoked {
-    Revoked { selected, rules: ended.rules, leases: ended.leases, closed_until, decision_id: Some(decision) }
+    let decision_id = Some(decision);
+    Revoked { selected, rules: ended.rules, leases: ended.leases, closed_until, decision_id, ..Revoked::default() }
 }
 
 fn operator_record(event: Event, decision: &DecisionId, reason: &str, actor: &str, ended: &Ended) -> AuditRecord {

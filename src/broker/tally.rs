@@ -52,9 +52,8 @@ impl Broker {
     /// How many leases that stand now a selector selects, held against the rules.
     pub(super) async fn selected(&self, selector: &Selector, looks: Looks) -> Result<Tally, StoreError> {
         let now = self.parts.clock.now();
-        if let Selector::Lease(_) = selector {
-            self.follower.catch_up().await?;
-            let count = self.parts.store.count(selector.clone(), now).await?;
+        if let Selector::Lease(id) = selector {
+            let count = self.live_of_chain(*id).await?;
             return Ok(Tally { count, more: false });
         }
         let (page, patience) = match looks {

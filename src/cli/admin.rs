@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -45,6 +46,32 @@ pub fn connect(named: Option<&str>) -> Result<AdminClient, Failure> {
         },
     };
     Ok(AdminClient::new(address))
+}
+
+/// What an operator typed behind `--admin`.
+static NAMED: OnceLock<String> = OnceLock::new();
+
+/// Remembers how the broker was named on the command line, for the commands that are printed to be pasted.
+pub fn named(at: Option<&str>) {
+    if let Some(at) = at {
+        let _ = NAMED.set(at.to_owned());
+    }
+}
+
+/// `text` with the broker named in each operator's command in it, where `--admin` named it: pasted without, such a command would ask
+/// another. What the environment names, it names for the next command too.
+pub fn pasted(text: &str) -> String {
+    NAMED.get().map_or_else(|| text.to_owned(), |at| addressed(text, at))
+}
+
+/// Commands that ask a broker by its admin API.
+const OPERATORS: [&str; 6] = ["lease", "workload", "audience", "status", "key", "audit"];
+
+fn addressed(text: &str, at: &str) -> String {
+    let at = quoted(at);
+    OPERATORS.iter().fold(text.to_owned(), |text, command| {
+        text.replace(&format!("jitney {command}"), &format!("jitney --admin {at} {command}"))
+    })
 }
 
 /// Tells an operator's failure: where no broker answers, how to name another.
@@ -188,6 +215,16 @@ mod tests {
             let next = of_another(socket.to_str().unwrap()).unwrap();
             assert!(next.contains("sudo -u '#54321' jitney --admin unix:/"), "{next}");
         }
+    }
+
+    #[test]
+    fn what_is_to_be_pasted_names_the_broker_that_was_named() {
+        let told = addressed("`jitney lease list`, or jitney workload show x; not jitney policy check", "unix:/a b");
+        assert_eq!(
+            told,
+            "`jitney --admin 'unix:/a b' lease list`, or jitney --admin 'unix:/a b' workload show x; not jitney policy check"
+        );
+        assert_eq!(addressed("jitney --admin unix:x lease list", "unix:y"), "jitney --admin unix:x lease list");
     }
 
     #[test]

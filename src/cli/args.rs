@@ -7,6 +7,7 @@ mod guard;
 mod operator;
 mod policy;
 mod report;
+mod shell;
 mod start;
 mod workload;
 
@@ -21,6 +22,7 @@ pub use operator::{
 };
 pub use policy::{CheckArgs, CheckFormat, DenyLevel, DiffArgs, DiffFormat, ExplainArgs, PolicyCommand, TestArgs};
 pub use report::{ReportArgs, ReportFormat};
+pub use shell::{CompletionsArgs, ManArgs};
 pub use start::{DEFAULT_AUDIENCE, DoctorArgs, InitArgs, Platform};
 pub use workload::{AskArgs, CompleteArgs, RunArgs, TokenArgs, VerifyArgs, joined};
 
@@ -102,6 +104,12 @@ pub enum Command {
     /// Signing keys
     #[command(subcommand, after_help = "Example:\n  jitney key list --output pem")]
     Key(KeyCommand),
+    /// Prints what a shell needs to complete commands and options
+    #[command(after_help = shell::COMPLETIONS_HELP)]
+    Completions(CompletionsArgs),
+    /// Prints the manual page, or writes one for each command
+    #[command(after_help = shell::MAN_HELP)]
+    Man(ManArgs),
 }
 
 /// How records are printed: for people, or for programs.
@@ -226,6 +234,10 @@ mod tests {
             "audit export --format ocsf --since 2026-11-01 --until 2026-12-01T00:00:00Z --task t --file f",
             "key list --output pem",
             "key rotate --now",
+            "completions bash",
+            "completions fish",
+            "man",
+            "man --dir d",
         ];
         for line in lines {
             if let Err(error) = Cli::try_parse_from(std::iter::once("jitney").chain(line.split(' '))) {
@@ -275,7 +287,8 @@ mod tests {
             "policy explain b1.aaaaaaaaaaaaaaaaaaaaaa --workload w",
             "audit export --since soon",
             "policy check --format xml",
-            "completions bash",
+            "completions",
+            "completions tcsh",
         ];
         for line in lines {
             let words = line.split(' ').filter(|word| !word.is_empty());

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::admin::{self, explain, list, proves, span, text};
+use super::admin::{self, explain, list, pasted, proves, span, text};
 use super::args::{AudienceCommand, Format};
 use super::workload::grant;
 use super::{Failure, history, output};
@@ -52,7 +52,7 @@ async fn show(client: &AdminClient, id: &AudienceUri, format: Format) -> Result<
         ("longest token", span(&audience, "max_ttl")),
         ("longest chain of renewals", span(&audience, "max_lifetime")),
         ("proves itself by", if identities.is_empty() { "-".into() } else { identities.join(", ") }),
-        ("revoke", format!("jitney lease revoke --audience {} --reason …", text(&audience, "id"))),
+        ("revoke", pasted(&format!("jitney lease revoke --audience {} --reason …", text(&audience, "id")))),
     ]);
     output::fields(&fields)?;
     output::line("")?;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::admin::{self, explain, list as items, moment, text};
+use super::admin::{self, explain, list as items, moment, pasted, text};
 use super::args::{Format, LeaseCommand, RevokeArgs};
 use super::{Failure, output};
 use crate::client::admin::{AdminClient, Revoke};
@@ -52,7 +52,7 @@ async fn revoke(client: &AdminClient, args: RevokeArgs) -> Result<(), Failure> {
     }
     let decision = text(&outcome, "decision_id");
     match items(&outcome, "rules") {
-        [] => output::line(format_args!("nothing was left to revoke (decision {decision})"))?,
+        [] => output::line(format_args!("{} (decision {decision})", nothing_left(&outcome)))?,
         _ => output::line(format_args!(
             "{} by {}: {leases} (decision {decision})",
             output::paint(output::style::BAD, "revoked"),
@@ -60,6 +60,9 @@ async fn revoke(client: &AdminClient, args: RevokeArgs) -> Result<(), Failure> {
         ))?,
     }
     match &what {
+        Revoke::Lease(id) if !outcome["already"].is_null() => {
+            output::line(pasted(&format!("the whole story: jitney lease show {id}")))
+        }
         Revoke::Lease(_) if count > 0 => {
             output::line("its holder may ask again: to stop that, revoke the task, or quarantine the workload")
         }
@@ -71,13 +74,25 @@ async fn revoke(client: &AdminClient, args: RevokeArgs) -> Result<(), Failure> {
     }
 }
 
+/// Why an end made no rule.
+fn nothing_left(outcome: &Value) -> String {
+    let already = &outcome["already"];
+    match (already["state"].as_str(), already["ended_by"].as_str(), already["ended"]["position"].as_u64()) {
+        (Some("expired"), ..) => "it had expired already; nothing was revoked".into(),
+        (Some(_), Some(kind), Some(rule)) => {
+            format!("already ended ({kind}), by rule {rule} of the log, which stands as it is")
+        }
+        (Some(_), ..) => "already ended; nothing was revoked".into(),
+        (None, ..) => "nothing was left to revoke".into(),
+    }
+}
+
 /// How many leases an end has selected: it does not wait until millions are counted.
 pub(super) fn selection(outcome: &Value) -> String {
     match (outcome["selected"].as_u64().unwrap_or(0), outcome["more"] == true) {
         (0, true) => "live leases not counted".into(),
-        (count, true) => format!("at least {count} live leases selected"),
-        (1, false) => "1 live lease selected".into(),
-        (count, false) => format!("{count} live leases selected"),
+        (count, true) => format!("at least {} selected", output::counted(count, "live lease")),
+        (count, false) => format!("{} selected", output::counted(count, "live lease")),
     }
 }
 
@@ -120,6 +135,17 @@ mod tests {
         );
         assert_eq!(told(0, true), "live leases not counted");
         assert_eq!(selection(&json!({"selected": 2})), "2 live leases selected", "of an older broker");
+    }
+
+    #[test]
+    fn what_ended_before_is_told_with_its_end() {
+        let told = |already: Value| nothing_left(&json!({"rules": [], "already": already}));
+        assert_eq!(
+            told(json!({"state": "ended", "ended_by": "task", "ended": {"position": 7, "at": null}})),
+            "already ended (task), by rule 7 of the log, which stands as it is"
+        );
+        assert_eq!(told(json!({"state": "expired"})), "it had expired already; nothing was revoked");
+        assert_eq!(told(Value::Null), "nothing was left to revoke");
     }
 
     #[test]

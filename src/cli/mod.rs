@@ -8,6 +8,7 @@ mod audience;
 mod audit;
 mod cedar;
 mod complete;
+mod completions;
 mod demo;
 mod diff;
 mod doctor;
@@ -21,6 +22,7 @@ mod init;
 mod input;
 mod key;
 mod lease;
+mod man;
 mod output;
 mod policy;
 mod private;
@@ -75,6 +77,7 @@ fn not_understood(error: &clap::Error) -> ExitCode {
 
 fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     let at = cli.admin.as_deref();
+    admin::named(at);
     match cli.command {
         Command::Demo(args) => wait_for(demo::run(args)),
         Command::Init(args) => init::run(&args),
@@ -93,6 +96,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Policy(command) => policy::run(command, at),
         Command::Audit(command) => wait_for(audit::run(command, at)),
         Command::Key(command) => wait_for(key::run(command, at)),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }
 

@@ -11,6 +11,7 @@ use comfy_table::{Table, presets};
 use serde_json::Value;
 
 use super::Failure;
+use super::admin::pasted;
 use crate::model::without_credentials;
 
 /// The colours, by what they mean.
@@ -106,7 +107,7 @@ pub fn error(failure: &Failure) {
     let mut err = anstream::stderr().lock();
     // A token or key given in the wrong place, a password in a URL: what quotes it must not show it.
     let _ = writeln!(err, "{}: {}", paint(style::BAD, "error"), without_secrets(&failure.message));
-    let _ = writeln!(err, "  {} {}", paint(style::STRONG, "next:"), without_secrets(&failure.next));
+    let _ = writeln!(err, "  {} {}", paint(style::STRONG, "next:"), without_secrets(&pasted(&failure.next)));
 }
 
 /// Shows how far a long work is, on one line of a terminal's standard error that the next word of it takes the place of; an
@@ -142,6 +143,16 @@ pub fn without_secrets(text: &str) -> String {
         };
     }
     shown + rest
+}
+
+/// `1 error`, `2 errors`, `1 policy`, `2 policies`.
+pub fn counted(count: impl Display, what: &str) -> String {
+    let count = count.to_string();
+    match (count.as_str(), what.strip_suffix('y')) {
+        ("1", _) => format!("1 {what}"),
+        (_, Some(stem)) => format!("{count} {stem}ies"),
+        (_, None) => format!("{count} {what}s"),
+    }
 }
 
 /// `text` without control characters: they could move a terminal's cursor over what stands there.
@@ -182,6 +193,13 @@ mod tests {
             let shown = without_secrets(&text);
             prop_assert!(!shown.contains("HUSH") && shown.ends_with(": and rediss://h is well"), "{}", shown);
         }
+    }
+
+    #[test]
+    fn one_is_one_and_not_many() {
+        let told = [(0, "lease"), (1, "lease"), (2, "lease"), (1, "policy"), (2, "policy")];
+        let words = ["0 leases", "1 lease", "2 leases", "1 policy", "2 policies"];
+        assert_eq!(told.map(|(count, what)| counted(count, what)), words);
     }
 
     #[test]

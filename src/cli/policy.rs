@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use super::args::{CheckArgs, CheckFormat, DenyLevel, Format, PolicyCommand, TestArgs};
+use super::output::counted;
 use super::{Failure, output};
 use crate::governance::cases::{self, Run};
 use crate::governance::check::{self, Proofs, Report};
@@ -71,7 +72,7 @@ fn print(report: &Report, deny: Severity) -> Result<ExitCode, Failure> {
         output::paint(output::style::GOOD, "ok"),
         counted(counts.workloads, "workload"),
         counted(counts.audiences, "audience"),
-        if counts.policies == 1 { "1 policy".into() } else { format!("{} policies", counts.policies) },
+        counted(counts.policies, "policy"),
     ))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -128,30 +129,17 @@ fn told(run: &Run) -> Result<(), Failure> {
         ))?;
     }
     output::line(format_args!(
-        "{} passed, {} failed; {} of {} policies covered",
+        "{} passed, {} failed; {} of {} covered",
         run.cases.len() - run.failed(),
         run.failed(),
         run.policies.len() - uncovered,
-        run.policies.len(),
+        counted(run.policies.len(), "policy"),
     ))
-}
-
-/// `1 error`, `2 errors`.
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_is_not_many() {
-        assert_eq!(
-            (counted(0, "error"), counted(1, "error"), counted(2, "error")),
-            ("0 errors".into(), "1 error".into(), "2 errors".into())
-        );
-    }
 
     #[test]
     fn a_directory_that_does_not_load_is_a_failure() {

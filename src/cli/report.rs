@@ -136,12 +136,12 @@ fn write(report: &Report, args: &ReportArgs) -> Result<(), Failure> {
         ));
     }
     output::line(format_args!(
-        "{} {}: {} workloads, {} tokens, {} grants not used",
+        "{} {}: {}, {}, {} not used",
         output::paint(output::style::GOOD, "written"),
         output::plain(&file.display().to_string()),
-        report.workloads.len(),
-        report.total.granted,
-        report.unused.unused.len(),
+        output::counted(report.workloads.len(), "workload"),
+        output::counted(report.total.granted, "token"),
+        output::counted(report.unused.unused.len(), "grant"),
     ))
 }
 

@@ -90,7 +90,12 @@ fn checkpoint(audit: &Value) -> String {
     if last.is_null() {
         return String::new();
     }
-    format!(", {} lines, signed for up to {}, {}", text(audit, "line"), text(last, "seq"), moment(last, "at"))
+    format!(
+        ", {}, signed for up to {}, {}",
+        output::counted(text(audit, "line"), "line"),
+        text(last, "seq"),
+        moment(last, "at")
+    )
 }
 
 /// The published keys, and which of them signs.
@@ -127,11 +132,12 @@ fn feed(feed: &Value) -> String {
         *count += 1;
         *lag = (*lag).max(subscriber["lag"].as_u64().unwrap_or(0));
     }
-    let behind = |lag: u64| if lag == 0 { "up to date".into() } else { format!("up to {lag} rules behind") };
+    let behind = |lag: u64| {
+        if lag == 0 { "up to date".into() } else { format!("up to {} behind", output::counted(lag, "rule")) }
+    };
     let told: Vec<String> =
         filters.iter().map(|(filter, (count, lag))| format!("{count} of {filter}, {}", behind(*lag))).collect();
-    let subscribers = if each.len() == 1 { "subscriber" } else { "subscribers" };
-    format!("{} {subscribers}: {}", each.len(), told.join("; "))
+    format!("{}: {}", output::counted(each.len(), "subscriber"), told.join("; "))
 }
 
 fn in_store(store: &Value) -> String {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::admin::{self, explain, list, proves, text};
+use super::admin::{self, explain, list, pasted, proves, text};
 use super::args::{Format, OutputArgs, WorkloadCommand};
 use super::lease::{positions, selection};
 use super::{Failure, history, output};
@@ -23,9 +23,7 @@ pub async fn run(command: WorkloadCommand, at: Option<&str>) -> Result<ExitCode,
         WorkloadCommand::Show { id, output } => show(&client, &id, output.output).await?,
         WorkloadCommand::Quarantine { id, reason, output } => {
             let outcome = client.quarantine(&id, &reason.reason).await.map_err(explain)?;
-            let (state, leases) = (text(&outcome, "state"), selection(&outcome));
-            let state = format!("{state}, {leases}, ended by {}", positions(&outcome));
-            changed(&outcome, output, &state)?;
+            changed(&outcome, output, &shut_out(&outcome))?;
         }
         WorkloadCommand::Release { id, reason, output } => {
             let outcome = client.release(&id, &reason.reason).await.map_err(explain)?;
@@ -34,6 +32,17 @@ pub async fn run(command: WorkloadCommand, at: Option<&str>) -> Result<ExitCode,
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a quarantine did; of one that stood before, whose word it was.
+fn shut_out(outcome: &Value) -> String {
+    let first = &outcome["already"];
+    if first.is_null() {
+        let (state, leases) = (text(outcome, "state"), selection(outcome));
+        return format!("{state}, {leases}, ended by {}", positions(outcome));
+    }
+    let since = admin::moment(first, "since");
+    format!("already in quarantine since {since} by {} because: {}", text(first, "actor"), text(first, "reason"))
 }
 
 async fn all(client: &AdminClient, due: bool, format: Format) -> Result<(), Failure> {
@@ -46,9 +55,9 @@ async fn all(client: &AdminClient, due: bool, format: Format) -> Result<(), Fail
         return output::json(&document);
     }
     let rows = list(&document, "workloads").iter().map(|workload| {
-        let [id, state, owner, purpose] = ["id", "state", "owner", "purpose"].map(|name| text(workload, name));
+        let [id, owner, purpose] = ["id", "owner", "purpose"].map(|name| text(workload, name));
         let [expires, review] = ["expires", "review"].map(|name| day(workload, name));
-        vec![id, state, owner, expires, review, last_use(workload, false), purpose]
+        vec![id, state(workload), owner, expires, review, last_use(workload, false), purpose]
     });
     let nothing = if due { "nothing is due within 30 days" } else { "no workload" };
     let headings = ["WORKLOAD", "STATE", "OWNER", "EXPIRES", "REVIEW", "LAST USE", "PURPOSE"];
@@ -82,7 +91,7 @@ async fn show(client: &AdminClient, id: &WorkloadId, format: Format) -> Result<(
 
 fn story(workload: &Value) -> Vec<(&'static str, String)> {
     let identities: Vec<String> = list(workload, "identities").iter().map(proves).collect();
-    let mut story = vec![("workload", text(workload, "id")), ("state", text(workload, "state"))];
+    let mut story = vec![("workload", text(workload, "id")), ("state", state(workload))];
     let quarantine = &workload["quarantine"];
     if !quarantine.is_null() {
         let told = format!(
@@ -105,15 +114,33 @@ fn story(workload: &Value) -> Vec<(&'static str, String)> {
     story
 }
 
+/// Its state, and whether a file still says who it is.
+fn state(workload: &Value) -> String {
+    match (text(workload, "state"), workload["declared"] == false) {
+        (state, false) => state,
+        (state, true) if state == "undeclared" => {
+            "no longer declared: it gets nothing, and what it has lives on".into()
+        }
+        (state, true) => format!("{state}, no longer declared"),
+    }
+}
+
 /// How it is ended, from one task of it to all of it, ready to paste but for the reason.
-fn ends(workload: &Value) -> [(&'static str, String); 4] {
+fn ends(workload: &Value) -> Vec<(&'static str, String)> {
     let id = text(workload, "id");
-    [
-        ("end one task", format!("jitney lease revoke --workload {id} --task TASK --reason …")),
-        ("end all its leases", text(workload, "revoke")),
-        (if workload["quarantine"].is_null() { "shut it out" } else { "let it in again" }, text(workload, "shut")),
-        ("end it for good", format!("delete {}, once its leases are ended", text(workload, "file"))),
-    ]
+    let mut ends = vec![
+        ("end one task", pasted(&format!("jitney lease revoke --workload {id} --task TASK --reason …"))),
+        ("end all its leases", pasted(&text(workload, "revoke"))),
+        (
+            if workload["quarantine"].is_null() { "shut it out" } else { "let it in again" },
+            pasted(&text(workload, "shut")),
+        ),
+    ];
+    if workload["declared"] != false {
+        let delete = format!("delete {}, once its leases are ended", text(workload, "file"));
+        ends.push(("end it for good", delete));
+    }
+    ends
 }
 
 /// A day with how far it is: `2027-03-31 (in 123 days)`.
@@ -177,7 +204,7 @@ fn changed(outcome: &Value, output: OutputArgs, state: &str) -> Result<(), Failu
 /// So many, or at least so many: one workload may have a million.
 fn live_leases(workload: &Value) -> String {
     match workload["more_leases"] == true {
-        true => format!("at least {}: `jitney lease revoke --dry-run` counts", text(workload, "live_leases")),
+        true => pasted(&format!("at least {}: `jitney lease revoke --dry-run` counts", text(workload, "live_leases"))),
         false => text(workload, "live_leases"),
     }
 }
@@ -207,6 +234,18 @@ mod tests {
         for line in ["proves itself by=private_key_jwt", "let it in again=jitney workload release w --reason …"] {
             assert!(told.contains(&line.to_owned()), "{told:?}");
         }
+    }
+
+    #[test]
+    fn a_second_quarantine_says_whose_the_first_is_and_one_without_a_file_that_it_has_none() {
+        let first = json!({"workload": "w", "reason": "leak", "actor": "uid:0", "since": 1_790_000_000});
+        let told_now = shut_out(&json!({"state": "quarantined", "selected": 0, "rules": [], "already": first}));
+        assert!(told_now.starts_with("already in quarantine since 2026-09-21T14:13:20Z"), "{told_now}");
+        assert!(told_now.ends_with(" by uid:0 because: leak"), "{told_now}");
+        let gone = json!({"id": "w", "state": "quarantined", "declared": false, "quarantine": first});
+        assert_eq!(state(&gone), "quarantined, no longer declared");
+        assert!(!told(&ends(&gone)).concat().contains("for good"), "there is no file to delete");
+        assert!(told(&ends(&json!({"id": "w"}))).concat().contains("for good"));
     }
 
     #[test]

@@ -89,14 +89,20 @@ impl Breach {
 
     /// What is possible that must not be, in a sentence.
     pub fn told(&self) -> String {
+        self.told_as(|workload| format!("`{workload}`"), str::to_owned)
+    }
+
+    /// The same, with workloads and other names as these write them.
+    pub fn told_as(&self, workload: impl Fn(&str) -> String, name: impl Fn(&str) -> String) -> String {
         const NAMED: usize = 3;
-        let named: Vec<String> = self.workloads.iter().take(NAMED).map(|workload| format!("`{workload}`")).collect();
+        let named: Vec<String> = self.workloads.iter().take(NAMED).map(|each| workload(each)).collect();
         let more = match self.workloads.len().saturating_sub(NAMED) {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
         let verb = if self.request.is_some() { "can mint" } else { "may be able to mint" };
-        let (scope, audience, permits) = (&self.scope, &self.audience, self.permits.join(", "));
+        let (scope, audience) = (name(&self.scope), name(&self.audience));
+        let permits = self.permits.iter().map(|permit| name(permit)).collect::<Vec<_>>().join(", ");
         format!("{}{more} {verb} {scope} at {audience}, by {permits}", named.join(", "))
     }
 

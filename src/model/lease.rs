@@ -13,7 +13,8 @@ pub struct Lease {
     pub workload: WorkloadId,
     /// The resource server it is for.
     pub audience: AudienceUri,
-    /// What it allows.
+    /// What it allows; in JSON by the name that tokens and the audit log have for it.
+    #[serde(rename = "scope", alias = "scopes")]
     pub scopes: ScopeSet,
     /// The task it is for.
     pub task: TaskId,

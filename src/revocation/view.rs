@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+mod first;
 mod refill;
 
 pub use refill::Refill;

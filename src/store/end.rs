@@ -44,7 +44,7 @@ pub enum EndTarget {
     Lease(LeaseId),
     /// All leases of a workload, also where it acts for another.
     Workload(WorkloadId),
-    /// The same, and it gets no lease until it is released.
+    /// The same, and it gets no lease until it is released. One that is in quarantine keeps the one it is in.
     Quarantine(Quarantine),
     /// A quarantine known from before this epoch, which the store may have lost: the same, once more. Nothing where the
     /// workload is in quarantine, or was released in this epoch; refused where the epoch is another.

@@ -62,6 +62,7 @@ macro_rules! store_suite {
             ends::an_unknown_lease_ends_nothing,
             ends::workload_audience_and_all_append_one_rule_each,
             ends::a_quarantine_appends_a_rule_and_is_told,
+            ends::a_second_quarantine_leaves_the_first_as_it_is,
             ends::a_quarantine_is_restored_where_it_is_missing_and_once,
             ends::what_was_released_in_this_epoch_is_not_restored,
             ends::an_end_of_what_lives_writes_nothing_where_nothing_does,

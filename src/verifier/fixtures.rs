@@ -95,14 +95,25 @@ pub(super) fn heartbeat_at(place: u64, position: u64, count: u64) -> Vec<u8> {
     write(Kind::Heartbeat, &cursor, &serde_json::to_string(&beat).unwrap()).to_vec()
 }
 
-/// An event of the unfiltered feed of epoch 1. Of a cursor no more is looked at, but that it is no later place.
+/// An event of the unfiltered feed of epoch 1, whose cursor names no rule as the last.
 fn event(kind: Kind, data: &impl Serialize) -> Vec<u8> {
-    let cursor = Cursor::new(Epoch::from_bits(1), Position::START, None);
+    event_at(kind, Position::START, data)
+}
+
+/// The same, whose cursor names the rule at `last` as the last.
+fn event_at(kind: Kind, last: Position, data: &impl Serialize) -> Vec<u8> {
+    let cursor = Cursor::new(Epoch::from_bits(1), last, None);
     write(kind, &cursor, &serde_json::to_string(data).unwrap()).to_vec()
 }
 
 pub(super) fn revoke(after: u64, rules: &[Rule]) -> Vec<u8> {
-    event(Kind::Revoke, &Revoke { after: Position::new(after), rules: rules.to_vec() })
+    revoke_at(rules.last().map_or(after, |rule| rule.position.get()), after, rules)
+}
+
+/// Rules whose cursor names another one as the last.
+pub(super) fn revoke_at(last: u64, after: u64, rules: &[Rule]) -> Vec<u8> {
+    let data = Revoke { after: Position::new(after), rules: rules.to_vec() };
+    event_at(Kind::Revoke, Position::new(last), &data)
 }
 
 pub(super) fn heartbeat(position: u64, count: u64, now: u64) -> Vec<u8> {

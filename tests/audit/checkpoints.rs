@@ -180,6 +180,66 @@ fn keys_vouch_for_nothing_where_no_checkpoint_tells_of_a_line_that_is_there() {
     assert!(code == Some(1) && stderr.contains("tells of a line of it"), "{stderr}");
 }
 
+/// An auditor is sent one closed file, and the checkpoints of the whole log.
+#[test]
+fn a_closed_file_alone_is_held_against_the_checkpoints_of_its_own_lines() {
+    let mut broker = restless().start(&Backing::Embedded);
+    for n in 0..30 {
+        broker.mint("demo", &format!("t{n}"));
+    }
+    assert!(broker.stop().success());
+    let log = broker.audit_path();
+    let files = closed(&log);
+    assert!(files.len() > 2, "{files:?}");
+    let kept = beside(&log);
+    let away = tempfile::tempdir().unwrap();
+    for file in &files {
+        let alone = away.path().join(file.file_name().unwrap());
+        fs::copy(file, &alone).unwrap();
+        let words = ["--checkpoints", kept.to_str().unwrap()];
+        let (is_intact, told) = verified(&broker, &alone, &words);
+        assert!(is_intact && told["closed_file"] == true, "{told}");
+        let (first, last) = (told["first"]["seq"].as_u64().unwrap(), told["last"]["seq"].as_u64().unwrap());
+        let beyond = entries(&log).iter().filter(|entry| entry["seq"].as_u64().unwrap() > last).count();
+        assert_eq!(told["checkpoints"]["beyond"], beyond, "{told}");
+        let shown = audit(&broker, &["verify", "--file", alone.to_str().unwrap(), words[0], words[1]]);
+        assert!(shown.contains(&format!("lines {first} to {last}, one closed file of the log")), "{shown}");
+        let newest =
+            audit(&broker, &["verify", "--file", alone.to_str().unwrap(), "--from-checkpoint", words[0], words[1]]);
+        assert!(newest.contains("begun at"), "{newest}");
+        // Its own end cut off shows, with checkpoints or without.
+        let text = fs::read_to_string(&alone).unwrap();
+        let cut: String = text.split_inclusive('\n').take(text.lines().count() - 1).collect();
+        fs::write(&alone, cut).unwrap();
+        for words in [&words[..], &[]] {
+            let (is_intact, told) = verified(&broker, &alone, words);
+            assert!(!is_intact && told["fault"] == "truncated", "{told}");
+        }
+    }
+    // So does that of the newest alone, and of a whole log whose newest file is gone.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let newest = elsewhere.path().join("audit.jsonl");
+    let text = fs::read_to_string(&log).unwrap();
+    let cut: String = text.split_inclusive('\n').take(text.lines().count() - 1).collect();
+    fs::write(&newest, cut).unwrap();
+    let (is_intact, told) = verified(&broker, &newest, &["--checkpoints", kept.to_str().unwrap()]);
+    assert!(!is_intact && told["fault"] == "truncated", "{told}");
+    fs::rename(&log, away.path().join("gone")).unwrap();
+    let (is_intact, told) = verified(&broker, &log, &[]);
+    assert!(!is_intact && told["fault"] == "truncated", "{told}");
+}
+
+#[test]
+fn a_log_without_a_line_proves_nothing_and_says_so() {
+    let broker = Broker::start(&Backing::Embedded);
+    let empty = broker.data().join("empty.jsonl");
+    fs::write(&empty, "").unwrap();
+    let shown = audit(&broker, &["verify", "--file", empty.to_str().unwrap()]);
+    assert!(shown.starts_with("empty ") && shown.contains("nothing to verify") && !shown.contains("intact"), "{shown}");
+    let (_, told) = verified(&broker, &empty, &[]);
+    assert!(told["empty"] == true && told["lines"] == 0, "{told}");
+}
+
 #[test]
 fn checkpoints_outlive_the_keys_that_signed_them() {
     let backing = Backing::Embedded;

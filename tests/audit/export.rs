@@ -107,7 +107,7 @@ fn what_is_none_of_the_log_s_form_is_left_out_and_said() {
     std::fs::write(&copy, format!("{}\nnonsense\n{}\n", all[0], all[1])).unwrap();
     let (code, stdout, stderr) = super::said(&broker.cli("demo", &["audit", "export", "--file", at(&copy)]));
     assert_eq!((code, stdout.lines().count()), (Some(1), 2), "{stderr}");
-    assert!(stderr.contains("1 lines are none of the log's form"), "{stderr}");
+    assert!(stderr.contains("1 line left out: not of the log's form"), "{stderr}");
 }
 
 fn at(path: &Path) -> &str {

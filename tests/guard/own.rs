@@ -56,6 +56,17 @@ fn a_broker_that_is_asked_to_answers_a_proxy_as_a_guard_does() {
 }
 
 #[test]
+fn an_audience_that_nobody_declares_is_told_when_it_is_loaded() {
+    let typo = "https://api.exampel.com";
+    let both = format!("{API},{typo}");
+    let setup = asked("nginx").set("JITNEY_SERVER_FORWARD_AUTH_AUDIENCES", &both);
+    let broker = setup.start(&Backing::Embedded);
+    let said = broker.stderr();
+    let told: Vec<&str> = said.lines().filter(|line| line.contains("no file of the policies declares it")).collect();
+    assert!(told.len() == 1 && told[0].contains(typo), "{said}");
+}
+
+#[test]
 fn envoy_s_paths_are_those_of_the_endpoint() {
     let broker = asked("envoy").start(&Backing::Embedded);
     let good = mint(&broker, &Ask::of("demo"));

@@ -466,6 +466,22 @@ mod revisions {
 }
 
 #[test]
+fn what_is_named_of_a_broken_invariant_can_be_copied() {
+    let forbid = "@id(\"i\")\nforbid (principal, action, resource) when { context.task like \"nightly-*\" };\n";
+    let dir = tempfile::tempdir().unwrap();
+    Tree::clean().write(&dir.path().join("base"));
+    Tree::clean().with(&[("invariants/own.cedar", "", forbid)]).write(&dir.path().join("head"));
+    let (code, told, error) = run(dir.path(), &["base", "head"]);
+    let line = told
+        .lines()
+        .find(|line| line.starts_with("**The invariant `i` is broken**"))
+        .unwrap_or_else(|| panic!("{told}{error}"));
+    assert_eq!(code, Some(1), "{error}");
+    assert!(line.contains(" can mint `orders:"), "{line}");
+    assert!(line.contains("at `https://orders.example.com`") && line.is_ascii(), "{line:?}");
+}
+
+#[test]
 fn the_document_for_programs_has_the_fields_of_the_page() {
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/policy-diff.md")).unwrap();
     let said = diff(&Tree::clean(), &Tree::clean().with(&[("orders.cedar", REPORT, ";")]));

@@ -145,7 +145,7 @@ impl Chunk {
     }
 
     /// Its rules behind a place, with the audiences of each; none means any.
-    pub(super) fn behind(&self, place: Position) -> impl Iterator<Item = (Rule, &[AudienceUri])> {
+    pub(in crate::broker) fn behind(&self, place: Position) -> impl Iterator<Item = (Rule, &[AudienceUri])> {
         let first = self.entries.partition_point(|entry| entry.position() <= place);
         self.entries[first..].iter().map(|entry| (entry.rule(), self.audiences(entry)))
     }

@@ -159,7 +159,7 @@ fn export(args: &ExportArgs, path: &Path) -> Result<(), Failure> {
     match records.damaged() {
         0 => Ok(()),
         damaged => Err(Failure::new(
-            format!("{damaged} lines are none of the log's form, and were left out"),
+            format!("{} left out: not of the log's form", output::counted(damaged, "line")),
             "see what was done to it: jitney audit verify",
         )),
     }

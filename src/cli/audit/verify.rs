@@ -17,6 +17,8 @@ struct Evidence {
     /// Where keys were given: their place.
     jwks: Option<String>,
     head: Option<String>,
+    /// Where one closed file was read: how many checkpoints tell of lines behind it.
+    beyond: Option<usize>,
 }
 
 /// Checks and tells.
@@ -31,11 +33,15 @@ pub(super) async fn run(args: VerifyLogArgs, at: Option<&str>) -> Result<(), Fai
         Some(place) => Some(keys::given(place).await?),
         None => None,
     };
-    let checked = keys::check(&kept, given.as_ref(), &file)?;
+    let mut checked = keys::check(&kept, given.as_ref(), &file)?;
+    let all = checked.len();
+    let closed = audit::closed_at(&path);
+    checked.retain(|each| closed.is_none_or(|last| each.checkpoint.seq <= last));
+    let beyond = closed.map(|_| all - checked.len());
     if let Some(place) = &args.jwks
         && !checked.iter().any(|each| each.is_known)
     {
-        let told = match checked.is_empty() {
+        let told = match all == 0 {
             true => format!("there is no checkpoint in {}", file.display()),
             false => format!("no checkpoint in {} is signed by a key of {place}", file.display()),
         };
@@ -43,7 +49,7 @@ pub(super) async fn run(args: VerifyLogArgs, at: Option<&str>) -> Result<(), Fai
         return Err(Failure::new(told, next));
     }
     let points: Vec<Point> = checked.iter().map(Checked::point).collect();
-    let evidence = Evidence { checked, jwks: args.jwks, head: args.head };
+    let evidence = Evidence { checked, jwks: args.jwks, head: args.head, beyond };
     let from = args.from_checkpoint.map(|seq| evidence.from(seq, &file)).transpose()?;
     let behind = from.as_ref().map_or(0, |from| from.seq);
     let points: Vec<Point> = points.into_iter().filter(|point| point.seq >= behind).collect();
@@ -122,12 +128,24 @@ impl Evidence {
     }
 
     fn told(&self, summary: &Summary, path: &str, from: Option<&Point>) -> Result<(), Failure> {
+        let Some((first, last)) = summary.first.as_ref().zip(summary.last.as_ref()) else {
+            return output::line(format_args!(
+                "{} {path}: nothing to verify",
+                output::paint(output::style::WARN, "empty")
+            ));
+        };
         output::line(format_args!("{} {path}", output::paint(output::style::GOOD, "intact")))?;
         let mut fields = vec![("lines", summary.lines.to_string())];
-        for (name, line) in [("first", &summary.first), ("last", &summary.last)] {
-            if let Some(line) = line {
-                fields.push((name, format!("number {}, {}", line.seq, line.time)));
-            }
+        for (name, line) in [("first", first), ("last", last)] {
+            fields.push((name, format!("number {}, {}", line.seq, line.time)));
+        }
+        if let Some(beyond) = self.beyond {
+            let (first, last) = (first.seq, last.seq);
+            let others = match beyond {
+                0 => String::new(),
+                some => format!("; lines in other files have {}", output::counted(some, "checkpoint")),
+            };
+            fields.push(("range", format!("lines {first} to {last}, one closed file of the log{others}")));
         }
         fields.extend(
             from.map(|from| {
@@ -183,10 +201,11 @@ impl Evidence {
     fn document(&self, summary: &Summary, path: &str) -> Value {
         let known = self.checked.iter().filter(|each| each.is_known).count();
         let mut document = json!({
-            "file": path, "intact": true, "held": self.head,
+            "file": path, "intact": true, "empty": summary.last.is_none(), "held": self.head,
+            "closed_file": self.beyond.is_some(),
             "checkpoints": {
                 "all": self.checked.len(), "fitting": summary.points, "by_given_keys": self.jwks.as_ref().map(|_| known),
-                "last": self.proven().map(keys::told),
+                "last": self.proven().map(keys::told), "beyond": self.beyond.unwrap_or(0),
             },
         });
         if let (Some(document), Ok(Value::Object(mut summary))) =

@@ -103,7 +103,7 @@ async fn audited(cast: &Cast, stage: &mut Stage) -> Result<(), Failure> {
     let path = text(&status["audit"], "path");
     let since = Instant::now();
     let summary = audit::verify(path.as_ref()).map_err(|broken| Failure::unexpected(format!("{path}: {broken}")))?;
-    stage.yes(format_args!("{} lines, the chain is whole", summary.lines), since.elapsed())?;
+    stage.yes(format_args!("{}, the chain is whole", output::counted(summary.lines, "line")), since.elapsed())?;
     output::line("")
 }
 

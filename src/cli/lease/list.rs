@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::state;
-use crate::cli::admin::{explain, list as items, relative, text};
+use crate::cli::admin::{explain, list as items, pasted, relative, text};
 use crate::cli::args::{Format, LeaseFilterArgs, StateFilter};
 use crate::cli::{Failure, output};
 use crate::client::ClientError;
@@ -70,12 +70,14 @@ async fn names_nobody(client: &AdminClient, query: &LeaseQuery) {
     if let Some(id) = &query.workload
         && is_unknown(client.workload(id).await)
     {
-        output::warning(format_args!("the policies know no workload {id}: `jitney workload list` names them"));
+        let next = pasted("`jitney workload list` names them");
+        output::warning(format_args!("the policies know no workload {id}: {next}"));
     }
     if let Some(uri) = &query.audience
         && is_unknown(client.audience(uri).await)
     {
-        output::warning(format_args!("the policies know no audience {uri}: `jitney audience list` names them"));
+        let next = pasted("`jitney audience list` names them");
+        output::warning(format_args!("the policies know no audience {uri}: {next}"));
     }
 }
 
@@ -134,7 +136,7 @@ fn row(lease: &Value, now: UnixTime) -> Vec<String> {
         text(lease, "workload"),
         text(lease, "task"),
         text(lease, "audience"),
-        text(lease, "scopes"),
+        text(lease, "scope"),
         state(lease),
         expires,
     ]

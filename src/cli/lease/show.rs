@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::state;
 use crate::audit::{self, Filter};
-use crate::cli::admin::{explain, moment, text};
+use crate::cli::admin::{explain, moment, pasted, text};
 use crate::cli::args::Format;
 use crate::cli::{Failure, event, output};
 use crate::client::admin::AdminClient;
@@ -19,7 +21,7 @@ const ENDS: usize = 10_000;
 
 pub(super) async fn show(client: &AdminClient, id: LeaseId, format: Format) -> Result<(), Failure> {
     let mut lease = client.lease(id).await.map_err(explain)?;
-    let events = events(client, id, &lease).await;
+    let events = events(client, id, &mut lease).await;
     if format == Format::Json {
         lease["events"] = events.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok()).collect();
         return output::json(&lease);
@@ -33,29 +35,48 @@ pub(super) async fn show(client: &AdminClient, id: LeaseId, format: Format) -> R
 
 /// The lines of the log about it, then the one that ended it; none where the log lies elsewhere or is not for this
 /// user's eyes.
-async fn events(client: &AdminClient, id: LeaseId, lease: &Value) -> Vec<String> {
+async fn events(client: &AdminClient, id: LeaseId, lease: &mut Value) -> Vec<String> {
     let Ok(status) = client.status().await else { return Vec::new() };
     let Some(path) = status["audit"]["path"].as_str().map(Path::new) else { return Vec::new() };
     let about = Filter { lease: Some(id), ..Filter::default() };
     let mut lines = audit::tail(path, EVENTS, &about).unwrap_or_default();
-    if lease["state"] == "ended" {
-        lines.extend(end(path, lease).filter(|line| !lines.contains(line)));
+    if lease["state"] == "ended"
+        && let Some((event, line)) = end(path, lease)
+    {
+        add(lease, &event);
+        lines.extend((!lines.contains(&line)).then_some(line));
     }
     lines
 }
 
-/// The first end behind the lease's position that selects it.
-fn end(path: &Path, lease: &Value) -> Option<String> {
+/// The line of the end that made the rule by which the lease ended first.
+fn end(path: &Path, lease: &Value) -> Option<(Value, String)> {
+    let first = lease["ended"]["position"].as_u64()?;
     let lines = ["complete", "revoke", "quarantine"].into_iter().flat_map(|word| {
         let ends = Filter { event: Some(word.into()), ..Filter::default() };
         audit::tail(path, ENDS, &ends).unwrap_or_default()
     });
-    let behind = lines.filter_map(|line| {
-        let event: Value = serde_json::from_str(&line).ok()?;
-        let at = event["position"].as_u64()?;
-        (Some(at) > lease["position"].as_u64() && selects(&event, lease)).then_some((at, line))
-    });
-    behind.min_by_key(|(at, _)| *at).map(|(_, line)| line)
+    let mut events = lines.filter_map(|line| Some((serde_json::from_str::<Value>(&line).ok()?, line)));
+    events.find(|(event, _)| made(event, first) && (selects(event, lease) || event["lease"].is_string()))
+}
+
+/// Whether an end made the rule at this place. Its line tells the last of its rules; that of a lease has one for each lease
+/// that renewed it too.
+fn made(event: &Value, place: u64) -> bool {
+    let rules = if event["lease"].is_null() { 1 } else { event["count"].as_u64().unwrap_or(1).max(1) };
+    event["position"].as_u64().is_some_and(|last| last.saturating_sub(rules) < place && place <= last)
+}
+
+/// Adds to the lease's end what its line in the log tells of it.
+fn add(lease: &mut Value, event: &Value) {
+    let end = &mut lease["ended"];
+    let at = event["time"].as_str().and_then(|time| OffsetDateTime::parse(time, &Rfc3339).ok());
+    if let Some(at) = at.filter(|_| end["at"].is_null()) {
+        end["at"] = at.unix_timestamp().into();
+    }
+    for name in ["event", "actor", "reason", "decision_id"] {
+        end[name] = event[name].clone();
+    }
 }
 
 /// Whether an end selects a lease: whatever it names is the lease's own, and it names nothing where it ended everything.
@@ -71,6 +92,21 @@ fn selects(event: &Value, lease: &Value) -> bool {
     agrees && within
 }
 
+/// `2026-09-21T14:13:20Z (2m ago), by rule 9 of the log: revoke by uid:1000, left running`
+fn told(end: &Value) -> String {
+    let rule = format!("by rule {} of the log", text(end, "position"));
+    let mut told = if end["at"].is_null() { rule } else { format!("{}, {rule}", moment(end, "at")) };
+    if let Some(event) = end["event"].as_str() {
+        // Without an actor it was the workload itself.
+        let actor = end["actor"].as_str().unwrap_or("the workload");
+        told.push_str(&format!(": {event} by {actor}"));
+    }
+    if let Some(reason) = end["reason"].as_str() {
+        told.push_str(&format!(", {reason}"));
+    }
+    told
+}
+
 fn story(lease: &Value) -> Vec<(&'static str, String)> {
     let mut story = vec![
         ("lease", text(lease, "id")),
@@ -78,7 +114,7 @@ fn story(lease: &Value) -> Vec<(&'static str, String)> {
         ("workload", text(lease, "workload")),
         ("task", text(lease, "task")),
         ("audience", text(lease, "audience")),
-        ("scopes", text(lease, "scopes")),
+        ("scopes", text(lease, "scope")),
         ("issued", moment(lease, "issued_at")),
         ("expires", moment(lease, "expires_at")),
         ("renewable until", moment(lease, "chain_limit")),
@@ -89,14 +125,14 @@ fn story(lease: &Value) -> Vec<(&'static str, String)> {
         }
     }
     if !lease["ended"].is_null() {
-        let end = &lease["ended"];
-        story.push(("ended", format!("{}, by rule {} of the log", moment(end, "at"), text(end, "position"))));
+        story.push(("ended", told(&lease["ended"])));
     }
     let recorded = format!("at position {} of the log, epoch {}", text(lease, "position"), text(lease, "epoch"));
     story.push(("recorded", recorded));
     story.push(("signed with", text(lease, "kid")));
     if lease["state"] == "live" {
-        story.push(("revoke", format!("jitney lease revoke --lease {} --reason …", text(lease, "id"))));
+        let command = format!("jitney lease revoke --lease {} --reason …", text(lease, "id"));
+        story.push(("revoke", pasted(&command)));
     }
     story
 }
@@ -147,5 +183,21 @@ mod tests {
         let ended = told(&lease);
         assert!(ended.contains("state=ended (lease)") && ended.contains("by rule 9 of the log"), "{ended}");
         assert!(!ended.contains("revoke="), "{ended}");
+        add(
+            &mut lease,
+            &json!({"time": "1970-01-01T00:00:09.123Z", "event": "revoke", "actor": "uid:0", "reason": "r"}),
+        );
+        let ended = told(&lease);
+        assert!(ended.contains("1970-01-01T00:00:05Z") && ended.contains("log: revoke by uid:0, r"), "{ended}");
+    }
+
+    #[test]
+    fn an_end_is_found_by_the_place_of_its_rule() {
+        let of = |last: u64, count: u64| json!({"position": last, "count": count});
+        assert!(made(&of(7, 3), 7) && !made(&of(7, 3), 6), "one rule, whatever it selects");
+        let mut event = of(7, 3);
+        event["lease"] = "l".into();
+        assert_eq!([4, 5, 7, 8].map(|place| made(&event, place)), [false, true, true, false]);
+        assert!(!made(&json!({"lease": "l", "count": 0}), 0), "one that ended nothing");
     }
 }

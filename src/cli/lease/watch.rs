@@ -46,7 +46,10 @@ fn show(line: &str, format: Format, place: &mut Place) -> Result<(), Failure> {
     let Ok(event) = serde_json::from_str::<Value>(line) else { return Ok(()) };
     place.see(&event);
     if event["event"] == "watch.cut" {
-        let why = format!("the broker cut this off: it read too slowly, and missed {} lines", event["count"]);
+        let why = format!(
+            "the broker cut this off: it read too slowly, and missed {}",
+            output::counted(&event["count"], "line")
+        );
         return Err(Failure::new(why, "start it again; `jitney audit tail` shows what was missed"));
     }
     Ok(())

@@ -18,9 +18,9 @@ use crate::config::{Config, KeyStorage, StoreUrl};
 use crate::fetch::foreign::ForeignOptions;
 use crate::http;
 use crate::keys::{Keyring, KeyringOptions, Storage};
-use crate::model::Clock;
+use crate::model::{AudienceUri, Clock};
 use crate::net::{self, Shutdown, Supervisor, Tls, unix};
-use crate::policy::{Diagnostic, Policies, Reloaded};
+use crate::policy::{Diagnostic, Policies, PolicySet, Reloaded};
 use crate::store::LeaseStore;
 use crate::store::embedded::{EmbeddedStore, Options as EmbeddedOptions};
 use crate::store::redis::{RedisOptions, RedisStore};
@@ -64,6 +64,12 @@ pub(super) async fn serve(setup: &Setup) -> Result<(), Failure> {
     let (limits, mut public) = (config.limits.for_listener(), http::Public::new(broker.clone()));
     if config.server.forward_auth {
         let (server, audiences) = (&config.server, config.server.forward_auth_audiences.clone());
+        for audience in undeclared(&policies.current(), &audiences) {
+            tracing::warn!(
+                %audience, "forward_auth_audiences names it, and no file of the policies declares it: no token for it is granted, \
+                so none passes; `jitney audience list` has those that are declared"
+            );
+        }
         public = public.with_forward_auth(audiences, server.forward_auth_proxy);
     }
     let mut tasks = Supervisor::new(shutdown.clone());
@@ -103,6 +109,11 @@ pub(super) async fn serve(setup: &Setup) -> Result<(), Failure> {
     });
     end_log(&broker, &audit).await;
     outcome
+}
+
+/// Those of `audiences` that no file of the policies declares.
+fn undeclared<'a>(set: &PolicySet, audiences: &'a [AudienceUri]) -> impl Iterator<Item = &'a AudienceUri> {
+    audiences.iter().filter(|audience| set.audience(audience.as_str()).is_none())
 }
 
 /// Writes the last line, and signs for it.

@@ -40,7 +40,8 @@ pub(super) fn of(report: &Report) -> String {
 
 fn invariants(out: &mut String, report: &Report) {
     for breach in &report.breaches {
-        let (name, told) = (code(&breach.invariant), plain(&breach.told()));
+        // As code, not as text: who copies a name of it must not copy what keeps text from becoming markup.
+        let (name, told) = (code(&breach.invariant), breach.told_as(code, code));
         let _ = match &breach.request {
             Some(request) if breach.is_of_base => writeln!(
                 out,

@@ -39,7 +39,7 @@ pub struct WorkloadView {
     pub review: Option<String>,
     /// So many days until then; below 0 where it is overdue.
     pub review_in_days: Option<i64>,
-    /// `ok`, `quarantined`, `expired` or `ungoverned`.
+    /// `ok`, `quarantined`, `expired`, `ungoverned`, or `undeclared` where no file names it.
     pub state: &'static str,
     /// How it proves itself.
     pub identities: Vec<IdentityView>,
@@ -125,6 +125,23 @@ impl<'a> Inventory<'a> {
         self.set.workload(id).map(|workload| self.view(workload))
     }
 
+    /// One that no file declares, or none any more, and that has leases or a story all the same.
+    pub fn undeclared(id: &str) -> WorkloadView {
+        WorkloadView {
+            id: id.to_owned(),
+            file: file_of(id),
+            owner: None,
+            purpose: None,
+            expires: None,
+            expires_in_days: None,
+            review: None,
+            review_in_days: None,
+            state: "undeclared",
+            identities: Vec::new(),
+            grants: Vec::new(),
+        }
+    }
+
     /// All audiences, by URI, without who may ask there.
     pub fn audiences(&self) -> impl Iterator<Item = AudienceView> {
         self.set.audiences().map(|audience| view_audience(audience))
@@ -149,7 +166,7 @@ impl<'a> Inventory<'a> {
         let left = |day: Option<Day>| day.map(|day| due::days_until(day, self.now));
         WorkloadView {
             id: workload.id.to_string(),
-            file: format!("workloads/{}.toml", workload.id),
+            file: file_of(workload.id.as_str()),
             owner: workload.owner.clone(),
             purpose: workload.purpose.clone(),
             expires: workload.expires.map(|day| day.to_string()),
@@ -161,6 +178,11 @@ impl<'a> Inventory<'a> {
             grants: self.grants(workload),
         }
     }
+}
+
+/// Where a workload is declared, relative to the policies' folder.
+fn file_of(id: &str) -> String {
+    format!("workloads/{id}.toml")
 }
 
 fn view_audience(audience: &Audience) -> AudienceView {

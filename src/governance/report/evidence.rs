@@ -207,7 +207,8 @@ impl<'a> Evidence<'a> {
         if &*line.event == "quarantine"
             && let Some(activity) = self.activity_of(line)
         {
-            activity.quarantined_since = Some(line.time.to_string());
+            // A second one changes nothing.
+            activity.quarantined_since.get_or_insert_with(|| line.time.to_string());
         }
         if !is_within {
             return;

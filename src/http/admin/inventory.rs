@@ -63,7 +63,7 @@ pub(super) async fn quarantine(
         Ok(done) => {
             let body = json!({
                 "workload": id, "state": "quarantined", "selected": done.selected.count, "more": done.selected.more,
-                "rules": done.rules, "decision_id": done.decision_id,
+                "rules": done.rules, "decision_id": done.decision_id, "already": done.standing,
             });
             answer::json(StatusCode::OK, &body)
         }

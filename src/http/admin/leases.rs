@@ -116,6 +116,9 @@ pub(super) async fn revoke(State(broker): State<Arc<Broker>>, peer: Option<Exten
             let body = json!({
                 "selected": revoked.selected.count, "more": revoked.selected.more, "rules": revoked.rules, "leases": revoked.leases,
                 "closed_until": revoked.closed_until, "decision_id": revoked.decision_id, "dry_run": asked.dry_run,
+                "already": revoked.already.map(|lease| json!({
+                    "state": lease.state, "ended_by": lease.ended_by, "ended": lease.ended,
+                })),
             });
             answer::json(StatusCode::OK, &body)
         }

@@ -30,8 +30,12 @@ impl Step<'_> {
             EndTarget::Lease(id) => return Ok(self.end_lease(*id, end.at)?),
             EndTarget::Workload(workload) => self.end_group(&Selector::Workload(workload.clone()))?,
             EndTarget::Quarantine(quarantine) => {
-                imposed = true;
-                self.quarantine(quarantine)?
+                // The first one stands, with its reason.
+                imposed = !self.index.quarantines.contains_key(&quarantine.workload);
+                match imposed {
+                    true => self.quarantine(quarantine)?,
+                    false => self.end_group(&Selector::Workload(quarantine.workload.clone()))?,
+                }
             }
             EndTarget::Restore(quarantine, epoch) => {
                 imposed = self.is_to_be_restored(quarantine, *epoch)?;

@@ -141,6 +141,22 @@ pub(crate) async fn a_quarantine_appends_a_rule_and_is_told<F: Fixture>(fixture:
     assert_eq!(store.quarantines().await.unwrap().all, []);
 }
 
+pub(crate) async fn a_second_quarantine_leaves_the_first_as_it_is<F: Fixture>(fixture: F) {
+    let (store, _) = ready(&fixture).await;
+    let first = quarantine(WORKLOAD);
+    assert!(end(&store, EndTarget::Quarantine(first.clone())).await.imposed);
+    let since = first.since.plus(Duration::from_secs(7));
+    let second = Quarantine { reason: "another".into(), actor: "uid:7".into(), since, ..first.clone() };
+    let other = fixture.open().await;
+    assert!(!end(&other, EndTarget::Quarantine(second.clone())).await.imposed);
+    for store in [&store, &other, &fixture.open().await] {
+        assert_eq!(store.quarantines().await.unwrap().all, std::slice::from_ref(&first));
+    }
+    assert!(store.release(workload(WORKLOAD)).await.unwrap());
+    assert!(end(&other, EndTarget::Quarantine(second.clone())).await.imposed, "once released, it is a new one");
+    assert_eq!(store.quarantines().await.unwrap().all, [second]);
+}
+
 /// A broker restores what it knew in an epoch before; two brokers may know the same.
 pub(crate) async fn a_quarantine_is_restored_where_it_is_missing_and_once<F: Fixture>(fixture: F) {
     let (store, epoch) = ready(&fixture).await;

@@ -111,8 +111,8 @@ impl Session {
                 }
             }
         };
-        if let (Some(Kind::Heartbeat), Stage::Live(standing)) = (event.kind, &self.stage) {
-            standing.reaches(&event.id)?;
+        if let (Some(kind @ (Kind::Heartbeat | Kind::Revoke)), Stage::Live(standing)) = (event.kind, &self.stage) {
+            standing.agrees(kind, &event.id)?;
         }
         // Nothing holds the keys against the rules before them: were one of those lost, who came back to this place would
         // never hear of it.
@@ -228,15 +228,18 @@ impl Standing {
         }
     }
 
-    /// Whether a heartbeat's cursor reaches no further than the heartbeat says: whoever came back to a later place would miss what
-    /// lies between.
-    fn reaches(&self, id: &str) -> Result<(), FeedError> {
-        match Cursor::parse(id) {
-            Some(cursor) if cursor.position > self.upto => {
-                Err(FeedError::Place { told: cursor.position, heard: self.upto })
-            }
-            _ => Ok(()),
+    /// Whether an event's cursor is of what was heard. A heartbeat's reaches no further than the heartbeat says: whoever came back to
+    /// a later place would miss what lies between. None names a rule as the last that was not heard, and that of rules names the
+    /// last of them.
+    fn agrees(&self, kind: Kind, id: &str) -> Result<(), FeedError> {
+        let Some(cursor) = Cursor::parse(id) else { return Ok(()) };
+        if kind == Kind::Heartbeat && cursor.position > self.upto {
+            return Err(FeedError::Place { told: cursor.position, heard: self.upto });
         }
+        if cursor.after > self.after || (kind == Kind::Revoke && cursor.after < self.after) {
+            return Err(FeedError::Place { told: cursor.after, heard: self.after });
+        }
+        Ok(())
     }
 }
 

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::super::fixtures::{NOW, Snapshot, heartbeat, heartbeat_at, heartbeat_in, key, keys, revoke, rule};
+use super::super::fixtures::{
+    NOW, Snapshot, heartbeat, heartbeat_at, heartbeat_in, key, keys, revoke, revoke_at, rule,
+};
 use super::*;
 use crate::jose::es256::SigningKey;
 use crate::model::{Epoch, Rule};
@@ -179,6 +181,16 @@ fn a_wrong_event_is_named_and_nothing_of_it_believed() {
             "rules from before a heartbeat's place",
             [heartbeat(20, 2, now), revoke(9, &[rule("c", 15)])].concat(),
             |error| matches!(error, FeedError::Form("revoke", _)),
+        ),
+        (
+            "of a later last rule",
+            revoke_at(13, 9, &[rule("c", 12)]),
+            |error| matches!(error, FeedError::Place { told, heard } if (told.get(), heard.get()) == (13, 12)),
+        ),
+        (
+            "of an earlier last rule",
+            revoke_at(11, 9, &[rule("c", 12)]),
+            |error| matches!(error, FeedError::Place { told, heard } if (told.get(), heard.get()) == (11, 12)),
         ),
         ("of a later place", heartbeat_at(10, 9, 2), |error| matches!(error, FeedError::Place { .. })),
         ("no heartbeat", b"event: heartbeat\ndata: {}\n\n".to_vec(), |error| {

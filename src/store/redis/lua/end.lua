@@ -37,6 +37,11 @@ if target == 'restore' then
   local known = call('HMGET', KEYS[3], ARGV[10])[1]
   if call('EXISTS', KEYS[2]) == 1 or known == '-' .. gen then return lib.answer('OK', {}, {}, 0) end
 end
+if target == 'quarantine' and call('EXISTS', KEYS[2]) == 1 then
+  -- The first one stands, with its reason. One of which only half is there (of a release, say) is made anew.
+  local known = call('HMGET', KEYS[3], ARGV[10])[1]
+  imposes = not known or sub(known, 1, 1) ~= '{'
+end
 local no = ARGV[5] == '1' and lib.unspendable(KEYS[4], ARGV[6], ARGV[8])
 if no then return lib.answer(no, memory) end
 if target == 'livetask' and not uncovered then return lib.answer('NOTHING') end

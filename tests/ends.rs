@@ -1,0 +1,211 @@
+//! What has ended stays as it ended: a later end of the same thing is acknowledged, and changes neither when nor why. And a
+//! workload whose file is gone can be looked at and ended as long as its leases live.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on ends")]
+
+mod common;
+
+use std::process::Output;
+
+use serde_json::{Value, json};
+
+use common::{Ask, Backing, Broker, Rule, Setup, Token, eventually, on_both_stores, workload_path};
+
+on_both_stores!(
+    a_lease_that_its_task_ended_keeps_that_end,
+    a_lease_that_was_revoked_keeps_that_end,
+    a_workload_s_own_revocation_rewrites_no_end,
+    wider_ends_rewrite_no_narrower_one,
+    a_successor_under_a_key_that_stands_ends_with_the_lease_whose_key_was_revoked,
+    the_first_quarantine_stands_on_every_broker,
+    a_workload_without_a_file_is_shown_and_can_be_ended,
+);
+
+#[track_caller]
+fn said(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[track_caller]
+fn document(output: &Output) -> Value {
+    serde_json::from_str(&said(output)).unwrap()
+}
+
+#[track_caller]
+fn shown(broker: &Broker, token: &Token) -> Value {
+    document(&broker.cli("demo", &["lease", "show", &token.lease(), "--output", "json"]))
+}
+
+/// How a lease ended first: by what, where, when.
+#[track_caller]
+fn end(broker: &Broker, token: &Token) -> (Value, u64, u64) {
+    let lease = shown(broker, token);
+    assert_eq!(lease["state"], "ended", "{lease}");
+    let end = &lease["ended"];
+    (lease["ended_by"].clone(), end["position"].as_u64().unwrap(), end["at"].as_u64().unwrap())
+}
+
+fn position(done: &Value) -> u64 {
+    Rule::read(&done["rules"][0]).position
+}
+
+fn a_lease_that_its_task_ended_keeps_that_end(backing: &Backing) {
+    let broker = Broker::start(backing);
+    let token = broker.mint("demo", "t");
+    said(&broker.cli("demo", &["complete", "--task", "t"]));
+    let first = end(&broker, &token);
+    assert_eq!(first.0, "task");
+    let dry = document(&broker.cli(
+        "demo",
+        &["lease", "revoke", "--lease", &token.lease(), "--reason", "late", "--dry-run", "--output", "json"],
+    ));
+    assert_eq!(dry["selected"], 0, "{dry}");
+    let told = said(&broker.cli("demo", &["lease", "revoke", "--lease", &token.lease(), "--reason", "late"]));
+    let rule = first.1;
+    assert!(told.contains(&format!("already ended (task), by rule {rule} of the log")), "{told}");
+    assert!(told.contains(&format!("jitney lease show {}", token.lease())), "{told}");
+    let done = broker.operator_revokes(json!({"lease": token.lease()}));
+    assert_eq!((done["rules"].clone(), done["leases"].clone()), (json!([]), json!([])), "{done}");
+    assert_eq!(done["already"]["ended"]["position"], rule, "{done}");
+    assert_eq!(end(&broker, &token), first);
+    let story = said(&broker.cli("demo", &["lease", "show", &token.lease()]));
+    let ended = story.lines().find(|line| line.starts_with("ended ")).unwrap();
+    assert!(ended.contains("complete by the workload") && !ended.contains("late"), "{story}");
+    // The audit log tells both.
+    let line = broker.decision(done["decision_id"].as_str().unwrap());
+    assert_eq!((line["event"].clone(), line["count"].clone()), (json!("revoke"), json!(0)), "{line}");
+    assert_eq!(line["detail"], "it had ended before");
+}
+
+fn a_lease_that_was_revoked_keeps_that_end(backing: &Backing) {
+    let broker = Broker::start(backing);
+    let token = broker.mint("demo", "t");
+    let revoke = |reason: &str| {
+        let words = ["lease", "revoke", "--lease", &token.lease(), "--reason", reason, "--output", "json"];
+        document(&broker.cli("demo", &words))
+    };
+    let done = revoke("leaked");
+    let first = end(&broker, &token);
+    assert_eq!((first.0.clone(), first.1), (json!("lease"), position(&done)));
+    assert_eq!(revoke("again")["rules"], json!([]));
+    // Its task's end is one of all that it may have besides.
+    said(&broker.cli("demo", &["complete", "--task", "t"]));
+    assert_eq!(end(&broker, &token), first);
+    let lease = shown(&broker, &token);
+    assert_eq!((lease["ended"]["reason"].clone(), lease["ended"]["event"].clone()), (json!("leaked"), json!("revoke")));
+    assert!(lease["ended"]["actor"].as_str().unwrap().starts_with("uid:"), "{lease}");
+}
+
+fn a_workload_s_own_revocation_rewrites_no_end(backing: &Backing) {
+    let broker = Broker::start(backing);
+    let token = broker.mint("demo", "t");
+    let done = broker.operator_revokes(json!({"task": "t"}));
+    let first = end(&broker, &token);
+    assert_eq!((first.0.clone(), first.1), (json!("task"), position(&done)));
+    let request = Ask::bare("demo").with("token", &token.text).at("/oauth2/revoke");
+    assert_eq!(broker.send(&request).status, 200);
+    assert_ne!(broker.send(&request).status, 200, "its assertion counts once");
+    assert_eq!(end(&broker, &token), first);
+}
+
+fn wider_ends_rewrite_no_narrower_one(backing: &Backing) {
+    let broker = Broker::start(backing);
+    let token = broker.mint("demo", "t");
+    let first = broker.operator_revokes(json!({"workload": "demo"}));
+    let place = position(&first);
+    let ended = end(&broker, &token);
+    assert_eq!((ended.0.clone(), ended.1), (json!("workload"), place));
+    for selector in [
+        json!({"task": "t", "workload": "demo"}),
+        json!({"audience": common::API}),
+        json!({"workload": "demo"}),
+        json!({"lease": token.lease()}),
+        json!({"all": true}),
+    ] {
+        broker.operator_revokes(selector.clone());
+        assert_eq!(end(&broker, &token), ended, "{selector}");
+    }
+    let listed = document(&broker.cli("demo", &["lease", "list", "--output", "json"]));
+    assert_eq!(listed["leases"][0]["state"], "ended", "{listed}");
+}
+
+fn a_successor_under_a_key_that_stands_ends_with_the_lease_whose_key_was_revoked(backing: &Backing) {
+    let broker = Broker::start(backing);
+    let first = broker.mint("demo", "t");
+    assert!(broker.cli("demo", &["key", "rotate", "--now"]).status.success());
+    let second = Token::of(&broker.renew("demo", &first.lease(), None));
+    assert_ne!(first.kid(), second.kid());
+    broker.operator_revokes(json!({"key": first.kid()}));
+    assert!(!broker.stands(&first) && broker.stands(&second));
+    let before = end(&broker, &first);
+    assert_eq!(before.0, "key");
+    let done = broker.operator_revokes(json!({"lease": first.lease()}));
+    assert_eq!((done["selected"].clone(), done["leases"].clone()), (json!(1), json!([second.lease()])), "{done}");
+    assert!(!broker.stands(&second));
+    assert_eq!(end(&broker, &first), before);
+    assert_eq!(end(&broker, &second).0, "lease");
+}
+
+fn the_first_quarantine_stands_on_every_broker(backing: &Backing) {
+    let first = Broker::start(backing);
+    // The embedded store is for one broker.
+    let second = matches!(backing, Backing::Redis(_)).then(|| Broker::start(backing));
+    let brokers: Vec<&Broker> = std::iter::once(&first).chain(second.as_ref()).collect();
+    let other = *brokers.last().unwrap();
+    let token = first.mint("demo", "t");
+    said(&first.cli("demo", &["workload", "quarantine", "demo", "--reason", "key leaked"]));
+    let stands = |broker: &Broker| document(&broker.cli("demo", &["workload", "show", "demo", "--output", "json"]));
+    let quarantine = stands(&first)["quarantine"].clone();
+    assert_eq!(quarantine["reason"], "key leaked");
+    for broker in &brokers {
+        let told = said(&broker.cli("demo", &["workload", "quarantine", "demo", "--reason", "me too"]));
+        assert!(told.contains("already in quarantine since 2") && told.contains("because: key leaked"), "{told}");
+    }
+    let again = ["workload", "quarantine", "demo", "--reason", "me too", "--output", "json"];
+    assert_eq!(document(&other.cli("demo", &again))["already"], quarantine);
+    for broker in &brokers {
+        assert_eq!(stands(broker)["quarantine"], quarantine);
+        assert!(!broker.stands(&token));
+    }
+    assert_eq!(end(&first, &token).0, "workload");
+    said(&other.cli("demo", &["workload", "release", "demo", "--reason", "new key"]));
+    assert_eq!(stands(&first)["quarantine"], Value::Null);
+    assert_eq!(document(&first.cli("demo", &again))["already"], Value::Null);
+    assert_eq!(stands(other)["quarantine"]["reason"], "me too", "a new one has its own reason");
+}
+
+fn a_workload_without_a_file_is_shown_and_can_be_ended(backing: &Backing) {
+    let broker = Setup::default().start(backing);
+    let tokens = [broker.mint("demo", "one"), broker.mint("other", "one")];
+    for workload in ["demo", "other"] {
+        std::fs::remove_file(broker.policy(&workload_path(workload))).unwrap();
+    }
+    eventually("the policies are read again", || {
+        let known = document(&broker.cli("demo", &["workload", "list", "--output", "json"]));
+        let ids: Vec<_> = known["workloads"].as_array().unwrap().iter().map(|each| each["id"].clone()).collect();
+        (!ids.contains(&json!("demo")) && !ids.contains(&json!("other"))).then_some(())
+    });
+    assert_eq!(broker.ask(&Ask::of("demo").task("two")).outcome().0, 401, "it is nobody by now");
+    let story = said(&broker.cli("demo", &["workload", "show", "demo"]));
+    let row = |name: &str| {
+        story.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {story}")).to_owned()
+    };
+    assert!(row("state").contains("no longer declared") && row("live leases").ends_with('1'), "{story}");
+    assert!(row("last use").contains("orders:read") && row("last use").contains("task one"), "{story}");
+    assert!(row("end all its leases").contains("jitney lease revoke --workload demo"), "{story}");
+    assert!(!story.contains("end it for good"), "{story}");
+
+    let told = said(&broker.cli("demo", &["workload", "quarantine", "demo", "--reason", "forgotten"]));
+    assert!(told.contains("quarantined, 1 live lease selected"), "{told}");
+    assert!(!broker.stands(&tokens[0]) && broker.stands(&tokens[1]));
+    let listed = said(&broker.cli("demo", &["workload", "list"]));
+    assert!(listed.contains("quarantined, no longer declared"), "{listed}");
+    let told = said(&broker.cli("demo", &["workload", "release", "demo", "--reason", "was a mistake"]));
+    assert!(told.contains("released, its state is undeclared"), "{told}");
+    let told = said(&broker.cli("demo", &["lease", "revoke", "--workload", "other", "--reason", "forgotten"]));
+    assert!(told.contains("1 live lease selected") && !broker.stands(&tokens[1]), "{told}");
+
+    let missing = broker.cli("demo", &["workload", "show", "nobody"]);
+    assert_eq!(missing.status.code(), Some(1), "of a name that never was there is nothing to tell");
+}
