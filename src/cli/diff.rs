@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::args::{DiffArgs, DiffFormat};
 use super::{Failure, output};
-use crate::governance::diff::{self, Report, Tree, TreeError};
+use crate::governance::diff::{self, Effort, Report, Tree, TreeError};
 use crate::model::Clock;
 use crate::policy::{Diagnostic, Severity};
 
@@ -19,7 +19,8 @@ pub fn run(args: &DiffArgs) -> Result<ExitCode, Failure> {
     let now = Clock::system().now();
     let read = |name: &str, must_be| Tree::read(name, &args.dir, must_be, now).map_err(|error| unread(&error));
     let (base, head) = (read(&args.base, false)?, read(&args.head, true)?);
-    let report = diff::diff(&base, &head, now, (args.budget, args.cache.as_deref())).map_err(|error| {
+    let effort = Effort::within(args.budget, args.cache.as_deref());
+    let report = diff::diff(&base, &head, now, effort).map_err(|error| {
         Failure::new(format!("the comparison cannot be run: {error}"), "free some memory, then try again")
     })?;
     match args.format {
@@ -30,6 +31,12 @@ pub fn run(args: &DiffArgs) -> Result<ExitCode, Failure> {
 }
 
 fn answer(report: &Report) -> Result<ExitCode, Failure> {
+    report.notes.iter().for_each(|note| output::line_of_error(&shown(note)));
+    if !report.unread.is_empty() {
+        report.unread.iter().for_each(|finding| output::line_of_error(&shown(finding)));
+        let told = "an invariant cannot be read, so nothing is held against it";
+        return Err(Failure::new(told, "mend what is shown in invariants/, then compare again"));
+    }
     if !report.findings.is_empty() {
         report.findings.iter().for_each(|finding| output::line_of_error(&shown(finding)));
         let told = "what this change states in widenings/ is not what widens";

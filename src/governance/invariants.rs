@@ -138,7 +138,7 @@ impl Weighing<'_> {
         if question.is_plain() {
             return None;
         }
-        let place = Place { workload, audience, what, now: self.now };
+        let place = Place { workload, audience, what, now: self.now, tries: solving.tries };
         let is_one = |request: &Request| request.decided(self.set).is_some() && request.meets(self.invariant, self.set);
         let request = match self.tried(&place, &stand, &forbidden, is_one) {
             Some(request) => Some(request),

@@ -43,8 +43,8 @@ mod world;
 
 pub use ask::{Ask, IdentityUsed, Limits, Renewed};
 pub use catalogue::{
-    Audience, Claims, Day, Identity, IdentityKind, KeySource, Oidc, Proof, ScopeDeclaration, TaskNaming, TaskTemplate,
-    Workload,
+    Audience, ClaimRule, Claims, Day, Identity, IdentityKind, KeySource, Oidc, Proof, ScopeDeclaration, TaskNaming,
+    TaskTemplate, Workload,
 };
 pub use denial::{Considered, Denial, Outcome};
 pub(crate) use depth::with_room;

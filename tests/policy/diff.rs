@@ -238,6 +238,109 @@ fn a_pull_request_is_told_in_one_table() {
     assert!(told.contains("No access changes"), "{told}");
 }
 
+/// A comment is all that most reviewers see.
+#[test]
+fn every_workload_that_gains_is_named_in_the_table() {
+    let names: Vec<String> = (0..9).map(|at| format!("job-{at}")).collect();
+    let files: Vec<(String, String)> = names
+        .iter()
+        .map(|name| {
+            let head = format!("owner = \"team-{name}@example.com\"\npurpose = \"Runs the part called {name}\"\n");
+            let identity = "[[identity]]\ntype = \"private_key_jwt\"\njwks = { keys = [KEY] }\n";
+            let text = format!("{head}expires = 2027-06-30\n{}", identity.replace("KEY", &jwk(name)));
+            (format!("workloads/{name}.toml"), text)
+        })
+        .collect();
+    let edits: Vec<Edit<'_>> = files.iter().map(|(path, text)| (path.as_str(), "", text.as_str())).collect();
+    let base = Tree::clean().with(&edits);
+    let all = "\n@id(\"all\")\npermit (principal, action, resource == Jitney::Scope::\"https://orders.example.com orders:write\");\n";
+    let dir = tempfile::tempdir().unwrap();
+    base.write(&dir.path().join("base"));
+    base.with(&[("orders.cedar", "", all)]).write(&dir.path().join("head"));
+    let (code, told, error) = run(dir.path(), &["base", "head"]);
+    assert_eq!(code, Some(3), "{error}");
+    let row = told.lines().find(|line| line.contains("`job-0`")).unwrap();
+    assert!(names.iter().all(|name| row.contains(&format!("`{name}`"))), "{row}");
+    assert!(row.contains("<details><summary>and ") && row.contains("</details>"), "the table stays short: {row}");
+}
+
+#[test]
+fn whoever_can_be_a_workload_now_is_shown_by_a_token_or_an_assertion() {
+    let of = |identities: &[&str]| {
+        let texts = identities
+            .iter()
+            .map(|each| format!("\n[[identity]]\ntype = \"oidc\"\nissuer = \"https://ci.example.com\"\n{each}\n"));
+        Tree::clean().with(&[("workloads/report.toml", "", &texts.collect::<String>())])
+    };
+    let proof = |said: &Said| {
+        let rows = said.document["rows"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["access"] == "identity").unwrap_or_else(|| panic!("{rows:#?}"));
+        row["proof"].clone()
+    };
+    let tags = "claims = { sub = \"a\", ref = { glob = \"refs/tags/v*\" } }";
+    let said = diff(&of(&[tags]), &of(&["claims = { sub = \"a\", ref = { glob = \"refs/*\" } }"]));
+    let shown = proof(&said);
+    assert_eq!((&shown["iss"], &shown["claims"]["sub"]), (&json!("https://ci.example.com"), &json!("a")), "{shown}");
+    let reference = shown["claims"]["ref"].as_str().unwrap();
+    assert!(reference.starts_with("refs/") && !reference.starts_with("refs/tags/v"), "{shown}");
+    assert_eq!(said.rows(), [row("identity", "changes", "widens")], "a token that shows it makes it sure");
+    let other = format!(
+        "\n[[identity]]\ntype = \"private_key_jwt\"\njwks = {{ keys = [{}] }}\n",
+        jwk("other").replacen("{ ", "{ kid = \"new\", ", 1)
+    );
+    let shown = proof(&diff(&Tree::clean(), &Tree::clean().with(&[("workloads/report.toml", "", &other)])));
+    assert_eq!(
+        (&shown["type"], &shown["client"], &shown["kid"]),
+        (&json!("private_key_jwt"), &json!("report"), &json!("new"))
+    );
+    // The first that fits counts: what attested the task is gone, so the caller names it.
+    let attested = format!("{tags}\ntask = \"{{run}}\"");
+    let any = "claims = { sub = \"a\" }";
+    assert_eq!(diff(&of(&[&attested, any]), &of(&[&attested, any])).rows(), []);
+    for head in [&[any][..], &[any, &attested]] {
+        let said = diff(&of(&[&attested, any]), &of(head));
+        assert_eq!(said.code, Some(3), "{head:?}: {:#}", said.document);
+        let shown = proof(&said);
+        assert_eq!(shown["names_any_task"], true, "{shown}");
+        assert!(shown["claims"]["ref"].as_str().unwrap().starts_with("refs/tags/v"), "{shown}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    of(&[&attested]).write(&dir.path().join("base"));
+    of(&[any]).write(&dir.path().join("head"));
+    let (_, told, _) = run(dir.path(), &["base", "head"]);
+    assert!(told.contains("`token of https://ci.example.com for the broker, ") && told.contains("sub a"), "{told}");
+}
+
+/// Two keys without a name fit every assertion, so neither can be used; the one that stays when the other goes can.
+#[test]
+fn a_key_that_could_not_be_used_is_a_new_one() {
+    let twin = format!("\n[[identity]]\ntype = \"private_key_jwt\"\njwks = {{ keys = [{}] }}\n", jwk("twin"));
+    let base = Tree::clean().with(&[("workloads/report.toml", "", &twin)]);
+    let said = diff(&base, &Tree::clean());
+    assert_eq!((said.code, said.rows()), (Some(3), vec![row("identity", "changes", "widens")]), "{:#}", said.document);
+}
+
+#[test]
+fn an_invariant_that_cannot_be_read_is_told_with_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    Tree::clean().write(&dir.path().join("base"));
+    let broken = "// One line.\n@id(\"x\")\nforbid (principal, action, resource) wen { true };\n";
+    Tree::clean().with(&[("invariants/broken.cedar", "", broken)]).write(&dir.path().join("head"));
+    let (code, told, error) = run(dir.path(), &["base", "head"]);
+    assert_eq!(code, Some(1), "{told}{error}");
+    assert!(
+        error.contains("head/invariants/broken.cedar:3:") && error.contains("an invariant cannot be read"),
+        "{error}"
+    );
+    assert!(!error.contains("widenings/"), "it is no statement: {error}");
+    assert!(
+        told.contains("`head/invariants/broken.cedar:3:") && told.contains("An invariant cannot be read"),
+        "{told}"
+    );
+    let said = said(dir.path(), &["base", "head"]);
+    assert_eq!((&said.document["passed"], &said.document["findings"][0]["line"]), (&json!(false), &json!(3)));
+}
+
 #[test]
 fn many_workloads_that_gain_the_same_are_one_row() {
     let said = diff(
@@ -280,6 +383,43 @@ mod stated {
         let before = Tree::clean().with(&[("widenings/2026.toml", "", STATEMENT)]);
         let said = diff(&before, &before.with(&[WIDER]));
         assert_eq!(said.code, Some(3), "{:#}", said.document);
+        let dir = tempfile::tempdir().unwrap();
+        before.write(&dir.path().join("base"));
+        // Written again, word for word.
+        before.with(&[WIDER, ("widenings/again.toml", "", STATEMENT)]).write(&dir.path().join("head"));
+        let (code, told, error) = run(dir.path(), &["base", "head"]);
+        assert_eq!(code, Some(3), "{told}{error}");
+        for text in [&told, &error] {
+            assert!(
+                text.contains("head/widenings/again.toml:1:1") && text.contains("this statement does not count"),
+                "{text}"
+            );
+        }
+        assert_eq!(diff(&before, &before).document["notes"], json!([]), "what nobody needs is passed over");
+    }
+
+    #[test]
+    fn what_is_wrong_with_one_stands_in_the_comment() {
+        let dir = tempfile::tempdir().unwrap();
+        Tree::clean().write(&dir.path().join("base"));
+        let nothing = STATEMENT.replace("mailer", "report");
+        for (statement, part) in [
+            (nothing.as_str(), "names what does not widen"),
+            (
+                &STATEMENT.replace("Mails of large orders take longer than two minutes to write", "todo"),
+                "does not say why",
+            ),
+            ("[[widens]\n", "`head/widenings/2026.toml:1:"),
+        ] {
+            Tree::clean().with(&[WIDER, ("widenings/2026.toml", "", statement)]).write(&dir.path().join("head"));
+            let (code, told, error) = run(dir.path(), &["base", "head"]);
+            assert_eq!(code, Some(1), "{error}");
+            assert!(
+                told.contains("What this change states is not what widens") && told.contains(part),
+                "{part}: {told}"
+            );
+            assert!(told.contains("`head/widenings/2026.toml:1:"), "{told}");
+        }
     }
 
     #[test]

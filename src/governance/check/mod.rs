@@ -29,7 +29,7 @@ mod width;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::governance::logic::solve::Solving;
+use crate::governance::logic::solve::{Effort, Solving};
 use crate::model::UnixTime;
 use crate::policy::{Diagnostics, PolicySet, Read, with_room};
 
@@ -87,7 +87,7 @@ fn checked(dir: &Path, now: UnixTime, asked: &Proofs) -> Report {
         OF_SETS.iter().for_each(|look| look(&tree, &mut findings));
         let solver = if asked.prove { asked.budget } else { Duration::ZERO };
         let schema = PolicySet::schema_of(set.into_iter());
-        let mut solving = Solving::within(schema, solver, asked.cache.as_deref());
+        let mut solving = Solving::within(schema, Effort::within(solver, asked.cache.as_deref()));
         invariant::look(&tree, &mut findings, &mut solving);
         if asked.prove {
             proofs::look(&tree, &mut findings, &mut solving);

@@ -40,7 +40,7 @@ pub(super) fn look(tree: &Tree<'_>, findings: &mut Findings, solving: &mut Solvi
         .filter(|finding| ["permit-never", "permit-shadowed"].contains(&finding.rule.code))
         .map(|finding| finding.subject.clone())
         .collect();
-    let asking = Asking { set, rules: &tree.rules, now: tree.now.secs() };
+    let asking = Asking { set, rules: &tree.rules, now: tree.now.secs(), tries: solving.tries };
     for rule in tree.rules.iter().filter(|rule| !told.contains(&**rule.id)) {
         let is_odd = rule.body.is_some_and(|body| !cannot_fail(body));
         if !rule.permits && !is_odd {
@@ -88,6 +88,7 @@ struct Asking<'a> {
     set: &'a PolicySet,
     rules: &'a [RuleView<'a>],
     now: u64,
+    tries: usize,
 }
 
 impl Asking<'_> {
@@ -156,7 +157,7 @@ impl Asking<'_> {
         stand: &Stand,
     ) -> bool {
         let Some(workload) = self.set.workload(workload) else { return false };
-        let place = Place { workload, audience, what, now: self.now };
+        let place = Place { workload, audience, what, now: self.now, tries: self.tries };
         let all = || stand.permits.iter().chain(&stand.forbids);
         let conditions: Vec<&Expr> = all().map(|standing: &Standing| &standing.left).collect();
         let limits: Vec<u64> = all().map(|standing| standing.reach[0]).collect();

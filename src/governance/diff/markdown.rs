@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::Report;
 use super::row::{Access, Row, Turn, Width};
 
-/// So many workloads are named in a row.
+/// So many workloads are named in a row at first sight.
 const NAMED: usize = 5;
 /// So many rows are shown; a comment has its bounds.
 const SHOWN: usize = 200;
@@ -17,6 +17,7 @@ pub(super) fn of(report: &Report) -> String {
     if report.is_first {
         out.push_str("There was no such folder before: all of it is new.\n\n");
     }
+    wrong(&mut out, report);
     invariants(&mut out, report);
     let (wider, other): (Vec<&Row>, Vec<&Row>) = report.rows.iter().partition(|row| row.widens());
     let _ = writeln!(out, "{}\n", verdict(report, &wider));
@@ -36,6 +37,30 @@ pub(super) fn of(report: &Report) -> String {
         let _ = writeln!(out, "\nWhat is in doubt has not been proven: {}.", plain(why));
     }
     out
+}
+
+/// What is wrong with the change's own words, each with its place and its mend.
+fn wrong(out: &mut String, report: &Report) {
+    let parts = [
+        ("**What this change states is not what widens:**", &report.findings),
+        ("**An invariant cannot be read, so nothing is held against it:**", &report.unread),
+        ("Statements that do not count:", &report.notes),
+    ];
+    for (head, findings) in parts.into_iter().filter(|(_, findings)| !findings.is_empty()) {
+        let _ = writeln!(out, "{head}\n");
+        for finding in findings {
+            let place = code(&format!("{}:{}:{}", finding.file, finding.line, finding.column));
+            let mend =
+                finding.help.as_deref().map_or_else(String::new, |mend| format!(". {}", plain(&first_upper(mend))));
+            let _ = writeln!(out, "- {place}: {}{mend}", plain(&finding.message));
+        }
+        out.push('\n');
+    }
+}
+
+fn first_upper(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn invariants(out: &mut String, report: &Report) {
@@ -73,10 +98,11 @@ fn verdict(report: &Report, wider: &[&Row]) -> String {
 }
 
 fn widening(out: &mut String, row: &Row) {
-    let request = match &row.request {
-        Some(request) => code(&request.to_string()),
-        None if row.width == Width::MayBeWider => "none was found; nothing proves that there is none".into(),
-        None => String::new(),
+    let request = match (&row.request, &row.proof) {
+        (Some(request), _) => code(&request.to_string()),
+        (None, Some(proof)) => code(&proof.to_string()),
+        _ if row.width == Width::MayBeWider => "none was found; nothing proves that there is none".into(),
+        _ => String::new(),
     };
     let stated = row.stated.as_deref().map_or_else(|| "**no**".to_owned(), plain);
     let _ = writeln!(
@@ -101,12 +127,21 @@ fn rest(out: &mut String, count: usize) {
 }
 
 fn who(row: &Row) -> String {
-    let named: Vec<String> = row.workloads.iter().take(NAMED).map(|workload| code(workload)).collect();
-    let more = row.workloads.len().saturating_sub(NAMED);
-    match (row.workloads.is_empty(), more) {
-        (true, _) => "whoever holds such a proof".into(),
-        (_, 0) => named.join(", "),
-        _ => format!("{} and {more} more", named.join(", ")),
+    match row.workloads.is_empty() {
+        true => "whoever holds such a proof".into(),
+        false => names(&row.workloads),
+    }
+}
+
+/// A few of them at once, the others where somebody opens them: a reviewer can see all.
+fn names(workloads: &[String]) -> String {
+    let told = |some: &[String]| some.iter().map(|workload| code(workload)).collect::<Vec<_>>().join(", ");
+    match workloads.split_at_checked(NAMED) {
+        Some((first, more)) if !more.is_empty() => {
+            let (first, count, more) = (told(first), more.len(), told(more));
+            format!("{first}<details><summary>and {count} more</summary>{more}</details>")
+        }
+        _ => told(workloads),
     }
 }
 

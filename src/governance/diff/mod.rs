@@ -6,6 +6,7 @@
 mod concern;
 mod identity;
 mod markdown;
+mod proof;
 mod revision;
 mod row;
 mod statements;
@@ -13,18 +14,19 @@ mod trees;
 mod weigh;
 
 use std::collections::HashMap;
-use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::governance::invariants::{Breach, breaches};
 use crate::governance::logic::solve::Solving;
 use crate::model::UnixTime;
-use crate::policy::{Diagnostic, Identity, Invariant, PolicySet, Workload, with_room};
+use crate::policy::{Diagnostic, Invariant, PolicySet, Workload, with_room};
 use concern::Index;
+use identity::Known;
 use weigh::Scale;
 
+pub use crate::governance::logic::solve::Effort;
+pub use proof::Shown;
 pub use row::{Access, Row, Turn, Width};
 pub use trees::{Tree, TreeError};
 
@@ -41,6 +43,10 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// What is wrong with what the change states.
     pub findings: Vec<Diagnostic>,
+    /// What is wrong in the files of invariants: nothing is held against those.
+    pub unread: Vec<Diagnostic>,
+    /// Statements that BASE has already: they do not count.
+    pub notes: Vec<Diagnostic>,
     /// Where an invariant of the later tree is broken, or not shown to hold.
     pub breaches: Vec<Breach>,
     /// Invariants of the earlier tree that the later one has not any more, or not as they were.
@@ -49,21 +55,15 @@ pub struct Report {
     pub unproven: Option<String>,
 }
 
-/// Compares two trees. `now` is the moment of the requests that are tried, where no condition asks for another; a solver
-/// is asked for `budget` at most, and what it has proven is kept in the file `cache`.
+/// Compares two trees. `now` is the moment of the requests that are tried, where no condition asks for another.
 ///
 /// # Errors
 /// The system gives no thread with room for it.
-pub fn diff(
-    base: &Tree,
-    head: &Tree,
-    now: UnixTime,
-    (budget, cache): (Duration, Option<&Path>),
-) -> std::io::Result<Report> {
+pub fn diff(base: &Tree, head: &Tree, now: UnixTime, effort: Effort<'_>) -> std::io::Result<Report> {
     with_room(|| {
         let (before, after) = (Index::of(&base.set), Index::of(&head.set));
         let schema = PolicySet::schema_of([&base.set, &head.set].into_iter());
-        let mut solving = Solving::within(schema, budget, cache);
+        let mut solving = Solving::within(schema, effort);
         let mut rows = introspection(&base.set, &head.set);
         for workload in head.set.workloads() {
             rows.extend(of_workload(&before, &after, workload));
@@ -73,9 +73,8 @@ pub fn diff(
             rows.extend(scale.rows(&workload, &asked));
         }
         let mut rows = together(rows);
-        let mut findings = statements::apply(&mut rows, base, head);
-        let (invariants, wrong) = head.set.invariants(&head.invariants());
-        findings.extend(wrong);
+        let statements::Told { findings, notes } = statements::apply(&mut rows, base, head);
+        let (invariants, unread) = head.set.invariants(&head.invariants());
         let mut breaches = breaches(&head.set, &invariants, now.secs(), &mut solving);
         // A change does not get rid of an invariant by breaking it.
         let gone = dropped(base, head);
@@ -95,6 +94,8 @@ pub fn diff(
             is_first: base.is_missing,
             rows,
             findings,
+            unread,
+            notes,
             breaches,
             dropped,
             unproven,
@@ -112,12 +113,13 @@ fn dropped(base: &Tree, head: &Tree) -> Vec<Invariant> {
 }
 
 /// Who can ask about tokens as an audience that was there before.
-fn introspection(base: &PolicySet, head: &PolicySet) -> Vec<Row> {
-    let of = |audience: &std::sync::Arc<crate::policy::Audience>| {
+fn introspection<'a>(base: &'a PolicySet, head: &'a PolicySet) -> Vec<Row> {
+    let of = |audience: &'a std::sync::Arc<crate::policy::Audience>| {
         let uri = audience.id.as_str();
         let before = base.audience(uri)?;
-        let (told, is_sure) = proofs(&audience.identities, &before.identities, false)?;
-        Some(Row { audience: Some(uri.to_owned()), ..changed(Access::Introspection, told, is_sure) })
+        let known = |audience: &'a crate::policy::Audience, set| Known::of(uri, &audience.identities, set);
+        let row = proofs(Access::Introspection, &known(audience, head), &known(before, base), false)?;
+        Some(Row { audience: Some(uri.to_owned()), ..row })
     };
     head.audiences().filter_map(of).collect()
 }
@@ -134,9 +136,8 @@ fn of_workload(base: &Index<'_>, head: &Index<'_>, workload: &Workload) -> Vec<R
     if head.of_workload(id).any(|rule| rule.permits) {
         let rules = || base.of_workload(id).chain(head.of_workload(id));
         let is_looked_at = rules().any(|rule| rule.body.is_some_and(concern::looks_at_proof));
-        if let Some((told, is_sure)) = proofs(&workload.identities, &before.identities, is_looked_at) {
-            rows.push(of_it(changed(Access::Identity, told, is_sure)));
-        }
+        let (new, old) = (Known::of(id, &workload.identities, head.set), Known::of(id, &before.identities, base.set));
+        rows.extend(proofs(Access::Identity, &new, &old, is_looked_at).map(of_it));
         if workload.expires > before.expires {
             let day =
                 |workload: &Workload| workload.expires.map(|day| format!("to the end of {day}")).into_iter().collect();
@@ -147,10 +148,13 @@ fn of_workload(base: &Index<'_>, head: &Index<'_>, workload: &Workload) -> Vec<R
     rows
 }
 
-fn proofs(head: &[Identity], base: &[Identity], is_looked_at: bool) -> Option<(Vec<String>, bool)> {
+fn proofs(access: Access, head: &Known<'_>, base: &Known<'_>, is_looked_at: bool) -> Option<Row> {
     let new = identity::new_proofs(head, base, is_looked_at);
     let is_sure = new.iter().any(|proof| proof.is_sure);
-    (!new.is_empty()).then(|| (new.into_iter().map(|proof| proof.told).collect(), is_sure))
+    // One that is surely new says more.
+    let shown = new.iter().filter(|proof| proof.is_sure).chain(&new).find_map(|proof| proof.shown.clone());
+    let told: Vec<String> = new.into_iter().map(|proof| proof.told).collect();
+    (!told.is_empty()).then(|| Row { proof: shown, ..changed(access, told, is_sure) })
 }
 
 fn changed(access: Access, after: Vec<String>, is_sure: bool) -> Row {
@@ -165,6 +169,7 @@ fn changed(access: Access, after: Vec<String>, is_sure: bool) -> Row {
         after,
         policies: Vec::new(),
         request: None,
+        proof: None,
         stated: None,
     }
 }
@@ -207,7 +212,7 @@ impl Report {
 
     /// Whether it may be merged as it is.
     pub fn is_good(&self) -> bool {
-        self.passes() && self.findings.is_empty() && self.broken().next().is_none()
+        self.passes() && self.findings.is_empty() && self.unread.is_empty() && self.broken().next().is_none()
     }
 
     /// For a pull request.
@@ -218,10 +223,11 @@ impl Report {
     /// For programs; `docs/policy-diff.md` says what its fields mean.
     pub fn json(&self) -> Value {
         let count = |width: Width| self.rows.iter().filter(|row| row.width == width).count();
-        let findings = self.findings.iter().map(|finding| {
+        let told = |finding: &Diagnostic| {
             json!({"message": finding.message, "mend": finding.help, "file": finding.file, "line": finding.line,
                 "column": finding.column})
-        });
+        };
+        let findings = self.findings.iter().chain(&self.unread).map(told);
         json!({
             "version": 1, "base": self.base, "head": self.head, "passed": self.is_good(),
             "counts": {
@@ -229,7 +235,7 @@ impl Report {
                 "unstated": self.open().count(),
             },
             "rows": self.rows.iter().map(Row::json).collect::<Vec<_>>(),
-            "findings": findings.collect::<Vec<_>>(), "unproven": self.unproven,
+            "findings": findings.collect::<Vec<_>>(), "notes": self.notes.iter().map(told).collect::<Vec<_>>(), "unproven": self.unproven,
             "invariants": self.breaches.iter().map(Breach::json).collect::<Vec<_>>(), "dropped": self.dropped,
         })
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::proof::Shown;
 use crate::governance::logic::request::Request;
 use crate::governance::logic::sides::{FREE, Stand, Standing};
 use crate::model::time::format_span;
@@ -101,6 +102,8 @@ pub struct Row {
     pub policies: Vec<String>,
     /// A request that is allowed now, or allowed more, and was not.
     pub request: Option<Request>,
+    /// An assertion or token that is taken now, and was not.
+    pub proof: Option<Shown>,
     /// By which statement of the change, where one covers all of it.
     pub stated: Option<String>,
 }
@@ -122,7 +125,8 @@ impl Row {
             "access": self.access.as_str(), "turn": self.turn.as_str(), "width": self.width.as_str(),
             "workloads": self.workloads, "audience": self.audience, "scope": self.scope,
             "before": self.before, "after": self.after, "policies": self.policies,
-            "request": self.request.as_ref().map(Request::json), "stated": self.stated,
+            "request": self.request.as_ref().map(Request::json),
+            "proof": self.proof.as_ref().map(Shown::json), "stated": self.stated,
         })
     }
 }

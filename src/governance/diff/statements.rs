@@ -58,9 +58,18 @@ struct Named {
     scope: Option<String>,
 }
 
+/// What is said about statements.
+#[derive(Default)]
+pub(super) struct Told {
+    /// What is wrong with them.
+    pub findings: Vec<Diagnostic>,
+    /// Those that would cover what widens, were they this change's own.
+    pub notes: Vec<Diagnostic>,
+}
+
 /// Marks the rows that are stated, and says what is wrong with the statements.
-pub(super) fn apply(rows: &mut Vec<Row>, base: &Tree, head: &Tree) -> Vec<Diagnostic> {
-    let (mut findings, mut before) = (Vec::new(), Vec::new());
+pub(super) fn apply(rows: &mut Vec<Row>, base: &Tree, head: &Tree) -> Told {
+    let (mut findings, mut before, mut older) = (Vec::new(), Vec::new(), Vec::new());
     for file in files(base) {
         // What was wrong before is no matter of this change.
         before.extend(read(file, &mut Vec::new()).into_iter().map(|(_, raw)| raw));
@@ -68,6 +77,7 @@ pub(super) fn apply(rows: &mut Vec<Row>, base: &Tree, head: &Tree) -> Vec<Diagno
     for file in files(head) {
         for (span, raw) in read(file, &mut findings) {
             if before.contains(&raw) {
+                older.push((file, span, raw));
                 continue;
             }
             match named(&raw) {
@@ -76,7 +86,17 @@ pub(super) fn apply(rows: &mut Vec<Row>, base: &Tree, head: &Tree) -> Vec<Diagno
             }
         }
     }
-    findings
+    // Whoever repeats one believes that it covers this change too.
+    let covers = |raw: &Raw| {
+        named(raw)
+            .is_ok_and(|(all, _)| all.iter().any(|named| rows.iter().any(|row| row.is_open() && named.is_about(row))))
+    };
+    let notes = older.into_iter().filter(|(.., raw)| covers(raw)).map(|(file, span, _)| {
+        let told = "this statement does not count: BASE has it already, word for word, so it was about another change";
+        let mend = "write a statement of its own for this change, with its own why";
+        Diagnostic::of(Severity::Note, "widening", told).at(file, span).help(mend)
+    });
+    Told { notes: notes.collect(), findings }
 }
 
 fn files(tree: &Tree) -> impl Iterator<Item = &SourceFile> {

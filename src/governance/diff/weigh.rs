@@ -67,6 +67,7 @@ impl<'a> Scale<'a> {
             after: lines(&after),
             policies: after.permits.iter().map(|permit| permit.id.clone()).collect(),
             request,
+            proof: None,
             stated: None,
         })
     }
@@ -98,7 +99,7 @@ impl<'a> Scale<'a> {
         }
         let sets = (self.head.set, self.base.set);
         if let Some(known) = self.head.set.workload(workload) {
-            let place = Place { workload: known, audience, what, now: self.now };
+            let place = Place { workload: known, audience, what, now: self.now, tries: self.solving.tries };
             if let Some(request) = witness::of_gain(&place, (after, before), sets) {
                 return (Width::Wider, Some(request));
             }

@@ -69,13 +69,9 @@ impl Request {
 
     /// Whether `head` gives this request more than `base` does.
     pub fn gains(&self, head: &PolicySet, base: &PolicySet) -> bool {
-        match (self.decided(head), self.decided(base)) {
-            (None, _) => false,
-            (Some(_), None) => true,
-            (Some(head), Some(base)) => {
-                head.chain_limit() > base.chain_limit() || head.single_use() < base.single_use()
-            }
-        }
+        let Some(head) = self.decided(head) else { return false };
+        self.decided(base)
+            .is_none_or(|base| head.chain_limit() > base.chain_limit() || head.single_use() < base.single_use())
     }
 
     /// For programs.

@@ -1,6 +1,6 @@
 //! The last resort: a solver, within a budget, where there is one.
 //!
-//! Owns the budget, and what is said where nothing was proven. A solver that fails, or takes too long, has proven nothing.
+//! Owns how much work an answer may be, and what is said where nothing was proven. A solver that fails, or takes too long, has proven nothing.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -16,6 +16,27 @@ use crate::prove::{Found, Solver, Texts, Unproven};
 /// So long one question may take.
 const EACH: Duration = Duration::from_secs(10);
 
+/// So many requests are tried for one question, unless somebody asks for fewer.
+const TRIES: usize = 1000;
+
+/// How much work answers may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Effort<'a> {
+    /// For so long a solver is asked, at most.
+    pub budget: Duration,
+    /// What it has proven is kept in this file.
+    pub cache: Option<&'a Path>,
+    /// So many requests are tried for one question before that. Fewer leave more in doubt, and call nothing proven.
+    pub tries: usize,
+}
+
+impl<'a> Effort<'a> {
+    /// The usual one.
+    pub const fn within(budget: Duration, cache: Option<&'a Path>) -> Self {
+        Self { budget, cache, tries: TRIES }
+    }
+}
+
 /// A solver, started at the first question.
 #[derive(Debug)]
 pub struct Solving {
@@ -24,6 +45,8 @@ pub struct Solving {
     solver: Option<Result<Solver, Unproven>>,
     trouble: Option<Unproven>,
     proven: Proven,
+    /// So many requests are tried before it is asked.
+    pub tries: usize,
 }
 
 /// A request that a solver has shown.
@@ -31,10 +54,10 @@ pub struct Solving {
 pub struct Shown(Found);
 
 impl Solving {
-    /// One for policies of `schema` that takes `budget` at most, and keeps what it has proven in this file.
-    pub fn within(schema: String, budget: Duration, cache: Option<&Path>) -> Self {
-        let proven = Proven::of(cache);
-        Self { schema, until: Instant::now() + budget, solver: None, trouble: None, proven }
+    /// One for policies of `schema`.
+    pub fn within(schema: String, effort: Effort<'_>) -> Self {
+        let (proven, tries) = (Proven::of(effort.cache), effort.tries);
+        Self { schema, until: Instant::now() + effort.budget, solver: None, trouble: None, proven, tries }
     }
 
     /// Whether all that HEAD allows is allowed by BASE: none, or a request that is not.

@@ -13,8 +13,6 @@ use super::sides::{FREE, Stand};
 use crate::model::{Scope, TaskId};
 use crate::policy::{Identity, IdentityKind, PolicySet, Proof, What, Workload};
 
-/// So many requests are tried for one question.
-const TRIES: usize = 1000;
 /// A claim's name within the context.
 const CLAIMS: &str = "context.identity.claims.";
 
@@ -28,6 +26,8 @@ pub struct Place<'a> {
     pub what: &'a What,
     /// The moment of a request that no condition asks a moment of.
     pub now: u64,
+    /// So many are tried at most.
+    pub tries: usize,
 }
 
 /// The first request, of those worth trying, that `is_one` takes.
@@ -44,9 +44,10 @@ pub fn find(
     let sizes = [scopes.len(), tasks.len(), ttls.len(), nows.len(), proofs.len()];
     let all = sizes.iter().fold(1_usize, |all, size| all.saturating_mul(*size));
     // With too many, every so-manyth is tried: a step that shares no factor with a size passes over no value of it.
-    let step = if all <= TRIES { 1 } else { coprime(all / TRIES + 1, &sizes) };
+    let tries = place.tries.max(1);
+    let step = if all <= tries { 1 } else { coprime(all / tries + 1, &sizes) };
     let mut at = 0_usize;
-    (0..all.min(TRIES)).find_map(|_| {
+    (0..all.min(tries)).find_map(|_| {
         let mut rest = at;
         at = (at + step) % all.max(1);
         let [scope, task, ttl, now, proof] = sizes.map(|size| {
@@ -93,12 +94,17 @@ struct Words {
     texts: BTreeMap<String, BTreeSet<String>>,
     numbers: BTreeMap<String, BTreeSet<i64>>,
     claims: BTreeSet<String>,
+    /// Every attribute that is looked at: what is not is the same for all requests.
+    looked_at: BTreeSet<String>,
 }
 
 impl Words {
     fn of(conditions: &[&Expr], limits: &[u64]) -> Self {
         let mut words = Self::default();
-        conditions.iter().flat_map(|expr| expr.subexpressions()).for_each(|part| words.add(part));
+        conditions.iter().flat_map(|expr| expr.subexpressions()).for_each(|part| {
+            words.looked_at.extend(path(part));
+            words.add(part);
+        });
         let limits = limits.iter().filter_map(|limit| i64::try_from(*limit).ok());
         words.numbers.entry("context.ttl".into()).or_default().extend(limits);
         words
@@ -166,7 +172,8 @@ impl Words {
 
     fn tasks(&self) -> Vec<String> {
         let own = self.texts_of("context.task").into_iter();
-        own.chain(["job-1".to_owned(), "x".to_owned()]).filter(|task| TaskId::parse(task).is_ok()).collect()
+        let all = own.chain(["job-1".to_owned(), "x".to_owned()]).filter(|task| TaskId::parse(task).is_ok());
+        all.take(if self.looked_at.contains("context.task") { usize::MAX } else { 1 }).collect()
     }
 
     fn numbers(&self, path: &str, others: &[i64]) -> Vec<u64> {
@@ -177,7 +184,10 @@ impl Words {
     }
 
     fn moments(&self, now: u64) -> Vec<u64> {
-        self.numbers("context.now", &[i64::try_from(now).unwrap_or(1)])
+        match self.looked_at.contains("context.now") {
+            true => self.numbers("context.now", &[i64::try_from(now).unwrap_or(1)]),
+            false => vec![now],
+        }
     }
 
     /// Each way the workload can prove itself, with each claim there, as the conditions want it, or not.
@@ -187,6 +197,10 @@ impl Words {
             let mut options: Vec<(String, Vec<Option<String>>)> = Vec::new();
             match &identity.proof {
                 Proof::PrivateKeyJwt(jwks) => {
+                    if !self.looked_at.contains("context.identity.claims") {
+                        proofs.push((identity.kind(), BTreeMap::new()));
+                        continue;
+                    }
                     let kids = jwks.keys().iter().map(|key| key.kid().map(str::to_owned));
                     let own = self.wanted("kid").into_iter().map(Some);
                     options.push(("kid".into(), [None].into_iter().chain(kids).chain(own).collect()));
@@ -209,6 +223,9 @@ impl Words {
                 }
             }
             proofs.extend(product(&options).into_iter().map(|claims| (identity.kind(), claims)));
+        }
+        if !self.looked_at.contains("context.identity") {
+            proofs.truncate(1);
         }
         if proofs.is_empty() {
             proofs.push((IdentityKind::PrivateKeyJwt, BTreeMap::new()));

@@ -15,7 +15,7 @@ use std::time::Duration;
 use time::Date;
 
 pub(super) use self::identity::text_of_claim;
-pub use self::identity::{Claims, Identity, IdentityKind, KeySource, Oidc, Proof, TaskNaming, TaskTemplate};
+pub use self::identity::{ClaimRule, Claims, Identity, IdentityKind, KeySource, Oidc, Proof, TaskNaming, TaskTemplate};
 use crate::model::{AudienceUri, Reason, UnixTime, WorkloadId};
 
 /// A governed non-human identity: `policies/workloads/<id>.toml`.

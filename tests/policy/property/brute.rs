@@ -1,6 +1,7 @@
 //! What plain Cedar decides of one request: its own authorizer, over all policies at once, with entities made here. What a broker
 //! adds is added in the plainest way: a forbid that fails forbids, and the shortest limit of all permits that hold counts.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -8,16 +9,18 @@ use std::time::Duration;
 
 use cedar_policy::{
     AuthorizationError, Authorizer, Context, Decision, Effect, Entities, Entity, EntityUid, PolicyId, PolicySet,
-    Request as CedarRequest, RestrictedExpression,
+    Request as CedarRequest, Response, RestrictedExpression,
 };
 use jitney::governance::logic::request;
-use jitney::model::{ScopeSet, TaskId, WorkloadId};
+use jitney::model::{ScopeSet, TaskId, UnixTime, WorkloadId};
 use jitney::policy::{Ask, IdentityKind, IdentityUsed, Limits};
 
 use super::NOW;
-use super::random::{AUDIENCES, INSTANCES, OWNERS, SCOPES, TASKS, TTLS, WORKLOADS, World};
+use super::identity::Who;
+use super::random::{AUDIENCES, ENDS, INSTANCES, OWNERS, Policy, SCOPES, TASKS, TTLS, WORKLOADS, World};
 use crate::common::Chance;
 
+/// What is asked for, by somebody who is yet to be proven.
 #[derive(Debug, Clone)]
 pub struct Request {
     pub workload: String,
@@ -26,12 +29,13 @@ pub struct Request {
     pub task: String,
     pub ttl: u64,
     pub now: u64,
-    pub kind: IdentityKind,
-    pub claims: BTreeMap<String, String>,
 }
 
+/// How the one who asks is proven.
+pub type Used = (IdentityKind, BTreeMap<String, String>);
+
 /// What one request gets. Larger goes further.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Gets {
     pub allowed: bool,
     lifetime: u64,
@@ -50,45 +54,32 @@ impl Request {
         let audience = chance.below(2) as usize;
         let scopes: Vec<&str> = SCOPES[..2].iter().copied().chain(INSTANCES).chain(["items:read:9"]).collect();
         // Where conditions are about to change, on both sides.
-        let mut claims = BTreeMap::new();
-        let kind = match chance.below(3) {
-            0 => IdentityKind::PrivateKeyJwt,
-            _ => {
-                claims.insert("iss".into(), "https://ci.example.com".to_owned());
-                if chance.below(3) > 0 {
-                    claims.insert("env".into(), (*chance.pick(&["p", "q", "r"])).to_owned());
-                }
-                IdentityKind::Oidc
-            }
-        };
+        let nows = [NOW.secs(), NOW.secs(), ENDS[1].1 - 1, ENDS[1].1];
         Self {
             workload: (*chance.pick(&WORKLOADS)).to_owned(),
             audience: AUDIENCES[audience].to_owned(),
             scope: (*chance.pick(&scopes)).to_owned(),
             task: (*chance.pick(&TASKS)).to_owned(),
             ttl: *chance.pick(&TTLS),
-            now: NOW.secs(),
-            kind,
-            claims,
+            now: *chance.pick(&nows),
         }
     }
 
-    pub fn of(shown: &request::Request) -> Self {
-        Self {
+    pub fn of(shown: &request::Request) -> (Self, Used) {
+        let request = Self {
             workload: shown.workload.clone(),
             audience: shown.audience.clone(),
             scope: shown.scope.clone(),
             task: shown.task.clone(),
             ttl: shown.ttl,
             now: shown.now,
-            kind: shown.kind,
-            claims: shown.claims.clone(),
-        }
+        };
+        (request, (shown.kind, shown.claims.clone()))
     }
 
-    pub fn decided_by(&self, set: &jitney::policy::PolicySet) -> bool {
+    pub fn decided_by(&self, set: &jitney::policy::PolicySet, (kind, claims): &Used) -> bool {
         let long = Duration::from_secs(1 << 30);
-        let identity = IdentityUsed { kind: self.kind, claims: Arc::new(self.claims.clone()) };
+        let identity = IdentityUsed { kind: *kind, claims: Arc::new(claims.clone()) };
         let ask = Ask {
             workload: &WorkloadId::parse(&self.workload).unwrap(),
             audience: &self.audience,
@@ -96,19 +87,19 @@ impl Request {
             task: &TaskId::parse(&self.task).unwrap(),
             ttl: Some(Duration::from_secs(self.ttl)),
             identity: &identity,
-            now: jitney::model::UnixTime::from_secs(self.now),
+            now: UnixTime::from_secs(self.now),
             limits: Limits { max_ttl: long, max_lifetime: long, ..Limits::default() },
             renews: None,
         };
         set.decide(&ask).is_ok()
     }
 
-    fn context(&self) -> Context {
+    fn context(&self, (kind, claims): &Used) -> Context {
         let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
         let long = |number: u64| RestrictedExpression::new_long(number.cast_signed());
         let record = |fields: Vec<(String, RestrictedExpression)>| RestrictedExpression::new_record(fields).unwrap();
-        let claims = record(self.claims.iter().map(|(name, value)| (name.clone(), text(value))).collect());
-        let identity = record(vec![("type".into(), text(self.kind.as_str())), ("claims".into(), claims)]);
+        let claims = record(claims.iter().map(|(name, value)| (name.clone(), text(value))).collect());
+        let identity = record(vec![("type".into(), text(kind.as_str())), ("claims".into(), claims)]);
         let fields = [
             ("task".to_owned(), text(&self.task)),
             ("ttl".to_owned(), long(self.ttl)),
@@ -120,51 +111,94 @@ impl Request {
 }
 
 pub struct Brute<'a> {
-    world: &'a World,
+    pub world: &'a World,
     policies: PolicySet,
+    invariants: Vec<PolicySet>,
+    /// By audience and scope asked for.
+    entities: RefCell<HashMap<(String, String), Entities>>,
 }
 
 impl<'a> Brute<'a> {
     pub fn of(world: &'a World) -> Self {
-        let policies = world.policies.iter().enumerate().map(|(at, policy)| {
-            let id = format!("p{at}");
-            cedar_policy::Policy::parse(Some(PolicyId::new(&id)), policy.text(&id)).unwrap()
-        });
-        Self { world, policies: PolicySet::from_policies(policies).unwrap() }
+        let read =
+            |policy: &Policy, id: &str| cedar_policy::Policy::parse(Some(PolicyId::new(id)), policy.text(id)).unwrap();
+        let all = world.policies.iter().enumerate().map(|(at, policy)| read(policy, &format!("p{at}")));
+        let alone = world.invariants.iter().map(|policy| PolicySet::from_policies([read(policy, "i")]).unwrap());
+        Self {
+            world,
+            policies: PolicySet::from_policies(all).unwrap(),
+            invariants: alone.collect(),
+            entities: RefCell::default(),
+        }
     }
 
-    pub fn decide(&self, request: &Request) -> Gets {
-        let none = Gets { allowed: false, lifetime: 0, uses: 0 };
-        let audience = AUDIENCES.iter().position(|audience| *audience == request.audience).unwrap();
-        let is_there = WORKLOADS
-            .iter()
-            .zip(&self.world.workloads)
-            .any(|(name, owner)| *name == request.workload && owner.is_some());
-        let scopes: Vec<&str> = self.world.audiences[audience].scopes().collect();
-        let is_instance = request.scope.starts_with("items:read:") && scopes.len() == 3;
-        if !is_there || !(scopes.contains(&request.scope.as_str()) || is_instance) {
-            return none;
+    /// Whether its file lets the workload have anything ever; and, at a moment, still.
+    pub fn is_governed(&self, workload: &str, now: Option<u64>) -> bool {
+        let at = WORKLOADS.iter().position(|name| *name == workload).unwrap();
+        let of = self.world.workloads[at].as_ref();
+        of.is_some_and(|of| of.owner.is_some() && now.is_none_or(|now| now < ENDS[of.end].1))
+    }
+
+    /// Who asks, as this world's files tell it; none of one that they do not know.
+    pub fn proves(&self, request: &Request, proof: &super::identity::Proof) -> Option<Who> {
+        let at = WORKLOADS.iter().position(|name| *name == request.workload)?;
+        let workload = self.world.workloads[at].as_ref()?;
+        let who = proof.of(&workload.identities, &self.world.sources())?;
+        who.may_name(&request.task).then_some(who)
+    }
+
+    /// What it gets, then.
+    pub fn gives(&self, request: &Request, used: &Used) -> Gets {
+        match self.is_governed(&request.workload, Some(request.now)) {
+            true => self.decide(request, used),
+            false => Gets::default(),
         }
-        let asked = CedarRequest::new(
-            uid("Workload", &request.workload),
-            uid("Action", "mint"),
-            scope_uid(&request.audience, &request.scope),
-            request.context(),
-            None,
-        );
-        let response = Authorizer::new().is_authorized(&asked.unwrap(), &self.policies, &self.entities(request));
+    }
+
+    /// What policies give, whenever the workload ends.
+    pub fn decide(&self, request: &Request, used: &Used) -> Gets {
+        let audience = AUDIENCES.iter().position(|audience| *audience == request.audience).unwrap();
+        if !self.is_governed(&request.workload, None) || !self.is_declared(audience, &request.scope) {
+            return Gets::default();
+        }
+        let response = self.asked(&self.policies, request, used);
         let failed_forbid = response.diagnostics().errors().any(|error| {
             let AuthorizationError::PolicyEvaluationError(error) = error;
             self.policies.policy(error.policy_id()).unwrap().effect() == Effect::Forbid
         });
         if response.decision() == Decision::Deny || failed_forbid {
-            return none;
+            return Gets::default();
         }
         self.limits(request.ttl, audience, response.diagnostics().reason())
     }
 
+    /// Whether an invariant speaks of a request, or fails.
+    pub fn meets(&self, invariant: usize, request: &Request, used: &Used) -> bool {
+        let response = self.asked(&self.invariants[invariant], request, used);
+        response.diagnostics().reason().next().is_some() || response.diagnostics().errors().next().is_some()
+    }
+
+    fn is_declared(&self, audience: usize, scope: &str) -> bool {
+        let Some(audience) = &self.world.audiences[audience] else { return false };
+        audience.scopes().any(|own| own == scope) || (scope.starts_with("items:read:") && audience.is_open)
+    }
+
+    fn asked(&self, policies: &PolicySet, request: &Request, used: &Used) -> Response {
+        let asked = CedarRequest::new(
+            uid("Workload", &request.workload),
+            uid("Action", "mint"),
+            scope_uid(&request.audience, &request.scope),
+            request.context(used),
+            None,
+        );
+        let mut entities = self.entities.borrow_mut();
+        let key = (request.audience.clone(), request.scope.clone());
+        let entities = entities.entry(key).or_insert_with(|| self.entities(request));
+        Authorizer::new().is_authorized(&asked.unwrap(), policies, entities)
+    }
+
     fn limits<'i>(&self, asked: u64, audience: usize, permits: impl Iterator<Item = &'i PolicyId>) -> Gets {
-        let audience = &self.world.audiences[audience];
+        let audience = self.world.audiences[audience].as_ref().unwrap();
         let free = u64::MAX;
         let secs = |minutes: Option<u64>| minutes.map_or(free, |minutes| minutes * 60);
         let (mut ttl, mut lifetime, mut uses) = (secs(audience.max_ttl), secs(audience.max_lifetime), free);
@@ -186,14 +220,15 @@ impl<'a> Brute<'a> {
                 attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
             all.push(Entity::new(uid, attributes, parents).unwrap());
         };
-        for (name, owner) in WORKLOADS.iter().zip(&self.world.workloads) {
-            if let Some(owner) = owner {
-                let purpose = format!("Tries {name}");
-                let attributes = vec![("id", text(name)), ("owner", text(OWNERS[*owner])), ("purpose", text(&purpose))];
+        for (name, workload) in WORKLOADS.iter().zip(&self.world.workloads) {
+            if let Some(workload) = workload {
+                let (purpose, owner) = (format!("Tries {name}"), workload.owner.map_or("", |owner| OWNERS[owner]));
+                let attributes = vec![("id", text(name)), ("owner", text(owner)), ("purpose", text(&purpose))];
                 add(uid("Workload", name), attributes, HashSet::new());
             }
         }
         for (id, audience) in AUDIENCES.iter().zip(&self.world.audiences) {
+            let Some(audience) = audience else { continue };
             add(uid("Audience", id), vec![("id", text(id)), ("owner", text(OWNERS[audience.owner]))], HashSet::new());
             let asked = (request.audience == *id).then_some(request.scope.as_str());
             let names: HashSet<String> = audience.scopes().map(str::to_owned).chain(asked.map(str::to_owned)).collect();

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use super::Files;
+use super::condition;
+use super::identity::{self, Identity};
 use crate::common::Chance;
-use crate::tree::jwk;
 
 pub const WORKLOADS: [&str; 3] = ["alpha", "beta", "gamma"];
 pub const AUDIENCES: [&str; 2] = ["https://one.example.com", "https://two.example.com"];
@@ -12,15 +13,28 @@ pub const AUDIENCES: [&str; 2] = ["https://one.example.com", "https://two.exampl
 pub const SCOPES: [&str; 3] = ["items:read", "items:write", "items:read:*"];
 pub const INSTANCES: [&str; 3] = ["items:read:1", "items:read:2", "items:read:x-y"];
 pub const OWNERS: [&str; 2] = ["team-a@example.com", "team-b@example.com"];
-pub const TASKS: [&str; 6] = ["a", "b", "ab", "abc", "b-1", "a-b"];
+pub const TASKS: [&str; 8] = ["a", "b", "ab", "abc", "b-1", "a-b", "a/b", "ab-a"];
 pub const TTLS: [u64; 7] = [1, 59, 60, 61, 120, 300, 301];
+/// Last days, and the first moment behind each.
+pub const ENDS: [(&str, u64); 3] =
+    [("2026-11-01", 1_793_577_600), ("2026-12-31", 1_798_761_600), ("2030-01-01", 1_893_542_400)];
 
 #[derive(Debug, Clone)]
 pub struct World {
-    /// Owner of each workload; none of one that is not there.
-    pub workloads: Vec<Option<usize>>,
-    pub audiences: Vec<Audience>,
+    /// None of one that is not there.
+    pub workloads: Vec<Option<Workload>>,
+    pub audiences: Vec<Option<Audience>>,
     pub policies: Vec<Policy>,
+    /// Forbids that no broker weighs.
+    pub invariants: Vec<Policy>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Workload {
+    /// Without one it gets nothing.
+    pub owner: Option<usize>,
+    pub end: usize,
+    pub identities: Vec<Identity>,
 }
 
 #[derive(Debug, Clone)]
@@ -37,8 +51,10 @@ pub struct Audience {
 pub struct Policy {
     pub permits: bool,
     pub principal: String,
+    pub action: &'static str,
     pub resource: String,
-    pub condition: String,
+    /// All of them.
+    pub clauses: Vec<String>,
     /// Minutes.
     pub max_ttl: Option<u64>,
     pub max_lifetime: Option<u64>,
@@ -47,9 +63,13 @@ pub struct Policy {
 
 impl World {
     pub fn random(chance: &mut Chance) -> Self {
-        let policies = (0..1 + chance.below(4)).map(|_| Policy::random(chance)).collect();
-        let workloads = WORKLOADS.iter().map(|_| (chance.below(8) > 0).then(|| chance.below(2) as usize)).collect();
-        Self { workloads, audiences: AUDIENCES.iter().map(|_| Audience::random(chance)).collect(), policies }
+        let audience = |chance: &mut Chance| (chance.below(12) > 0).then(|| Audience::random(chance));
+        Self {
+            workloads: WORKLOADS.iter().map(|_| (chance.below(8) > 0).then(|| Workload::random(chance))).collect(),
+            audiences: vec![Some(Audience::random(chance)), audience(chance)],
+            policies: (0..2 + chance.below(5)).map(|_| Policy::random(chance)).collect(),
+            invariants: (0..chance.below(3)).map(|_| Policy::invariant(chance)).collect(),
+        }
     }
 
     /// One or two things of it are not as they were.
@@ -63,20 +83,30 @@ impl World {
 
     fn change(&mut self, chance: &mut Chance) {
         let at = chance.below(self.policies.len().max(1) as u64) as usize;
-        match chance.below(12) {
+        match chance.below(16) {
             0 => self.policies.push(Policy::random(chance)),
             1 if !self.policies.is_empty() => drop(self.policies.remove(at)),
             2 => {
                 let who = chance.below(3) as usize;
-                self.workloads[who] = (chance.below(6) > 0).then(|| chance.below(2) as usize);
+                self.workloads[who] = (chance.below(6) > 0).then(|| Workload::random(chance));
             }
-            3 => self.audiences[chance.below(2) as usize] = Audience::random(chance),
+            3 => {
+                let which = chance.below(2) as usize;
+                self.audiences[which] = (chance.below(8) > 0).then(|| Audience::random(chance));
+            }
             4 if !self.policies.is_empty() => {
                 // Two policies in the place of one, or one with a further condition.
                 let mut twin = self.policies[at].clone();
-                twin.condition = condition(chance, 1);
+                twin.clauses = vec![clause(chance, 1)];
                 self.policies.push(twin);
             }
+            5..=7 => {
+                let who = chance.below(3) as usize;
+                if let Some(workload) = &mut self.workloads[who] {
+                    workload.change(chance);
+                }
+            }
+            8 => self.invariants = (0..1 + chance.below(2)).map(|_| Policy::invariant(chance)).collect(),
             _ if !self.policies.is_empty() => self.policies[at].change(chance),
             _ => self.policies.push(Policy::random(chance)),
         }
@@ -84,18 +114,19 @@ impl World {
 
     pub fn files(&self) -> Files {
         let mut files = Files::new();
-        for (name, owner) in WORKLOADS.iter().zip(&self.workloads) {
-            let Some(owner) = owner else { continue };
-            let text = format!(
-                "owner = \"{}\"\npurpose = \"Tries {name}\"\nexpires = 2030-01-01\n\n[[identity]]\ntype = \
-                 \"private_key_jwt\"\njwks = {{ keys = [{}] }}\n\n[[identity]]\ntype = \"oidc\"\nissuer = \
-                 \"https://ci.example.com\"\nclaims = {{ sub = \"{name}\" }}\nkeep = [\"env\"]\n",
-                OWNERS[*owner],
-                jwk(name)
-            );
+        // Who keeps all claims, so that conditions may speak of them; no policy speaks of it.
+        let keeper = "[[identity]]\ntype = \"oidc\"\nissuer = \"https://keeper.example.com\"\nclaims = { sub = \"keeper\" }\n\
+                      keep = [\"env\", \"ref\"]\n";
+        files.insert("workloads/zz-keeper.toml".into(), keeper.to_owned());
+        for (name, workload) in WORKLOADS.iter().zip(&self.workloads) {
+            let Some(Workload { owner, end, identities }) = workload else { continue };
+            let mut text = owner.map_or_else(String::new, |owner| format!("owner = \"{}\"\n", OWNERS[owner]));
+            let _ = writeln!(text, "purpose = \"Tries {name}\"\nexpires = {}", ENDS[*end].0);
+            text.extend(identities.iter().map(Identity::text));
             files.insert(format!("workloads/{name}.toml"), text);
         }
         for (id, audience) in AUDIENCES.iter().zip(&self.audiences) {
+            let Some(audience) = audience else { continue };
             let mut text = format!("id = \"{id}\"\nowner = \"{}\"\npurpose = \"Is tried\"\n", OWNERS[audience.owner]);
             for (name, span) in [("max_ttl", audience.max_ttl), ("max_lifetime", audience.max_lifetime)] {
                 if let Some(minutes) = span {
@@ -108,14 +139,60 @@ impl World {
             }
             files.insert(format!("audiences/{}.toml", &id[8..11]), text);
         }
-        files.insert("all.cedar".into(), self.told());
+        files.insert("all.cedar".into(), told(&self.policies, "p"));
+        if !self.invariants.is_empty() {
+            files.insert("invariants/all.cedar".into(), told(&self.invariants, "i"));
+        }
         files
     }
 
-    /// The policies.
+    /// Everything, for whoever reads of a failure.
     pub fn told(&self) -> String {
-        let tell = |(at, policy): (usize, &Policy)| policy.text(&format!("p{at}"));
-        self.policies.iter().enumerate().map(tell).collect::<Vec<_>>().join("\n")
+        self.files().into_iter().map(|(path, text)| format!("--- {path}\n{text}")).collect()
+    }
+
+    /// The ways in which a workload can be proven.
+    pub fn identities(&self, workload: &str) -> &[Identity] {
+        let at = WORKLOADS.iter().position(|name| *name == workload).unwrap();
+        self.workloads[at].as_ref().map_or(&[], |workload| &workload.identities)
+    }
+
+    /// The places that issuers' keys come from, in the order of the files.
+    pub fn sources(&self) -> Vec<(&'static str, Option<&'static str>)> {
+        let mut all: Vec<_> =
+            self.workloads.iter().flatten().flat_map(|each| &each.identities).filter_map(Identity::source).collect();
+        let mut seen = std::collections::HashSet::new();
+        all.retain(|source| seen.insert(*source));
+        all
+    }
+}
+
+fn told(policies: &[Policy], letter: &str) -> String {
+    let tell = |(at, policy): (usize, &Policy)| policy.text(&format!("{letter}{at}"));
+    policies.iter().enumerate().map(tell).collect::<Vec<_>>().join("\n")
+}
+
+impl Workload {
+    fn random(chance: &mut Chance) -> Self {
+        Self {
+            owner: (chance.below(12) > 0).then(|| chance.below(2) as usize),
+            end: chance.below(5).saturating_sub(2) as usize,
+            identities: identity::random(chance),
+        }
+        .most_are_alive(chance)
+    }
+
+    fn most_are_alive(self, chance: &mut Chance) -> Self {
+        let end = if self.end == 0 && chance.below(4) > 0 { 2 } else { self.end };
+        Self { end, ..self }
+    }
+
+    fn change(&mut self, chance: &mut Chance) {
+        match chance.below(6) {
+            0 => self.owner = (chance.below(6) > 0).then(|| chance.below(2) as usize),
+            1 => self.end = chance.below(3) as usize,
+            _ => identity::change(&mut self.identities, chance),
+        }
     }
 }
 
@@ -139,15 +216,22 @@ impl Policy {
     fn random(chance: &mut Chance) -> Self {
         let span = |chance: &mut Chance| (chance.below(3) == 0).then(|| 1 + chance.below(5));
         let permits = chance.below(4) > 0;
+        let clauses = (0..chance.below(8).min(2)).map(|_| clause(chance, 2)).collect();
         Self {
             permits,
             principal: principal(chance),
+            action: *chance.pick(&ACTIONS),
             resource: resource(chance),
-            condition: condition(chance, 2),
+            clauses,
             max_ttl: span(chance).filter(|_| permits),
             max_lifetime: span(chance).filter(|_| permits).map(|minutes| minutes * 10),
             single_use: Some(*chance.pick(&["lease", "task"])).filter(|_| permits && chance.below(6) == 0),
         }
+    }
+
+    fn invariant(chance: &mut Chance) -> Self {
+        let policy = Self::random(chance);
+        Self { permits: false, max_ttl: None, max_lifetime: None, single_use: None, ..policy }
     }
 
     fn change(&mut self, chance: &mut Chance) {
@@ -156,9 +240,14 @@ impl Policy {
             1 => self.resource = resource(chance),
             2 if self.permits => self.max_ttl = (chance.below(3) > 0).then(|| 1 + chance.below(5)),
             3 if self.permits => self.max_lifetime = (chance.below(3) > 0).then(|| 10 + chance.below(5) * 10),
-            4 => self.condition = format!("({}) && ({})", self.condition, condition(chance, 1)),
-            5 => self.condition = format!("({}) || ({})", self.condition, condition(chance, 1)),
-            _ => self.condition = condition(chance, 2),
+            4 => self.clauses.push(clause(chance, 1)),
+            5 => drop(self.clauses.pop()),
+            6 => {
+                let all: Vec<String> = self.clauses.iter().map(|clause| clause_as_condition(clause)).collect();
+                let all = if all.is_empty() { "true".to_owned() } else { all.join(" && ") };
+                self.clauses = vec![format!("when {{ ({all}) || ({}) }}", condition::random(chance, 1))];
+            }
+            _ => self.clauses = vec![clause(chance, 2)],
         }
     }
 
@@ -173,64 +262,52 @@ impl Policy {
             let _ = writeln!(text, "@single_use(\"{uses}\")");
         }
         let effect = if self.permits { "permit" } else { "forbid" };
-        let (principal, resource, condition) = (&self.principal, &self.resource, &self.condition);
-        let _ = writeln!(text, "{effect} ({principal}, action, {resource}) when {{ {condition} }};");
+        let (principal, action, resource, clauses) =
+            (&self.principal, self.action, &self.resource, self.clauses.join(" "));
+        let _ = writeln!(text, "{effect} ({principal}, {action}, {resource}) {clauses};");
         text
     }
 }
 
+const ACTIONS: [&str; 4] = [
+    "action",
+    "action == Jitney::Action::\"mint\"",
+    "action in Jitney::Action::\"mint\"",
+    "action in [Jitney::Action::\"mint\"]",
+];
+
+fn clause(chance: &mut Chance, depth: u64) -> String {
+    let word = if chance.below(4) == 0 { "unless" } else { "when" };
+    format!("{word} {{ {} }}", condition::random(chance, depth))
+}
+
+fn clause_as_condition(clause: &str) -> String {
+    let (word, rest) = clause.split_once(" { ").unwrap();
+    let inner = rest.strip_suffix(" }").unwrap();
+    if word == "unless" { format!("!({inner})") } else { format!("({inner})") }
+}
+
 fn principal(chance: &mut Chance) -> String {
-    match chance.below(4) {
+    let who = chance.pick(&WORKLOADS);
+    match chance.below(8) {
         0 => "principal".into(),
-        _ => format!("principal == Jitney::Workload::\"{}\"", chance.pick(&WORKLOADS)),
+        1 => "principal is Jitney::Workload".into(),
+        2 => format!("principal in Jitney::Workload::\"{who}\""),
+        3 => format!("principal is Jitney::Workload in Jitney::Workload::\"{who}\""),
+        _ => format!("principal == Jitney::Workload::\"{who}\""),
     }
 }
 
 fn resource(chance: &mut Chance) -> String {
     let audience = chance.pick(&AUDIENCES);
-    match chance.below(8) {
+    match chance.below(12) {
         0 => "resource".into(),
-        1 => format!("resource in Jitney::Audience::\"{audience}\""),
-        2 | 3 => format!("resource in Jitney::Scope::\"{audience} items:read:*\""),
-        4 => format!("resource == Jitney::Scope::\"{audience} {}\"", chance.pick(&INSTANCES)),
+        1 => "resource is Jitney::Scope".into(),
+        2 => format!("resource in Jitney::Audience::\"{audience}\""),
+        3 => format!("resource is Jitney::Scope in Jitney::Audience::\"{audience}\""),
+        4..=6 => format!("resource in Jitney::Scope::\"{audience} items:read:*\""),
+        7 => format!("resource == Jitney::Scope::\"{audience} {}\"", chance.pick(&INSTANCES)),
+        8 => format!("resource in Jitney::Scope::\"{audience} {}\"", chance.pick(&["items:read", "items:read:1"])),
         _ => format!("resource == Jitney::Scope::\"{audience} {}\"", chance.pick(&SCOPES[..2])),
-    }
-}
-
-/// A condition that is right by its types, whatever it means.
-fn condition(chance: &mut Chance, depth: u64) -> String {
-    if depth > 0 && chance.below(3) > 0 {
-        let (one, other) = (condition(chance, depth - 1), condition(chance, depth - 1));
-        return match chance.below(5) {
-            0 | 1 => format!("({one}) && ({other})"),
-            2 => format!("({one}) || ({other})"),
-            3 => format!("!({one})"),
-            _ => format!("if {one} then {other} else {}", condition(chance, depth - 1)),
-        };
-    }
-    let task = *chance.pick(&TASKS);
-    let ttl = *chance.pick(&TTLS);
-    let comparison = *chance.pick(&["<", "<=", ">", ">=", "==", "!="]);
-    match chance.below(17) {
-        0 => "true".into(),
-        1 | 2 => format!("context.ttl {comparison} {ttl}"),
-        3 => format!("context.task == \"{task}\""),
-        4 => format!("context.task like \"{task}*\""),
-        5 => format!("context.task like \"*{task}\""),
-        6 => format!("[\"{task}\", \"{}\"].contains(context.task)", chance.pick(&TASKS)),
-        7 => "principal.owner == resource.audience.owner".into(),
-        8 => format!("principal.owner == \"{}\"", chance.pick(&OWNERS)),
-        9 => format!("context.identity.type == \"{}\"", chance.pick(&["oidc", "private_key_jwt"])),
-        10 => format!(
-            "context.identity.claims has env && context.identity.claims.env == \"{}\"",
-            chance.pick(&["p", "q"])
-        ),
-        11 => "context.identity.claims has env".into(),
-        12 => format!("resource.name like \"items:read:{}*\"", chance.pick(&["1", "x", ""])),
-        13 => format!("resource == Jitney::Scope::\"{} {}\"", chance.pick(&AUDIENCES), chance.pick(&INSTANCES)),
-        // It overflows for the largest numbers.
-        14 => format!("context.now + context.ttl {comparison} {}", 1_795_867_200 + ttl),
-        15 => format!("context.now * 9223372036 {comparison} {ttl}"),
-        _ => format!("Jitney::Workload::\"{}\".owner == principal.owner", chance.pick(&WORKLOADS)),
     }
 }

@@ -35,6 +35,22 @@ impl ClaimRule {
         }
     }
 
+    /// The pattern it must be like, where it may vary; `*` stands for any run of characters.
+    pub fn glob(&self) -> Option<&str> {
+        match &self.says {
+            Says::Exactly(_) => None,
+            Says::Glob(glob) => Some(glob),
+        }
+    }
+
+    /// Whether a claim that is there and has this text says what it must.
+    pub fn takes(&self, text: &str) -> bool {
+        match &self.says {
+            Says::Exactly(expected) => *text == **expected,
+            Says::Glob(glob) => matches(glob, text),
+        }
+    }
+
     /// Whether whatever fulfils this rule fulfils `other`, of the same claim. A `*` of this one is only taken by one of the other.
     pub fn says_no_more(&self, other: &Self) -> bool {
         match (&self.says, &other.says) {
@@ -45,11 +61,7 @@ impl ClaimRule {
 
     /// Whether the claim is there and says what it must.
     pub fn holds(&self, claims: &Claims<'_>) -> bool {
-        let Some(text) = text_of_claim(claims, &self.name) else { return false };
-        match &self.says {
-            Says::Exactly(expected) => *text == **expected,
-            Says::Glob(glob) => matches(glob, &text),
-        }
+        text_of_claim(claims, &self.name).is_some_and(|text| self.takes(&text))
     }
 }
 

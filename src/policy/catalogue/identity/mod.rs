@@ -21,7 +21,7 @@ use crate::jose::JwkSet;
 use crate::policy::diagnostic::Diagnostic;
 use crate::policy::sources::Sources;
 
-pub use claims::{Claims, text_of_claim};
+pub use claims::{ClaimRule, Claims, text_of_claim};
 pub use oidc::{KeySource, Oidc};
 pub use task::TaskTemplate;
 
