@@ -10,10 +10,11 @@ use serde_json::Value;
 
 use super::admin::{self, explain, list, text};
 use super::args::{ReportArgs, ReportFormat};
+use super::shell::quoted;
 use super::{Failure, output};
 use crate::audit;
 use crate::client::admin::AdminClient;
-use crate::governance::report::{self, Live, Period, Report, ReportError, Sources};
+use crate::governance::report::{self, Live, LogView, Period, Report, ReportError, Sources};
 use crate::model::Clock;
 
 /// Between two words of how far it is.
@@ -49,7 +50,23 @@ pub async fn run(args: ReportArgs, at: Option<&str>) -> Result<ExitCode, Failure
     bar.finish();
     let report = made.map_err(|error| unreadable(&error, &dir))?;
     write(&report, &args)?;
-    Ok(ExitCode::SUCCESS)
+    if report.intact { Ok(ExitCode::SUCCESS) } else { Err(touched(&report, &args)) }
+}
+
+/// The report is written, and what it counts proves nothing: it ends like `audit verify` does.
+fn touched(report: &Report, args: &ReportArgs) -> Failure {
+    let broken: Vec<&LogView> = report.logs.iter().filter(|log| !log.intact).collect();
+    let told = |log: &&LogView| {
+        let fault = log.fault.as_deref().unwrap_or("not checked");
+        format!("{} is not as it was written: {fault}", output::plain(&log.file))
+    };
+    let told = broken.iter().map(told).collect::<Vec<_>>().join("; ");
+    let file = broken.first().map_or("", |log| log.file.as_str());
+    let place = args.out.as_ref().map_or_else(String::new, |file| format!(" to {}", file.display()));
+    Failure::new(
+        format!("{told}; the report is written{place} all the same, and says so"),
+        format!("compare the log with a copy: jitney audit verify --file {}", quoted(file)),
+    )
 }
 
 /// What a running broker says; none where no broker was named and none is found.
@@ -127,14 +144,6 @@ fn write(report: &Report, args: &ReportArgs) -> Result<(), Failure> {
         let next = "name another with --out, in a folder that you can write";
         Failure::new(format!("{} cannot be written: {error}", file.display()), next)
     })?;
-    for log in report.logs.iter().filter(|log| !log.intact) {
-        let fault = log.fault.as_deref().unwrap_or("not checked");
-        output::warning(format_args!(
-            "{} is not as it was written: {}",
-            output::plain(&log.file),
-            output::plain(fault)
-        ));
-    }
     output::line(format_args!(
         "{} {}: {}, {}, {} not used",
         output::paint(output::style::GOOD, "written"),

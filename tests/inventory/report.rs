@@ -1,7 +1,7 @@
 //! `jitney report` from outside.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use serde_json::Value;
 
@@ -103,12 +103,36 @@ fn a_report_is_made_from_files_where_no_broker_runs() {
     let text = fs::read_to_string(&log).unwrap();
     let (rest, _) = text.trim_end().rsplit_once('\n').unwrap();
     fs::write(&log, format!("{rest}\n")).unwrap();
-    let cut = &document(&report(&["--format", "json"]))["logs"][0];
+    let (cut, said) = broken(&report(&["--format", "json"]));
+    let cut = &serde_json::from_str::<Value>(&cut).unwrap()["logs"][0];
     assert!(cut["intact"] == false && cut["fault"].as_str().unwrap().contains("truncated"), "{cut}");
+    assert!(
+        said.contains("truncated") && said.contains("next: compare the log with a copy: jitney audit verify"),
+        "{said}"
+    );
     // A log that somebody touched.
     fs::write(&log, text.replacen("\"t-1\"", "\"t-9\"", 1)).unwrap();
-    let json = document(&report(&["--format", "json"]));
-    assert_eq!(json["logs"][0]["intact"], false);
+    let verify = clean(env!("CARGO_BIN_EXE_jitney")).args(["audit", "verify", "--file"]).arg(&log).output().unwrap();
+    let out = dir.path().join("report");
+    for format in ["markdown", "json", "html"] {
+        let printed = report(&["--format", format]);
+        assert_eq!(printed.status.code(), verify.status.code(), "as `audit verify` ends");
+        let (text, _) = broken(&printed);
+        assert!(text.contains("Do not rely on this report") || text.contains("\"intact\": false"), "{text}");
+        let (told, said) = broken(&report(&["--format", format, "--out", out.to_str().unwrap()]));
+        assert!(told.starts_with("written ") && said.contains("is not as it was written"), "{told}{said}");
+        assert!(fs::metadata(&out).unwrap().len() > 1000, "it is written all the same");
+        fs::remove_file(&out).unwrap();
+    }
+}
+
+/// Standard output and error of a report over a log that somebody touched.
+#[track_caller]
+fn broken(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (told, said) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.code() == Some(1) && said.starts_with("error: "), "{told}{said}");
+    (told, said)
 }
 
 #[test]

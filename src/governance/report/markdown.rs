@@ -13,6 +13,9 @@ pub(super) fn write(page: &Page) -> String {
     for (name, value) in &page.subtitle {
         let _ = writeln!(out, "- {name}: {}", text(value));
     }
+    for alarm in &page.alarms {
+        let _ = writeln!(out, "\n> **Do not rely on this report:** {}", text(alarm));
+    }
     page.sections.iter().for_each(|section| write_section(&mut out, section));
     out
 }

@@ -89,6 +89,8 @@ pub struct Report {
     pub period: Period,
     /// The program's version.
     pub version: &'static str,
+    /// Whether every audit log behind it is as it was written. Where one is not, what is counted proves nothing.
+    pub intact: bool,
     /// The policies.
     pub policies: PoliciesView,
     /// The audit logs behind it.
@@ -218,6 +220,7 @@ pub fn build(sources: Sources<'_>, progress: &mut dyn FnMut(u64)) -> Result<Repo
     Ok(Report {
         generated_at: sources.now.rfc3339(),
         version: env!("CARGO_PKG_VERSION"),
+        intact: logs.iter().all(|log| log.intact),
         policies: PoliciesView {
             dir: sources.dir.display().to_string(),
             digest: set.digest().to_owned(),

@@ -10,6 +10,8 @@ use super::sections;
 pub(super) struct Page {
     pub title: String,
     pub subtitle: Vec<(&'static str, String)>,
+    /// What makes all of it doubtful, told before anything else.
+    pub alarms: Vec<String>,
     pub sections: Vec<Section>,
 }
 
@@ -97,7 +99,8 @@ pub(super) fn of(report: &Report) -> Page {
         ("made", format!("{} by jitney {}", second(&report.generated_at), report.version)),
         ("policies", format!("{} ({})", report.policies.dir, short(&report.policies.digest))),
     ];
-    Page { title: "Access of workloads".into(), subtitle, sections: sections::all(report) }
+    let alarms = sections::alarms(report);
+    Page { title: "Access of workloads".into(), subtitle, alarms, sections: sections::all(report) }
 }
 
 /// A moment to the second.

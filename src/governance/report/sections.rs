@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::controls;
 use super::page::{Bars, Block, Cell, Columns, Section, Table, Tone, second, short};
-use super::{Counts, Report, Workload};
+use super::{Counts, LogView, Report, Workload};
 use crate::model::time::format_span;
 
 mod activity;
@@ -94,16 +94,18 @@ fn summary(report: &Report) -> Vec<Block> {
     blocks
 }
 
+/// What makes all of the report doubtful.
+pub(super) fn alarms(report: &Report) -> Vec<String> {
+    let told = |log: &LogView| {
+        let fault = log.fault.as_deref().unwrap_or("not checked");
+        format!("The audit log {} is not as it was written ({fault}): what is counted here proves nothing.", log.file)
+    };
+    report.logs.iter().filter(|log| !log.intact).map(told).collect()
+}
+
 /// What a reader has to know before believing the rest.
 fn warnings(report: &Report) -> Vec<String> {
     let mut found = Vec::new();
-    for log in report.logs.iter().filter(|log| !log.intact) {
-        let fault = log.fault.as_deref().unwrap_or("not checked");
-        found.push(format!(
-            "The audit log {} is not as it was written ({fault}): what is counted here proves nothing.",
-            log.file
-        ));
-    }
     match report.logs_begin() {
         _ if report.logs.is_empty() => found.push("No audit log was read: nothing is known of what was used.".into()),
         Some(first) if !report.covers_its_period() => found.push(format!(

@@ -151,7 +151,14 @@ fn a_log_that_was_touched_proves_nothing_and_the_report_says_so() {
     scene.text[at + 1] = b'd';
     let report = scene.report(None).unwrap();
     assert!(!report.logs[0].intact);
-    assert!(report.markdown().contains("is not as it was written"), "{}", report.markdown());
+    // Before anything that is counted, in all three forms.
+    let (markdown, html, json) = (report.markdown(), report.html(), serde_json::to_value(&report).unwrap());
+    for (text, counted) in [(&markdown, "\n## Summary"), (&html, "<main>")] {
+        let alarm = text.find("Do not rely on this report").unwrap();
+        assert!(alarm < text.find(counted).unwrap() && text[alarm..].contains("is not as it was written"), "{text}");
+    }
+    assert_eq!(json["intact"], false);
+    assert!(!used().report(None).unwrap().html().contains("Do not rely"));
 }
 
 #[test]

@@ -32,7 +32,13 @@ pub(super) fn write(page: &Page) -> String {
     for (name, value) in &page.subtitle {
         out.raw("<dt>").text(name).raw("</dt><dd>").text(value).raw("</dd>\n");
     }
-    out.raw("</dl>\n<nav><ol>\n");
+    out.raw("</dl>\n");
+    for alarm in &page.alarms {
+        out.raw("<p class=\"warning alarm\" role=\"alert\"><b>Do not rely on this report:</b> ")
+            .ticked(alarm)
+            .raw("</p>\n");
+    }
+    out.raw("<nav><ol>\n");
     for section in &page.sections {
         out.raw("<li><a href=\"#").raw(section.id).raw("\">").raw(section.title).raw("</a></li>\n");
     }
