@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::{audit, lines, restless};
-use crate::common::{Ask, Backing, Broker, Request};
+use crate::common::{Ask, Backing, Broker, Request, eventually};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -41,12 +41,17 @@ fn eventful() -> Broker {
 #[test]
 fn json_lines_are_the_log_s_own_and_can_be_narrowed() {
     let broker = eventful();
-    let all = lines(&broker.audit_path());
-    assert_eq!(audit(&broker, &["export"]).lines().collect::<Vec<_>>(), all);
     let value = |line: &str| serde_json::from_str::<Value>(line).unwrap();
-    let middle = value(&all[all.len() / 2])["time"].as_str().unwrap().to_owned();
-    let (before, after) =
-        (audit(&broker, &["export", "--until", &middle]), audit(&broker, &["export", "--since", &middle]));
+    // A broker that has just begun has lines of its own to add.
+    let (all, whole, before, after) = eventually("the log stands still while it is read", || {
+        let all = lines(&broker.audit_path());
+        let middle = value(&all[all.len() / 2])["time"].as_str().unwrap().to_owned();
+        let whole = audit(&broker, &["export"]);
+        let before = audit(&broker, &["export", "--until", &middle]);
+        let after = audit(&broker, &["export", "--since", &middle]);
+        (lines(&broker.audit_path()) == all).then_some((all, whole, before, after))
+    });
+    assert_eq!(whole.lines().collect::<Vec<_>>(), all);
     assert!(!before.is_empty() && !after.is_empty());
     assert_eq!(before + &after, all.join("\n") + "\n");
     let refused = audit(&broker, &["export", "--outcome", "refused", "--workload", "nothing"]);
@@ -58,9 +63,12 @@ fn json_lines_are_the_log_s_own_and_can_be_narrowed() {
 #[test]
 fn events_of_ocsf_fit_the_schema_of_their_classes() {
     let broker = eventful();
-    let told = audit(&broker, &["export", "--format", "ocsf"]);
+    let (all, told) = eventually("the log stands still while it is read", || {
+        let all = lines(&broker.audit_path());
+        let told = audit(&broker, &["export", "--format", "ocsf"]);
+        (lines(&broker.audit_path()) == all).then_some((all, told))
+    });
     let events: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let all = lines(&broker.audit_path());
     assert_eq!(events.len(), all.len());
     let dir = tempfile::tempdir().unwrap();
     let mut files = Vec::new();
