@@ -63,8 +63,15 @@ fn main() {
     let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
     let period = Period { since: "2026-01-01".into(), until: "2099-01-01".into() };
     let logs = [log.clone()];
-    let sources =
-        Sources { dir: &policies, logs: &logs, signed: &[], period, now: Clock::system().now(), broker: None };
+    let sources = Sources {
+        dir: &policies,
+        logs: &logs,
+        signed: &[],
+        period,
+        now: Clock::system().now(),
+        broker: None,
+        served: None,
+    };
     let begun = Instant::now();
     let report = report::build(sources, &mut |_| ()).unwrap();
     let built = begun.elapsed();

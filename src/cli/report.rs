@@ -16,6 +16,7 @@ use crate::audit;
 use crate::client::admin::AdminClient;
 use crate::governance::report::{self, Live, LogView, Period, Report, ReportError, Sources};
 use crate::model::Clock;
+use crate::policy::PolicySet;
 
 /// Between two words of how far it is.
 const STEP: Duration = Duration::from_millis(100);
@@ -37,18 +38,36 @@ pub async fn run(args: ReportArgs, at: Option<&str>) -> Result<ExitCode, Failure
     let asked = if args.offline { None } else { broker(at, &args).await? };
     let (dir, logs) = places(&args, asked.as_ref().map(|(status, _)| status))?;
     let signed: Vec<_> = logs.iter().map(|log| super::audit::points(log)).collect();
-    let sources = Sources {
-        dir: &dir,
-        logs: &logs,
-        signed: &signed,
-        period: Period { since: audit::time(since), until: audit::time(until) },
-        now: clock.now(),
-        broker: asked.map(|(_, live)| live),
-    };
     let mut bar = Bar::of(&logs);
-    let made = report::build(sources, &mut |bytes| bar.add(bytes));
+    let mut build = |served: Option<&PolicySet>| {
+        let sources = Sources {
+            dir: &dir,
+            logs: &logs,
+            signed: &signed,
+            period: Period { since: audit::time(since), until: audit::time(until) },
+            now: clock.now(),
+            broker: asked.as_ref().map(|(_, live)| live.clone()),
+            served,
+        };
+        report::build(sources, &mut |bytes| bar.add(bytes))
+    };
+    let mut made = build(None);
+    if let (Err(ReportError::Policies(_)), Some((status, _))) = (&made, &asked)
+        && is_of_broker(&dir, status)
+        && let Some(basis) = super::explain::in_use(&admin::connect(at)?, &dir).await
+    {
+        // The broker goes on with the set before, and so does the report.
+        made = build(Some(&basis.set));
+    }
     bar.finish();
     let report = made.map_err(|error| unreadable(&error, &dir))?;
+    if let Some(why) = &report.policies.does_not_load {
+        output::warning(format_args!(
+            "{} does not load ({}): the report tells of the set that the broker has in use",
+            dir.display(),
+            output::plain(why)
+        ));
+    }
     write(&report, &args)?;
     if report.intact { Ok(ExitCode::SUCCESS) } else { Err(touched(&report, &args)) }
 }
@@ -67,6 +86,13 @@ fn touched(report: &Report, args: &ReportArgs) -> Failure {
         format!("{told}; the report is written{place} all the same, and says so"),
         format!("compare the log with a copy: jitney audit verify --file {}", quoted(file)),
     )
+}
+
+/// Whether the broker reads its policies there.
+fn is_of_broker(dir: &Path, status: &Value) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    let of_broker = status["policies"]["dir"].as_str().map(Path::new);
+    of_broker.is_some_and(|other| other == dir || (real(other).is_some() && real(other) == real(dir)))
 }
 
 /// What a running broker says; none where no broker was named and none is found.

@@ -214,6 +214,14 @@ impl AdminClient {
         self.get(&format!("audiences/{encoded}")).await
     }
 
+    /// The policies in use: `{"digest":…,"dir":…,"files":{path: text}}`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn policies(&self) -> Result<Value, ClientError> {
+        self.get("policies").await
+    }
+
     /// The published keys: `{"keys":[…]}`.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::catalogue::IdentityKind;
+use super::catalogue::{IdentityKind, Oidc};
 use crate::model::{LeaseId, ScopeSet, TaskId, UnixTime, WorkloadId};
 
 /// One question for [`PolicySet::decide`](super::PolicySet::decide).
@@ -81,5 +81,12 @@ impl IdentityUsed {
     pub fn oidc(iss: &str, kept: impl Iterator<Item = (String, String)>) -> Self {
         let claims: BTreeMap<_, _> = kept.chain([("iss".to_owned(), iss.to_owned())]).collect();
         Self { kind: IdentityKind::Oidc, claims: claims.into() }
+    }
+
+    /// What is known of a platform's token before one is seen: what the workload's file says that it must say, of what is kept.
+    pub(crate) fn expected(oidc: &Oidc) -> Self {
+        let kept = oidc.claims.iter().filter(|rule| oidc.keep.contains(&rule.name));
+        let said = kept.filter_map(|rule| Some((rule.name.to_string(), rule.exact()?.to_owned())));
+        Self::oidc(&oidc.issuer, said)
     }
 }

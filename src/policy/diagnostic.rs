@@ -211,9 +211,27 @@ impl fmt::Display for Diagnostic {
     }
 }
 
+impl Diagnostic {
+    /// Its place, and what is wrong there.
+    pub fn in_one_line(&self) -> String {
+        match self.file.as_str() {
+            "" => self.message.clone(),
+            file => format!("{file}:{}:{}: {}", self.line, self.column, self.message),
+        }
+    }
+}
+
 /// Why a set was refused: every finding in it, warnings included, in the order of files.
 #[derive(Debug, Clone)]
 pub struct Diagnostics(pub Vec<Diagnostic>);
+
+impl Diagnostics {
+    /// One line for the first error: a warning in front of it is not why the set was refused.
+    pub fn first_error(&self) -> String {
+        let first = self.0.iter().find(|finding| finding.severity == Severity::Error).or_else(|| self.0.first());
+        first.map_or_else(String::new, Diagnostic::in_one_line)
+    }
+}
 
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,5 +1,6 @@
 //! What is said of requests that are allowed, and of those that are not.
 
+use super::super::catalogue::IdentityKind;
 use super::super::fixtures::{NOW, files, set, workload_file};
 use super::*;
 use crate::model::Reason;
@@ -188,6 +189,107 @@ fn the_longest_condition_that_is_let_through_is_explained() {
     let explained = set.explain(&question("orders:read"));
     assert_eq!(explained.scopes[0].policies[0].parts.len(), 1);
     assert_eq!(texts(&explained), ["name the task `x0` (policy read)"]);
+}
+
+#[test]
+fn of_an_open_scope_the_asked_instance_is_offered_and_never_the_wildcard() {
+    let all = r#"@id("all") permit(principal, action, resource);"#;
+    assert_eq!(texts(&set(all).explain(&question("itmes:read:42"))), ["ask for scope items:read:42"]);
+    for bare in ["items:read", "items:read:*"] {
+        let explained = set(all).explain(&question(bare));
+        let told = "name one instance in place of the `*` of items:read:*, such as items:read:42";
+        assert_eq!(texts(&explained), [told], "{bare}");
+    }
+    let explained = set("").explain(&question("items:read:42"));
+    let (_, policy) = explained.changes[0].paste.as_ref().unwrap();
+    assert!(policy.contains("\"https://api.example.com items:read:42\"") && !policy.contains('*'), "{policy}");
+    assert!(policy.contains("@max_ttl(\"5m\")"), "no longer than was asked: {policy}");
+}
+
+#[test]
+fn names_that_are_near_to_nothing_have_a_next_step_and_several_slips_are_told_at_once() {
+    let set = set(&format!("{READ};"));
+    let both = Question { workload: WorkloadId::parse("alhpa").unwrap(), ..question("orders:raed") };
+    assert_eq!(texts(&set.explain(&both)), ["ask as workload alpha, and for scope orders:read"]);
+    let strange = Question { workload: WorkloadId::parse("qqqqqqqq").unwrap(), ..question("orders:read") };
+    assert!(texts(&set.explain(&strange))[0].starts_with("ask as a workload that there is: alpha, beta; or write"));
+    let strange = Question { audience: "https://qqqqqqqqqqqqqqqqqq.org".into(), ..question("orders:read") };
+    assert!(texts(&set.explain(&strange))[0].starts_with("ask for an audience that there is: https://api.example.com"));
+    let declared = "ask for a scope that https://api.example.com declares: items:read:*, orders:read, orders:write";
+    assert_eq!(texts(&set.explain(&question("qqqqqqqqqq"))), [declared]);
+}
+
+#[test]
+fn what_is_forbidden_for_a_time_is_told_until_when_and_no_permit_is_offered() {
+    let until = NOW.secs() + 3600;
+    let freeze = format!(
+        "@id(\"freeze\") forbid(principal, action, resource) when {{ context.now >= {} && context.now < {until} }};",
+        NOW.secs() - 60
+    );
+    let granted = set(&format!("{READ};\n{freeze}")).explain(&question("orders:read"));
+    let at = UnixTime::from_secs(until).rfc3339();
+    let told = format!("ask at {at} or later: until then policy freeze forbids it");
+    assert!(texts(&granted)[0].starts_with(&told), "{:?}", texts(&granted));
+    assert!(granted.changes.iter().all(|change| change.paste.is_none()), "{granted:?}");
+    // Nothing grants it besides: the policy is to be tried at the moment when nothing forbids it.
+    let bare = set(&freeze).explain(&question("orders:read"));
+    let [change] = &bare.changes[..] else { panic!("{bare:?}") };
+    assert_eq!(change.text, format!("{told}, and add a policy that permits orders:read to alpha"));
+    assert_eq!(change.with.as_ref().unwrap().now.secs(), until);
+    // A window that is over does not come again.
+    let over = format!("{READ} when {{ context.now < {} }};", NOW.secs() - 60);
+    let explained = set(&over).explain(&question("orders:read"));
+    assert!(texts(&explained).iter().all(|text| !text.starts_with("ask at")), "{:?}", texts(&explained));
+    let ahead = format!("{READ} when {{ context.now >= {until} }};");
+    let explained = set(&ahead).explain(&question("orders:read"));
+    assert_eq!(texts(&explained), [format!("ask at {at} or later (policy read)")]);
+}
+
+#[test]
+fn without_a_ttl_the_default_is_what_conditions_see() {
+    let set = set(&format!("{READ} when {{ context.ttl <= 120 }};"));
+    let explained = set.explain(&question("orders:read"));
+    assert_eq!(explained.scopes[0].policies[0].parts[0].values, [("context.ttl".to_owned(), "300".to_owned())]);
+    assert_eq!(texts(&explained), ["ask for a ttl of 120 s (2m)"]);
+    // A limit on the whole chain cuts the default, and what is shown is what was decided on.
+    let short = Limits { max_lifetime: Duration::from_secs(60), ..Limits::default() };
+    let explained = set.explain(&Question { limits: short, ..question("orders:read") });
+    assert!(explained.decided.is_ok() && explained.scopes[0].outcome == Some(Outcome::Permitted), "{explained:?}");
+}
+
+/// Alpha, who has a key, and proves itself by a platform too.
+fn with_platform(policies: &str) -> PolicySet {
+    let mut files = files(policies);
+    files[0].1 += "[[identity]]\ntype = \"oidc\"\nissuer = \"https://ci.example.com\"\n\
+                   claims = { repository = \"a/b\" }\nkeep = [\"repository\", \"environment\"]\n";
+    match PolicySet::from_sources(files, NOW) {
+        Ok((set, _)) => set,
+        Err(findings) => panic!("{findings}"),
+    }
+}
+
+#[test]
+fn a_claim_that_was_not_shown_is_asked_for_by_the_identity_that_has_it() {
+    let claims = "context.identity.claims";
+    let env = format!("{claims} has environment && {claims}.environment == \"production\"");
+    let set = with_platform(&format!("{READ} when {{ {env} }};"));
+    let by_key = set.explain(&question("orders:read"));
+    assert_eq!(
+        texts(&by_key),
+        ["prove it by oidc, and prove it with the claim environment = `production` (policy read)"]
+    );
+    let alpha = WorkloadId::parse("alpha").unwrap();
+    let platform = set.ways_to_prove(&alpha).into_iter().find(|used| used.kind == IdentityKind::Oidc).unwrap();
+    let by_platform = set.explain(&Question { identity: platform, ..question("orders:read") });
+    assert_eq!(texts(&by_platform), ["prove it with the claim environment = `production` (policy read)"]);
+    // What the file asks of a token is no matter of choice, and what it does not keep no policy sees.
+    for unseen in ["repository", "branch"] {
+        let set = with_platform(&format!("{READ} when {{ {claims} has {unseen} && {claims}.{unseen} == \"c/d\" }};"));
+        let explained = set.explain(&question("orders:read"));
+        let told = texts(&explained).join("\n");
+        assert!(explained.changes.iter().all(|change| !change.proven), "{told}");
+        assert!(told.contains("workloads/alpha.toml has no identity that shows that"), "{told}");
+    }
 }
 
 mod whatever_is_asked {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use super::diagnostic::{Diagnostic, Diagnostics, Severity};
+use super::diagnostic::{Diagnostic, Diagnostics};
 use super::set::PolicySet;
 use super::sources::{Stamps, changed};
 use crate::model::{Clock, UnixTime};
@@ -166,7 +166,7 @@ impl Policies {
             }
             Err(findings) => {
                 let since = self.refused.load().as_ref().map_or(now, |before| before.since);
-                self.refused.store(Some(Arc::new(RefusedSet { since, finding: first_error(&findings) })));
+                self.refused.store(Some(Arc::new(RefusedSet { since, finding: findings.first_error() })));
                 (self.on_reload)(Reloaded::Refused(&findings));
                 Err(findings)
             }
@@ -174,22 +174,9 @@ impl Policies {
     }
 }
 
-/// One line for the first error: a warning in front of it is not why the set was refused.
-fn first_error(Diagnostics(findings): &Diagnostics) -> String {
-    let first = findings.iter().find(|finding| finding.severity == Severity::Error).or_else(|| findings.first());
-    first.map_or_else(String::new, line)
-}
-
 /// A line for each, of the first hundred: who has more looks into the log.
 fn lines(findings: &[Diagnostic]) -> Vec<String> {
-    findings.iter().take(100).map(line).collect()
-}
-
-fn line(finding: &Diagnostic) -> String {
-    match finding.file.as_str() {
-        "" => finding.message.clone(),
-        file => format!("{file}:{}:{}: {}", finding.line, finding.column, finding.message),
-    }
+    findings.iter().take(100).map(Diagnostic::in_one_line).collect()
 }
 
 impl std::fmt::Debug for Policies {

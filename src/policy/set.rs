@@ -2,7 +2,7 @@
 //!
 //! Owns the order of loading and the checks that need more than one file. Never changes once it is made.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,6 +25,8 @@ use crate::model::{Clock, UnixTime};
 /// The workloads, the audiences, and what may be granted.
 pub struct PolicySet {
     digest: String,
+    /// What it was made from, by path.
+    files: BTreeMap<String, SourceFile>,
     mint: EntityUid,
     mint_entry: EntityUIDEntry,
     principals: Vec<Principal>,
@@ -85,6 +87,20 @@ impl PolicySet {
             Err(Diagnostics(findings)) => findings.extend(sources.strays(true)),
         }
         (loaded, sources)
+    }
+
+    /// Loads the set that these files make, as if they had been read under `dir`.
+    pub(super) fn load_files(dir: &Path, files: impl IntoIterator<Item = (String, String)>, now: UnixTime) -> Loaded {
+        Self::build_with_room(&mut Sources::as_read(dir, files), Vec::new(), now)
+    }
+
+    /// The files it was made from: path below its folder, and text.
+    pub fn sources(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.files.iter().map(|(path, file)| (path.as_str(), &*file.text))
+    }
+
+    pub(crate) const fn files(&self) -> &BTreeMap<String, SourceFile> {
+        &self.files
     }
 
     /// The workload called `id`.
@@ -170,6 +186,7 @@ impl PolicySet {
         let slices = Slices::cut(&rules, &principals, &targets, &scopes)?;
         let set = Self {
             digest: sources.digest(),
+            files: sources.files().clone(),
             by_workload: (0..).zip(&principals).map(|(at, each)| (each.workload.id.as_str().into(), at)).collect(),
             by_audience: (0..).zip(&targets).map(|(at, each)| (each.audience.id.as_str().into(), at)).collect(),
             by_policy: (0..).zip(&rules).map(|(at, rule)| (rule.policy.id().clone(), at)).collect(),

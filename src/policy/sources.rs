@@ -76,6 +76,15 @@ impl Sources {
         Self { root: None, files, stamps: Stamps::default() }
     }
 
+    /// The same as if they had been read under `dir`: findings name the files there.
+    pub(super) fn as_read(dir: &Path, files: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut sources = Self::memory(files);
+        for (path, file) in &mut sources.files {
+            file.path = dir.join(path).to_string_lossy().as_ref().into();
+        }
+        sources
+    }
+
     /// The file at `path`, read at most once.
     pub(super) fn fetch(&mut self, path: &str) -> io::Result<SourceFile> {
         if let Some(file) = self.files.get(path) {

@@ -38,6 +38,11 @@ pub(crate) struct RuleView<'a> {
 }
 
 impl Read {
+    /// Loads the set that these files make, as if they had been read under `dir`.
+    pub fn of_files(dir: &Path, files: impl IntoIterator<Item = (String, String)>, now: UnixTime) -> Loaded {
+        PolicySet::load_files(dir, files, now)
+    }
+
     /// Loads the set under `dir`, with the warnings of `now`.
     pub fn of(dir: &Path, now: UnixTime) -> Self {
         let (loaded, sources) = PolicySet::load_sources(dir, now);

@@ -85,12 +85,14 @@ fn a_grant_is_explained_too_and_so_is_what_no_policy_decided() {
     let shut = broker.ask(&Ask::of("demo").task("u")).field("decision_id");
     let (code, stdout, _) = said(&broker.cli("demo", &["policy", "explain", &shut]));
     assert!(
-        code == Some(0) && stdout.contains("The policies were not asked") && stdout.contains("quarantine"),
+        code == Some(0)
+            && stdout.contains("was refused: the workload was in quarantine")
+            && stdout.contains("next: see since when and why: jitney workload show demo"),
         "{stdout}"
     );
     let stranger = broker.ask(&Ask::of("nobody").task("u")).field("decision_id");
     let (code, stdout, _) = said(&broker.cli("demo", &["policy", "explain", &stranger]));
-    assert!(code == Some(0) && stdout.contains("nobody proved who asks"), "{stdout}");
+    assert!(code == Some(0) && stdout.contains("nobody proved who asks") && stdout.contains("next:"), "{stdout}");
 }
 
 #[test]
@@ -169,10 +171,108 @@ fn a_request_in_json_comes_by_standard_input() {
 }
 
 #[test]
-fn what_lies_in_the_folder_and_is_not_in_use_is_said() {
+fn a_folder_that_does_not_load_is_told_and_the_set_in_use_is_explained() {
     let broker = Setup::default().policy("limited.cedar", LIMITED).start(&Backing::Embedded);
+    let decision = broker.ask(&Ask::of("nothing").task("day-1").with("ttl", 60)).field("decision_id");
     std::fs::write(broker.policy("broken.cedar"), "permit(").unwrap();
-    let words = ["policy", "explain", "--workload", "nothing", "--audience", API, "--scope", "orders:read"];
-    let (code, _, stderr) = said(&broker.cli("demo", &words));
-    assert!(code == Some(1) && stderr.contains("does not load") && stderr.contains("jitney policy check"), "{stderr}");
+    let request =
+        ["--workload", "nothing", "--audience", API, "--scope", "orders:read", "--task", "night-1", "--ttl", "60"];
+    let (code, told) = explained(&broker, &request);
+    assert_eq!((code, &told["allowed"], &told["is_in_use"]), (Some(0), &json!(true), &json!(true)), "{told}");
+    let warning = told["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("does not load") && warning.contains("broken.cedar:1:"), "{warning}");
+    for words in [&["policy", "explain", &decision][..], &[&["policy", "explain"], &request[..]].concat()] {
+        let (code, stdout, stderr) = said(&broker.cli("demo", words));
+        assert!(code == Some(0) && stdout.contains("nothing-reads-shortly"), "{stdout}{stderr}");
+        assert!(stderr.contains("does not load") && stderr.contains("jitney policy check"), "{stderr}");
+    }
+    // By the folder itself, nothing can be said of the policies; what the log says of a decision stands.
+    let dir = broker.data().join("policies");
+    let by_folder = ["--policies", dir.to_str().unwrap()];
+    let (code, _, stderr) = said(&broker.cli("demo", &[&["policy", "explain"], &request[..], &by_folder].concat()));
+    assert!(code == Some(1) && stderr.contains("does not load"), "{stderr}");
+    let (code, stdout, stderr) =
+        said(&broker.cli("demo", &[&["policy", "explain", &decision], &by_folder[..]].concat()));
+    assert!(code == Some(0) && stdout.contains("was refused: no policy grants a scope"), "{stdout}{stderr}");
+    assert!(stderr.contains("cannot be told") && stderr.contains("does not load"), "{stderr}");
+    let (code, told) = explained(&broker, &[&[&*decision], &by_folder[..]].concat());
+    assert_eq!((code, &told["allowed"], &told["decision"]["refusal"]), (Some(0), &Value::Null, &json!("denied_scope")));
+    assert!(told["warnings"][0].as_str().unwrap().contains("does not load"), "{told}");
+}
+
+#[test]
+fn a_folder_that_was_changed_just_now_is_told_of() {
+    let broker = broker();
+    let dir = broker.data().join("policies");
+    let file = dir.join("audiences").read_dir().unwrap().next().unwrap().unwrap().path();
+    // A look may fall between the two: then it is in use, and nothing is to be told.
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{text}\n# later\n")).unwrap();
+    let (_, told) = explained(&broker, &["--workload", "nothing", "--audience", API, "--scope", "orders:read"]);
+    let status: Value = serde_json::from_str(&said(&broker.cli("demo", &["status", "--output", "json"])).1).unwrap();
+    let is_told =
+        told["warnings"].as_array().unwrap().iter().any(|each| each.as_str().unwrap().contains("another set"));
+    assert!(is_told || told["digest"] == status["policies"]["digest"], "{told}");
+}
+
+#[test]
+fn who_is_in_quarantine_is_refused_and_without_a_broker_it_is_said_that_nobody_looked() {
+    let mut broker = broker();
+    let request = ["--workload", "demo", "--audience", API, "--scope", "orders:read"];
+    let (code, told) = explained(&broker, &request);
+    assert_eq!(
+        (code, &told["allowed"], &told["quarantine"]["in_force"]),
+        (Some(0), &json!(true), &json!(false)),
+        "{told}"
+    );
+    assert!(broker.cli("demo", &["workload", "quarantine", "demo", "--reason", "a drill"]).status.success());
+    let dir = broker.data().join("policies");
+    let in_dir = [&request[..], &["--policies", dir.to_str().unwrap()]].concat();
+    for words in [&request[..], &in_dir] {
+        let (code, told) = explained(&broker, words);
+        assert_eq!(
+            (code, &told["allowed"], &told["reason"]),
+            (Some(1), &json!(false), &json!("quarantined")),
+            "{told}"
+        );
+        assert_eq!((&told["quarantine"]["in_force"], &told["quarantine"]["reason"]), (&json!(true), &json!("a drill")));
+        assert!(told["next"].as_str().unwrap().contains("jitney workload release demo"), "{told}");
+    }
+    let (code, stdout, _) = said(&broker.cli("demo", &[&["policy", "explain"], &request[..]].concat()));
+    assert!(
+        code == Some(1) && stdout.contains("demo is in quarantine since") && stdout.contains("a drill"),
+        "{stdout}"
+    );
+    broker.stop();
+    let (code, told) = explained(&broker, &in_dir);
+    assert_eq!(
+        (code, &told["allowed"], &told["quarantine"]["in_force"]),
+        (Some(0), &json!(true), &Value::Null),
+        "{told}"
+    );
+    assert!(told["quarantine"]["not_looked_at"].is_string(), "{told}");
+    let (_, stdout, _) = said(&broker.cli("demo", &[&["policy", "explain"], &in_dir[..]].concat()));
+    assert!(stdout.contains("quarantine was not looked at"), "{stdout}");
+}
+
+#[test]
+fn a_decision_that_no_policy_made_is_a_plain_sentence() {
+    let broker = broker();
+    let token = broker.mint("demo", "t-1");
+    assert!(broker.cli("demo", &["complete", "--task", "t-1"]).status.success());
+    let id = |wanted: &[(&str, &str)]| broker.audited(wanted)["decision_id"].as_str().unwrap().to_owned();
+    let ended = broker.ask(&Ask::of("demo").task("t-1"));
+    assert_eq!(ended.status, 400, "{}", ended.text());
+    let cases = [
+        (id(&[("event", "mint"), ("lease", &token.lease())]), "a token of demo with", "was granted by most-do-all"),
+        (id(&[("event", "complete"), ("task", "t-1")]), "the completion of demo's task t-1", "was done"),
+        (ended.field("decision_id"), "a token of demo with", "was refused: the task had ended"),
+    ];
+    for (decision, what, came_out) in cases {
+        let (code, stdout, stderr) = said(&broker.cli("demo", &["policy", "explain", &decision]));
+        assert!(code == Some(0) && stdout.contains(what) && stdout.contains(came_out), "{stdout}{stderr}");
+        let (_, told) = explained(&broker, &[&decision]);
+        assert!(told["sentence"].as_str().unwrap().contains(came_out), "{told}");
+        assert_eq!(told["next"].is_null(), !came_out.contains("refused"), "{told}");
+    }
 }

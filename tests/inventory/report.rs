@@ -154,3 +154,22 @@ fn what_is_missing_is_named_with_a_next_step() {
     fs::write(dir.path().join("policies/workloads/w.toml"), "ownr = 1").unwrap();
     fails(&["policies", "--audit", "a", "--offline"], 1, "do not load");
 }
+
+#[test]
+fn a_folder_that_does_not_load_leaves_a_report_of_the_set_in_use() {
+    let broker = scene();
+    fs::write(broker.policy("broken.cedar"), "permit(").unwrap();
+    let output = broker.cli("demo", &["report", "--format", "json"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("does not load") && said.contains("broken.cedar:1:"), "{said}");
+    let json = document(&output);
+    assert!(json["policies"]["does_not_load"].as_str().unwrap().contains("broken.cedar"));
+    assert_eq!((&json["policies"]["digest"], &json["total"]["granted"]), (&json["broker"]["digest"], &1.into()));
+    assert!(json["workloads"].as_array().unwrap().iter().any(|each| each["id"] == "demo"));
+    let policies = broker.data().join("policies");
+    let log = broker.audit_path();
+    let words = ["report", policies.to_str().unwrap(), "--audit", log.to_str().unwrap(), "--offline"];
+    let output = broker.cli("demo", &words);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("do not load"), "{said}");
+}

@@ -138,7 +138,8 @@ Examples:
   jitney policy explain --policies policies - < request.json
 
 A request in JSON has the members of a test case: workload, audience, scope, task, ttl, now, identity. What would have to be
-different is marked as tried where the changed request, or the changed set, was decided as allowed.
+different is marked where it could not be tried: anything else was decided as allowed, by the changed request or the changed set.
+A broker that is reached says who is in quarantine; its set in use is explained, also where its folder does not load by now.
 Exit code: 0 a decision was found and is explained, or the request would be allowed; 1 the request would be refused, or there
 is no such decision here.";
 

@@ -12,7 +12,8 @@ Examples:
   jitney report policies --audit /var/lib/jitney/audit.jsonl --since 2026-10-01 --until 2027-01-01 --offline
 
 Without DIR and --audit, the running broker says where its policies and its audit log lie; each broker writes a log of its own:
-name all of them. With --offline no broker is asked.";
+name all of them. With --offline no broker is asked.
+Exit code: 0 written; 1 an audit log is not as it was written, which the report says first, or there is no report; 2 wrong usage.";
 
 /// `jitney report`.
 #[derive(Debug, Args)]

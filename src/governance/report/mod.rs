@@ -23,7 +23,7 @@ use super::history::{Commit, History, Story};
 use super::inventory::{AudienceView, Inventory, WorkloadView};
 use crate::audit::{AuditError, Point};
 use crate::model::UnixTime;
-use crate::policy::{Diagnostics, Severity};
+use crate::policy::{Diagnostics, PolicySet, Severity};
 
 pub use controls::{Control, Controls};
 pub use evidence::{Activity, Change, Counts, Period, Usage};
@@ -52,6 +52,8 @@ pub struct Sources<'a> {
     pub now: UnixTime,
     /// What a running broker says.
     pub broker: Option<Live>,
+    /// The set that it has in use, for where the folder's does not load.
+    pub served: Option<&'a PolicySet>,
 }
 
 /// What a running broker knows besides.
@@ -132,6 +134,8 @@ pub struct Report {
 pub struct PoliciesView {
     /// The folder.
     pub dir: String,
+    /// What is wrong with it, where it does not load: then all this tells of the set that the broker has in use.
+    pub does_not_load: Option<String>,
     /// Hex SHA-256 over all of it.
     pub digest: String,
     /// How many policies.
@@ -188,8 +192,13 @@ pub struct CommitView {
 /// # Errors
 /// [`ReportError`].
 pub fn build(sources: Sources<'_>, progress: &mut dyn FnMut(u64)) -> Result<Report, ReportError> {
-    let (set, _) = crate::policy::PolicySet::load_at(sources.dir, sources.now).map_err(ReportError::Policies)?;
-    let inventory = Inventory::of(&set, sources.now);
+    let loaded = PolicySet::load_at(sources.dir, sources.now).map(|(set, _)| set);
+    let (set, does_not_load) = match (&loaded, sources.served) {
+        (Ok(set), _) => (set, None),
+        (Err(findings), Some(served)) => (served, Some(findings.first_error())),
+        (Err(findings), None) => return Err(ReportError::Policies(findings.clone())),
+    };
+    let inventory = Inventory::of(set, sources.now);
     let mut views: Vec<WorkloadView> = inventory.workloads().collect();
     let audiences = inventory.audiences().collect();
     let mut evidence = Evidence::new(&sources.period, &views);
@@ -206,7 +215,11 @@ pub fn build(sources: Sources<'_>, progress: &mut dyn FnMut(u64)) -> Result<Repo
             view.state = "quarantined";
         }
     }
-    let unused = Unused::of(&set, &views, &usage, &used_policies, total.granted);
+    let mut unused = Unused::of(set, &views, &usage, &used_policies, total.granted);
+    if does_not_load.is_some() {
+        // It would be one against files that are others by now.
+        unused.patch = None;
+    }
     let findings = check::check(sources.dir, sources.now, &check::Proofs::default());
     let levels = [Severity::Error, Severity::Warning, Severity::Note];
     let commits = history.as_ref().map(|history| commits(history, &sources.period));
@@ -223,6 +236,7 @@ pub fn build(sources: Sources<'_>, progress: &mut dyn FnMut(u64)) -> Result<Repo
         intact: logs.iter().all(|log| log.intact),
         policies: PoliciesView {
             dir: sources.dir.display().to_string(),
+            does_not_load,
             digest: set.digest().to_owned(),
             policies: set.policy_count(),
             findings: levels.into_iter().map(|level| (level.as_str(), findings.count(level))).collect(),

@@ -117,6 +117,13 @@ fn warnings(report: &Report) -> Vec<String> {
         None => found.push("The audit log has no line: nothing is known of what was used.".into()),
         Some(_) => {}
     }
+    if let Some(why) = &report.policies.does_not_load {
+        found.push(format!(
+            "The folder {} does not load ({why}). This page tells of the policies that the broker has in use; what is missing: a \
+             patch for grants that nobody used. Findings and commits are those of the folder.",
+            report.policies.dir
+        ));
+    }
     if let Some(broker) = report.broker.as_ref().filter(|broker| broker.digest != report.policies.digest) {
         found.push(format!(
             "The broker {} has other policies in force ({}) than this page tells of ({}).",

@@ -67,7 +67,7 @@ impl Scene {
         let period = Period { since: crate::audit::time(BEGIN), until: crate::audit::time(NOW.secs() * 1000) };
         let dir = self.dir.path().join("policies");
         let mut read = 0;
-        let sources = Sources { dir: &dir, logs: &[log], signed: &[], period, now: NOW, broker };
+        let sources = Sources { dir: &dir, logs: &[log], signed: &[], period, now: NOW, broker, served: None };
         let report = build(sources, &mut |bytes| read += bytes);
         assert_eq!(read, self.text.len() as u64, "all of it was told of");
         report
@@ -183,10 +183,34 @@ fn policies_that_do_not_load_and_logs_that_are_not_there_are_errors() {
     let period = Period { since: String::new(), until: "9".into() };
     let build = |dir: &Path, log: &str| {
         let logs = [PathBuf::from(log)];
-        build(Sources { dir, logs: &logs, signed: &[], period: period.clone(), now: NOW, broker: None }, &mut |_| ())
-            .unwrap_err()
+        build(
+            Sources { dir, logs: &logs, signed: &[], period: period.clone(), now: NOW, broker: None, served: None },
+            &mut |_| (),
+        )
+        .unwrap_err()
     };
     assert!(matches!(build(&dir, "/nonexistent"), ReportError::Policies(_)));
     let whole = used();
     assert!(matches!(build(&whole.dir.path().join("policies"), "/nonexistent"), ReportError::Log(_)));
+}
+
+#[test]
+fn a_folder_that_does_not_load_is_no_end_of_a_report_where_the_broker_has_a_set_in_use() {
+    let scene = used();
+    let dir = scene.dir.path().join("policies");
+    let log = scene.dir.path().join("audit.jsonl");
+    fs::write(&log, &scene.text).unwrap();
+    let (served, _) = PolicySet::load_at(&dir, NOW).unwrap();
+    fs::write(dir.join("broken.cedar"), "permit(").unwrap();
+    let period = Period { since: crate::audit::time(BEGIN), until: crate::audit::time(NOW.secs() * 1000) };
+    let live = Live { digest: served.digest().to_owned(), ..Live::default() };
+    let logs = [log];
+    let sources =
+        Sources { dir: &dir, logs: &logs, signed: &[], period, now: NOW, broker: Some(live), served: Some(&served) };
+    let report = build(sources, &mut |_| ()).unwrap();
+    assert_eq!((report.workloads.len(), report.total.granted, report.unused.patch.as_deref()), (2, 2, None));
+    let why = report.policies.does_not_load.as_deref().unwrap();
+    assert!(why.contains("broken.cedar:1:"), "{why}");
+    let markdown = report.markdown();
+    assert!(markdown.contains("does not load") && markdown.contains("what is missing"), "{markdown}");
 }

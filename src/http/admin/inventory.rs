@@ -1,5 +1,6 @@
 //! The broker at a glance, workloads and audiences, quarantine and release, reloading the policies.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -7,7 +8,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::broker::Broker;
@@ -95,6 +96,28 @@ pub(super) async fn release(
         }
         Err(error) => told::<()>(Err(error)),
     }
+}
+
+/// The set in use, with the files it was made from: what lies in the folder may be another by now, or none.
+#[derive(Debug, Serialize)]
+struct SetInUse<'a> {
+    digest: &'a str,
+    dir: String,
+    files: BTreeMap<&'a str, &'a str>,
+}
+
+pub(super) async fn policies(State(broker): State<Arc<Broker>>) -> Response {
+    let policies = broker.policies().clone();
+    // It may be megabytes: no mint waits until they are written down.
+    let told = tokio::task::spawn_blocking(move || {
+        let set = policies.current();
+        let dir = policies.dir().map_or_else(String::new, |dir| dir.display().to_string());
+        answer::json(StatusCode::OK, &SetInUse { digest: set.digest(), dir, files: set.sources().collect() })
+    });
+    let failed = |error: tokio::task::JoinError| {
+        answer::unserved(StatusCode::INTERNAL_SERVER_ERROR, "server_error", &error.to_string())
+    };
+    told.await.unwrap_or_else(failed)
 }
 
 pub(super) async fn reload(State(broker): State<Arc<Broker>>) -> Response {

@@ -42,6 +42,7 @@ pub fn admin(broker: Arc<Broker>) -> Router {
         .route("/admin/v1/audiences/{uri}", get(inventory::audience))
         .route("/admin/v1/keys", get(keys::list))
         .route("/admin/v1/keys/rotate", post(keys::rotate))
+        .route("/admin/v1/policies", get(inventory::policies))
         .route("/admin/v1/policies/reload", post(inventory::reload))
         .route("/metrics", get(metrics))
         .fallback(answer::not_found)

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Literal, PatternElem, UnaryOp};
 
+use super::super::ask::IdentityUsed;
 use super::super::catalogue::IdentityKind;
+use super::super::set::PolicySet;
 use super::Question;
 use super::weigh::path;
-use crate::model::TaskId;
 use crate::model::time::format_span;
+use crate::model::{TaskId, UnixTime};
 
 /// More ways than this to bend one request are not tried.
 pub(super) const MOST: usize = 64;
@@ -21,6 +23,10 @@ pub(super) enum Bend {
     Ttl(u64),
     Task(String, Option<String>),
     Claim(String, String),
+    /// This claim, whatever it says.
+    HasClaim(String),
+    /// Another moment, Unix seconds; a later one always.
+    Now(u64),
     Kind(IdentityKind),
 }
 
@@ -66,6 +72,9 @@ pub(super) fn gather(expr: &Expr, wanted: bool, bends: &mut Vec<Bend>) {
                 None => {}
             }
         }
+        ExprKind::HasAttr { expr, attr } if wanted && path(expr).as_deref() == Some("context.identity.claims") => {
+            bends.push(Bend::HasClaim(attr.to_string()));
+        }
         ExprKind::BinaryApp { op, arg1, arg2 } => compared(*op, arg1, arg2, wanted, bends),
         _ => {}
     }
@@ -79,14 +88,15 @@ fn compared(op: BinaryOp, left: &Expr, right: &Expr, wanted: bool, bends: &mut V
         return;
     };
     match (name.as_str(), written) {
-        ("context.ttl", Literal::Long(limit)) => {
+        ("context.ttl" | "context.now", Literal::Long(limit)) => {
             let near = match (op, is_turned, wanted) {
-                (BinaryOp::Less, false, true) | (BinaryOp::LessEq, true, false) => vec![limit - 1],
-                (BinaryOp::Less, true, true) | (BinaryOp::LessEq, false, false) => vec![limit + 1],
-                (BinaryOp::Eq, _, false) => vec![limit - 1, limit + 1],
+                (BinaryOp::Less, false, true) | (BinaryOp::LessEq, true, false) => vec![limit.saturating_sub(1)],
+                (BinaryOp::Less, true, true) | (BinaryOp::LessEq, false, false) => vec![limit.saturating_add(1)],
+                (BinaryOp::Eq, _, false) => vec![limit.saturating_sub(1), limit.saturating_add(1)],
                 _ => vec![*limit],
             };
-            bends.extend(near.into_iter().filter_map(|secs| u64::try_from(secs).ok()).map(Bend::Ttl));
+            let make = if name == "context.ttl" { Bend::Ttl } else { Bend::Now };
+            bends.extend(near.into_iter().filter_map(|secs| u64::try_from(secs).ok()).map(make));
         }
         ("context.task", Literal::String(task)) if op == BinaryOp::Eq && wanted => {
             bends.push(Bend::Task(task.to_string(), None));
@@ -106,31 +116,76 @@ fn claim(path: &str) -> Option<String> {
     path.strip_prefix("context.identity.claims.").map(str::to_owned)
 }
 
-/// The question with all this different; nothing where it would be none.
-pub(super) fn bent(question: &Question, bends: &[Bend]) -> Option<Question> {
+/// The question with all this different; nothing where it would be none, or where the workload could not prove itself so.
+pub(super) fn bent(set: &PolicySet, question: &Question, bends: &[Bend]) -> Option<Question> {
     let mut then = question.clone();
+    let mut claims: BTreeMap<String, String> = (*then.identity.claims).clone();
+    let mut shown: BTreeMap<String, String> = BTreeMap::new();
     for bend in bends {
         match bend {
             Bend::Ttl(secs) => then.ttl = Some(Duration::from_secs(*secs)),
             Bend::Task(task, _) => then.task = TaskId::parse(task).ok()?,
-            Bend::Claim(name, value) => {
-                let mut claims: BTreeMap<String, String> = (*then.identity.claims).clone();
-                claims.insert(name.clone(), value.clone());
-                then.identity.claims = Arc::new(claims);
-            }
+            Bend::Now(secs) if *secs > question.now.secs() => then.now = UnixTime::from_secs(*secs),
+            Bend::Now(_) => return None,
+            Bend::Claim(name, value) => drop(shown.insert(name.clone(), value.clone())),
+            Bend::HasClaim(name) => drop(shown.entry(name.clone()).or_insert_with(|| "x".into())),
             Bend::Kind(kind) => then.identity.kind = *kind,
         }
     }
-    Some(then)
+    if shown.is_empty() && then.identity.kind == question.identity.kind {
+        return Some(then);
+    }
+    claims.extend(shown.clone());
+    then.identity.claims = Arc::new(claims);
+    if then.identity.kind == question.identity.kind && set.can_prove(&then) {
+        return Some(then);
+    }
+    // Another of its identities may show that.
+    let wants = |used: &IdentityUsed| {
+        let is_asked = bends.iter().any(|bend| matches!(bend, Bend::Kind(_)));
+        !is_asked || used.kind == then.identity.kind
+    };
+    let others = set.ways_to_prove(&question.workload).into_iter().filter(wants);
+    let mut others = others.map(|used| {
+        let claims: BTreeMap<_, _> = (*used.claims).clone().into_iter().chain(shown.clone()).collect();
+        Question { identity: IdentityUsed { claims: Arc::new(claims), ..used }, ..then.clone() }
+    });
+    others.find(|other| set.can_prove(other))
 }
 
-pub(super) fn told_bend(bend: &Bend, then: &Question) -> String {
-    match bend {
-        Bend::Ttl(_) => told_ttl(then),
-        Bend::Task(task, Some(pattern)) => format!("name the task like `{pattern}`, as `{task}`"),
-        Bend::Task(task, None) => format!("name the task `{task}`"),
-        Bend::Claim(name, value) => format!("prove it with the claim {name} = `{value}`"),
-        Bend::Kind(kind) => format!("prove it by {}", kind.as_str()),
+/// What to do, for each of them; `forbids`: what is in the way until a later moment.
+pub(super) fn told_bends(bends: &[Bend], question: &Question, then: &Question, forbids: &[String]) -> Vec<String> {
+    let mut told = Vec::new();
+    let is_kind_told = bends.iter().any(|bend| matches!(bend, Bend::Kind(_)));
+    if then.identity.kind != question.identity.kind && !is_kind_told {
+        told.push(format!("prove it by {}", then.identity.kind.as_str()));
+    }
+    for bend in bends {
+        told.push(match bend {
+            Bend::Ttl(_) => told_ttl(then),
+            Bend::Task(task, Some(pattern)) => format!("name the task like `{pattern}`, as `{task}`"),
+            Bend::Task(task, None) => format!("name the task `{task}`"),
+            Bend::Claim(name, value) => format!("prove it with the claim {name} = `{value}`"),
+            Bend::HasClaim(name) => {
+                if bends.iter().any(|other| matches!(other, Bend::Claim(claim, _) if claim == name)) {
+                    continue;
+                }
+                format!("prove it with a claim {name}")
+            }
+            Bend::Now(_) => told_now(then, forbids),
+            Bend::Kind(kind) => format!("prove it by {}", kind.as_str()),
+        });
+    }
+    told
+}
+
+/// From when on, and what is in the way until then.
+pub(super) fn told_now(then: &Question, forbids: &[String]) -> String {
+    let at = then.now.rfc3339();
+    match forbids {
+        [] => format!("ask at {at} or later"),
+        [one] => format!("ask at {at} or later: until then policy {one} forbids it"),
+        more => format!("ask at {at} or later: until then policies {} forbid it", more.join(", ")),
     }
 }
 

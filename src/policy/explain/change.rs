@@ -9,12 +9,12 @@ use std::time::Duration;
 use cedar_policy_core::ast::Expr;
 
 use super::super::denial::{Denial, Outcome};
-use super::super::diagnostic::closest;
 use super::super::set::PolicySet;
-use super::bend::{Bend, MOST, bent, combined, gather, told_bend, told_ttl};
+use super::bend::{Bend, MOST, bent, combined, gather, told_bends, told_ttl};
 use super::weigh::{conjuncts, with_condition};
 use super::{PolicyExplained, Question, ScopeExplained};
-use crate::model::{Reason, ScopeSet, WorkloadId};
+use super::{mend, spelling};
+use crate::model::{Reason, ScopeSet};
 
 /// Something that would have to be different.
 #[derive(Debug, Clone)]
@@ -23,14 +23,27 @@ pub struct Change {
     pub text: String,
     /// What to write, and into which file of the set, where it is a change of the policies.
     pub paste: Option<(String, String)>,
+    /// The request that is then allowed, where that has to be another one too.
+    pub with: Option<Question>,
     /// Whether the request was then decided as allowed.
     pub proven: bool,
+}
+
+impl Change {
+    /// One that nobody has tried.
+    pub const fn told(text: String) -> Self {
+        Self { text, paste: None, with: None, proven: false }
+    }
+
+    fn tried(text: String) -> Self {
+        Self { proven: true, ..Self::told(text) }
+    }
 }
 
 /// All that is worth telling, the nearest first.
 pub(super) fn all(set: &PolicySet, question: &Question, denial: &Denial, scopes: &[ScopeExplained]) -> Vec<Change> {
     let mut changes = Vec::new();
-    changes.extend(spelling(set, question));
+    changes.extend(spelling::spelling(set, question));
     changes.extend(ttl(set, question, scopes));
     match within(set, question) {
         // What is longer than anything may live has no way through the policies.
@@ -40,57 +53,16 @@ pub(super) fn all(set: &PolicySet, question: &Question, denial: &Denial, scopes:
     changes.extend(fewer(set, question, scopes));
     changes.extend(file(set, question, denial));
     if changes.iter().all(|change| !change.proven) {
-        changes.extend(policies(set, question, scopes));
+        changes.extend(mend::policies(set, question));
+    }
+    if changes.is_empty() {
+        changes.push(Change::told(format!("mend what refuses it: {}", denial.refusal.description)));
     }
     changes
 }
 
-fn is_allowed(set: &PolicySet, question: &Question) -> bool {
+pub(super) fn is_allowed(set: &PolicySet, question: &Question) -> bool {
     set.decide(&question.ask()).is_ok()
-}
-
-/// A name that nearly is one.
-fn spelling(set: &PolicySet, question: &Question) -> Vec<Change> {
-    let told = |what: &str, name: &str, then: &Question| {
-        let proven = is_allowed(set, then);
-        let text = match proven {
-            true => format!("ask {what} {name}"),
-            false => format!("ask {what} {name}, which is the nearest that there is; more may be amiss"),
-        };
-        Change { text, paste: None, proven }
-    };
-    if set.workload(question.workload.as_str()).is_none() {
-        let names = set.workloads().map(|workload| workload.id.as_str());
-        let near = closest(question.workload.as_str(), names).and_then(|name| WorkloadId::parse(name).ok());
-        let then = |near: WorkloadId| {
-            told("as workload", near.as_str(), &Question { workload: near.clone(), ..question.clone() })
-        };
-        return near.map(then).into_iter().collect();
-    }
-    let Some(audience) = set.audience(&question.audience) else {
-        let names = set.audiences().map(|audience| audience.id.as_str());
-        let near = closest(&question.audience, names);
-        let then = |near: &str| told("for audience", near, &Question { audience: near.into(), ..question.clone() });
-        return near.map(then).into_iter().collect();
-    };
-    let declared: Vec<&str> = audience.scopes.iter().map(|scope| &*scope.name).collect();
-    let known = |name: &str| set.target(&question.audience).is_some_and(|target| target.table.find(name).is_some());
-    let mut names = Vec::new();
-    let mut is_changed = false;
-    for scope in question.scopes.iter().map(|scope| scope.as_str()) {
-        match (known(scope), closest(scope, declared.iter().copied())) {
-            (false, Some(near)) => {
-                is_changed = true;
-                names.push(near);
-            }
-            _ => names.push(scope),
-        }
-    }
-    let scopes = ScopeSet::parse(&names.join(" ")).ok().filter(|_| is_changed);
-    let then = |scopes: ScopeSet| {
-        told("for scope", &scopes.to_string(), &Question { scopes: scopes.clone(), ..question.clone() })
-    };
-    scopes.map(then).into_iter().collect()
 }
 
 /// Another time to live alone: of all that is compared with it anywhere here, the nearest that is allowed.
@@ -119,11 +91,11 @@ fn ttl(set: &PolicySet, question: &Question, scopes: &[ScopeExplained]) -> Optio
     let found = tried.into_iter().filter(|secs| *secs > 0 && Some(*secs) != question.ttl.map(|ttl| ttl.as_secs()));
     let mut found = found.map(|secs| Question { ttl: Some(Duration::from_secs(secs)), ..question.clone() });
     let then = found.find(|then| is_allowed(set, then))?;
-    Some(Change { text: told_ttl(&then), paste: None, proven: true })
+    Some(Change::tried(told_ttl(&then)))
 }
 
 /// The same question for as long as configuration and audience let a token live, where it asks for longer.
-fn within(set: &PolicySet, question: &Question) -> Option<Question> {
+pub(super) fn within(set: &PolicySet, question: &Question) -> Option<Question> {
     let audience = set.audience(&question.audience)?;
     let limits = [question.limits.max_ttl, question.limits.max_lifetime].into_iter();
     let longest = limits.chain(audience.max_ttl).chain(audience.max_lifetime).min()?;
@@ -136,6 +108,8 @@ fn within(set: &PolicySet, question: &Question) -> Option<Question> {
 struct Needs {
     ways: Vec<Vec<Bend>>,
     policies: Vec<Arc<str>>,
+    /// Those of them that forbid.
+    forbids: Vec<String>,
     /// The longest that these let a token live.
     longest: Option<Duration>,
 }
@@ -150,6 +124,7 @@ fn bends(set: &PolicySet, question: &Question, scopes: &[ScopeExplained], is_sho
             of_scope.iter().map(|more| Needs {
                 ways: [&before.ways[..], &more.ways[..]].concat(),
                 policies: [&before.policies[..], &more.policies[..]].concat(),
+                forbids: [&before.forbids[..], &more.forbids[..]].concat(),
                 longest: before.longest.into_iter().chain(more.longest).min(),
             })
         });
@@ -161,7 +136,7 @@ fn bends(set: &PolicySet, question: &Question, scopes: &[ScopeExplained], is_sho
         let is_told = |bends: &Vec<Bend>| bends.is_empty() || matches!(bends[..], [Bend::Ttl(_)]);
         let mut tried = combined(&needs.ways).into_iter().filter(|bends| !is_told(bends));
         let found = tried.find_map(|bends| {
-            let mut then = bent(question, &bends)?;
+            let mut then = bent(set, question, &bends)?;
             let longest = needs.longest.filter(|longest| then.ttl.is_some_and(|ttl| ttl > *longest));
             then.ttl = longest.or(then.ttl);
             is_allowed(set, &then).then_some((bends, then, longest.is_some()))
@@ -169,11 +144,12 @@ fn bends(set: &PolicySet, question: &Question, scopes: &[ScopeExplained], is_sho
         let Some((bends, then, is_capped)) = found else { continue };
         let has_ttl = bends.iter().any(|bend| matches!(bend, Bend::Ttl(_)));
         let shorter = ((is_shorter || is_capped) && !has_ttl).then(|| told_ttl(&then));
-        let parts: Vec<String> = shorter.into_iter().chain(bends.iter().map(|bend| told_bend(bend, &then))).collect();
+        let told = told_bends(&bends, question, &then, &needs.forbids);
+        let parts: Vec<String> = shorter.into_iter().chain(told).collect();
         let which = if needs.policies.len() == 1 { "policy" } else { "policies" };
         let text = format!("{} ({which} {})", parts.join(", and "), needs.policies.join(", "));
         if changes.iter().all(|(_, change)| change.text != text) {
-            changes.push((bends.len(), Change { text, paste: None, proven: true }));
+            changes.push((bends.len(), Change::tried(text)));
         }
     }
     changes.sort_by_key(|(parts, _)| *parts);
@@ -188,6 +164,7 @@ fn needs(set: &PolicySet, scope: &ScopeExplained) -> Vec<Needs> {
         // One part that does not hold is enough.
         past.ways.push(ways(set, forbid, false).into_iter().flatten().collect());
         past.policies.push(forbid.id.clone());
+        past.forbids.push(forbid.id.to_string());
     }
     if permits.iter().any(|permit| permit.applies) {
         return vec![past];
@@ -195,6 +172,7 @@ fn needs(set: &PolicySet, scope: &ScopeExplained) -> Vec<Needs> {
     let through = |permit: &&PolicyExplained| Needs {
         ways: ways(set, permit, true).into_iter().chain(past.ways.iter().cloned()).collect(),
         policies: [std::slice::from_ref(&permit.id), &past.policies[..]].concat(),
+        forbids: past.forbids.clone(),
         longest: [set.rule(permit.rule).max_ttl, set.rule(permit.rule).max_lifetime].into_iter().flatten().min(),
     };
     permits.iter().map(through).collect()
@@ -202,7 +180,7 @@ fn needs(set: &PolicySet, scope: &ScopeExplained) -> Vec<Needs> {
 
 /// For each part of the policy's condition that has to be different: what would make it so. A part that nothing in a request
 /// can change has no way.
-fn ways(set: &PolicySet, policy: &PolicyExplained, must_hold: bool) -> Vec<Vec<Bend>> {
+pub(super) fn ways(set: &PolicySet, policy: &PolicyExplained, must_hold: bool) -> Vec<Vec<Bend>> {
     let rule = set.rule(policy.rule);
     let look = |_: &str, expr: &Expr| {
         let mut all = Vec::new();
@@ -230,7 +208,7 @@ fn fewer(set: &PolicySet, question: &Question, scopes: &[ScopeExplained]) -> Opt
     }
     let told = permitted.join(" ");
     let then = Question { scopes: ScopeSet::parse(&told).ok()?, ..question.clone() };
-    is_allowed(set, &then).then(|| Change { text: format!("ask for {told} alone"), paste: None, proven: true })
+    is_allowed(set, &then).then(|| Change::tried(format!("ask for {told} alone")))
 }
 
 /// What the workload's own file lacks.
@@ -244,48 +222,5 @@ fn file(set: &PolicySet, question: &Question, denial: &Denial) -> Option<Change>
         Reason::Ungoverned => format!("give workloads/{}.toml its {}", workload.id, workload.gaps().join(" and its ")),
         _ => return None,
     };
-    Some(Change { text, paste: None, proven: false })
-}
-
-/// The policies that are in the way, and for a scope that nothing permits, one that would.
-fn policies(set: &PolicySet, question: &Question, scopes: &[ScopeExplained]) -> Vec<Change> {
-    let mut changes = Vec::new();
-    for scope in scopes {
-        let place = |policy: &PolicyExplained| format!("{} ({}:{})", policy.id, policy.file, policy.line);
-        for forbid in scope.policies.iter().filter(|policy| policy.applies && !policy.permits) {
-            let text = format!("let policy {} not forbid {}", place(forbid), scope.scope);
-            changes.push(Change { text, paste: None, proven: false });
-        }
-        let permits: Vec<&PolicyExplained> = scope.policies.iter().filter(|policy| policy.permits).collect();
-        for permit in permits.iter().filter(|policy| !policy.applies) {
-            let unmet: Vec<&str> =
-                permit.parts.iter().filter(|part| part.holds != Some(true)).map(|part| part.text.as_str()).collect();
-            let text = format!("let policy {} permit it without `{}`", place(permit), unmet.join("` and `"));
-            changes.push(Change { text, paste: None, proven: false });
-        }
-        if scope.outcome == Some(Outcome::NotPermitted) {
-            changes.push(missing(set, question, &scope.scope));
-        }
-    }
-    changes
-}
-
-/// A policy that permits this scope to this workload, and nothing else.
-fn missing(set: &PolicySet, question: &Question, scope: &str) -> Change {
-    let audience = set.audience(&question.audience).map_or(question.audience.as_str(), |known| known.id.as_str());
-    let taken: Vec<_> = set.rule_views().map(|rule| rule.id.to_string()).collect();
-    let plain = |text: &str| text.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-    let base = format!("{}-{}", plain(question.workload.as_str()), plain(scope)).trim_matches('-').to_owned();
-    let id = (1..).map(|n| if n == 1 { base.clone() } else { format!("{base}-{n}") }).find(|id| !taken.contains(id));
-    let id = id.unwrap_or(base);
-    let policy = format!(
-        "@id(\"{id}\")\npermit (\n    principal == Jitney::Workload::\"{}\",\n    action == Jitney::Action::\"mint\",\n    \
-         resource == Jitney::Scope::\"{audience} {scope}\"\n);\n",
-        question.workload
-    );
-    Change {
-        text: format!("add a policy that permits {scope} to {}", question.workload),
-        paste: Some((format!("{id}.cedar"), policy)),
-        proven: false,
-    }
+    Some(Change::told(text))
 }

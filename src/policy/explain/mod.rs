@@ -6,6 +6,9 @@
 
 mod bend;
 mod change;
+mod mend;
+mod prove;
+mod spelling;
 mod weigh;
 
 use std::sync::Arc;
@@ -19,6 +22,7 @@ use super::depth;
 use super::diagnostic::Diagnostic;
 use super::facts::Facts;
 use super::grant::Grant;
+use super::limits::Times;
 use super::ready::Asked;
 use super::set::PolicySet;
 use super::slice::RuleIx;
@@ -144,8 +148,8 @@ impl PolicySet {
             return Vec::new();
         };
         // Policies see the ttl that is asked, or the default; a decision may cut the default first, to what is allowed.
-        let longest = target.audience.max_ttl.unwrap_or(ask.limits.max_ttl).min(ask.limits.max_ttl);
-        let ttl = ask.ttl.unwrap_or_else(|| ask.limits.default_ttl.min(longest));
+        let cut = Times::new(ask, &target.audience).map(|times| times.wanted()).ok();
+        let ttl = cut.or(ask.ttl).unwrap_or(ask.limits.default_ttl);
         let mut facts = Facts::new(ask, ttl);
         let explained = |scope: &crate::model::Scope| {
             let policies = target

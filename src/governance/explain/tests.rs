@@ -1,0 +1,171 @@
+//! What is described, what is offered, and what stands beside the policies.
+
+use serde_json::{Value, json};
+
+use super::words::Told;
+use super::{json as document, *};
+use crate::policy::fixtures;
+
+fn basis(policies: &str) -> (tempfile::TempDir, Basis) {
+    let dir = tempfile::tempdir().unwrap();
+    for (path, text) in fixtures::files(policies) {
+        let path = dir.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let basis = Basis::load(dir.path()).unwrap();
+    (dir, basis)
+}
+
+#[test]
+fn what_is_to_be_added_was_tried() {
+    let forbid =
+        r#"@id("f") forbid(principal, action, resource == Jitney::Scope::"https://api.example.com orders:write");"#;
+    let (_dir, basis) = basis(forbid);
+    for (scope, proven) in [("orders:read", true), ("orders:write", false)] {
+        let described = Described::from_json(&format!(
+            r#"{{"workload": "alpha", "audience": "https://api.example.com", "scope": "{scope}", "ttl": "2m"}}"#
+        ));
+        let question = basis.question(&described.unwrap(), Limits::default()).unwrap();
+        let explained = basis.explain(&question);
+        let with: Vec<bool> =
+            explained.changes.iter().filter(|change| change.paste.is_some()).map(|change| change.proven).collect();
+        assert!(with.iter().all(|each| *each == proven) && (!proven || !with.is_empty()), "{scope}: {explained:?}");
+        let document = document(&told(&explained), Some((&question, &explained, &Quarantine::No)));
+        assert_eq!((&document["allowed"], &document["request"]["ttl"]), (&json!(false), &json!(120)));
+    }
+}
+
+#[test]
+fn a_description_that_is_none_is_told() {
+    let (_dir, basis) = basis("");
+    for wrong in ["", "[]", r#"{"workload": "a"}"#, r#"{"workload": "a", "audience": "b", "scope": "c", "colour": 1}"#]
+    {
+        assert!(Described::from_json(wrong).is_err(), "{wrong}");
+    }
+    for (member, value) in [("ttl", "0"), ("ttl", "\"soon\""), ("now", "\"then\""), ("task", "\"a//b\"")] {
+        let text = format!(r#"{{"workload": "a", "audience": "b", "scope": "c", "{member}": {value}}}"#);
+        let described = Described::from_json(&text).unwrap();
+        let error = basis.question(&described, Limits::default()).unwrap_err().to_string();
+        assert!(error.starts_with(member), "{error}");
+    }
+}
+
+#[test]
+fn who_is_shut_out_gets_nothing_whatever_the_policies_say() {
+    let (_dir, basis) = basis(r#"@id("all") permit(principal, action, resource);"#);
+    let text = r#"{"workload": "alpha", "audience": "https://api.example.com", "scope": "orders:read"}"#;
+    let question = basis.question(&Described::from_json(text).unwrap(), Limits::default()).unwrap();
+    let shut = Quarantine::Yes { since: "2026-11-25T00:00:00Z".into(), reason: "leak".into() };
+    let mut explained = basis.explain(&question);
+    Quarantine::No.weigh(&question, &mut explained);
+    Quarantine::NotLookedAt("no broker".into()).weigh(&question, &mut explained);
+    assert!(explained.decided.is_ok());
+    shut.weigh(&question, &mut explained);
+    assert_eq!(explained.decided.as_ref().unwrap_err().refusal.reason, crate::model::Reason::Quarantined);
+    assert!(explained.changes[0].proven && explained.changes[0].text.contains("jitney workload release alpha"));
+}
+
+#[test]
+fn a_document_has_the_same_members_in_every_case() {
+    let (_dir, basis) = basis("");
+    let names = |document: &Value| document.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let bare = document(&Told { sentence: String::new(), next: None }, None);
+    let text = r#"{"workload": "alpha", "audience": "https://api.example.com", "scope": "orders:read"}"#;
+    let question = basis.question(&Described::from_json(text).unwrap(), Limits::default()).unwrap();
+    let explained = basis.explain(&question);
+    let whole = document(&told(&explained), Some((&question, &explained, &Quarantine::No)));
+    assert_eq!(names(&bare), names(&whole));
+    assert!(whole["sentence"].as_str().unwrap().starts_with("it would be refused: ") && !whole["next"].is_null());
+}
+
+#[test]
+fn what_a_workload_cannot_prove_is_refused_with_what_it_can() {
+    let (_dir, basis) = basis(r#"@id("all") permit(principal, action, resource);"#);
+    let text = r#"{"workload": "alpha", "audience": "https://api.example.com", "scope": "orders:read",
+        "identity": {"type": "oidc", "claims": {"repository": "a/b"}}}"#;
+    let question = basis.question(&Described::from_json(text).unwrap(), Limits::default()).unwrap();
+    let explained = basis.explain(&question);
+    assert_eq!(explained.decided.as_ref().unwrap_err().refusal.reason, Reason::InvalidClient);
+    let first = &explained.changes[0];
+    assert!(first.proven && first.text == "prove it by private_key_jwt", "{first:?}");
+}
+
+mod whatever_is_offered {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::{ScopeSet, TaskId, WorkloadId};
+    use crate::policy::fixtures::NOW;
+
+    /// Policies that grant a little, and stand in the way of a little.
+    fn policy() -> impl Strategy<Value = String> {
+        let who = prop_oneof![Just("principal"), Just("principal == Jitney::Workload::\"alpha\"")];
+        let what = prop_oneof![
+            Just("resource".to_owned()),
+            Just("resource in Jitney::Scope::\"https://api.example.com items:read:*\"".to_owned()),
+            "(orders:read|orders:write|items:read:4[23])"
+                .prop_map(|scope| format!("resource == Jitney::Scope::\"https://api.example.com {scope}\"")),
+        ];
+        let when = prop_oneof![
+            Just(String::new()),
+            (1u64..900).prop_map(|ttl| format!(" when {{ context.ttl <= {ttl} }}")),
+            (0u64..900).prop_map(|ahead| format!(" when {{ context.now < {} }}", NOW.secs() + ahead)),
+            "[ab]".prop_map(|task| format!(" when {{ context.task like \"{task}*\" }}")),
+            "k[12]".prop_map(|kid| format!(
+                " when {{ context.identity.claims has kid && context.identity.claims.kid == \"{kid}\" }}"
+            )),
+        ];
+        let effect = prop_oneof![3 => Just("permit"), 1 => Just("forbid")];
+        (effect, who, what, when)
+            .prop_map(|(effect, who, what, when)| format!("{effect}({who}, action, {what}){when};"))
+    }
+
+    fn set_of(policies: &[String], more: Option<(&str, &str)>) -> PolicySet {
+        let named = (0..).zip(policies).map(|(n, policy): (u32, _)| format!("@id(\"p{n}\") {policy}\n"));
+        let mut files = fixtures::files(&named.collect::<String>());
+        files.extend(more.map(|(file, text)| (file.to_owned(), text.to_owned())));
+        PolicySet::from_sources(files, NOW).unwrap().0
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(150))]
+        /// Each refusal has a next step; what is told to be added allows just the request that it was offered for.
+        #[test]
+        fn it_allows_what_was_asked_and_nothing_else(
+            policies in proptest::collection::vec(policy(), 0..4),
+            scopes in prop_oneof![
+                "(orders:read|orders:write|items:read:4[24])",
+                Just("orders:read items:read:42".to_owned()),
+                "[a-z:*]{1,8}",
+            ],
+            workload in prop_oneof![4 => Just("alpha"), 1 => Just("alhpa"), 1 => Just("zzzzzzzz")],
+            ttl in proptest::option::of(1u64..1200), task in "[abc]1", kid in proptest::option::of("k[12]"),
+        ) {
+            let basis = Basis { set: set_of(&policies, None) };
+            let question = Question {
+                workload: WorkloadId::parse(workload).unwrap(), audience: "https://api.example.com".into(),
+                scopes: ScopeSet::parse(&scopes).unwrap(), task: TaskId::parse(&task).unwrap(),
+                ttl: ttl.map(std::time::Duration::from_secs), identity: IdentityUsed::private_key_jwt(kid.as_deref()),
+                now: NOW, limits: Limits::default(),
+            };
+            let explained = basis.explain(&question);
+            prop_assert_eq!(explained.decided.is_err(), !explained.changes.is_empty());
+            for change in &explained.changes {
+                let Some((file, text)) = &change.paste else { continue };
+                let with = set_of(&policies, Some((file, text)));
+                let asked = change.with.as_ref().unwrap_or(&question);
+                prop_assert!(change.proven && with.decide(&asked.ask()).is_ok(), "{}", text);
+                for scope in ["orders:read", "orders:write", "items:read:42", "items:read:43", "items:read:44"] {
+                    let other = Question { scopes: ScopeSet::parse(scope).unwrap(), ..asked.clone() };
+                    let beta = Question { workload: WorkloadId::parse("beta").unwrap(), ..other.clone() };
+                    let is_asked = asked.scopes.iter().any(|asked| asked.as_str() == scope);
+                    for (probe, is_meant) in [(other, is_asked), (beta, false)] {
+                        let (before, after) = (basis.set.decide(&probe.ask()), with.decide(&probe.ask()));
+                        prop_assert!(is_meant || before.is_ok() == after.is_ok(), "{scope}: {text}");
+                    }
+                }
+            }
+        }
+    }
+}

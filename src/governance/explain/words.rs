@@ -1,0 +1,230 @@
+//! A line of the audit log as a plain sentence, and what to do about it.
+//!
+//! Owns the words for every reason of a refusal and every kind of line that has a decision id. What policies say of a request is
+//! not told here.
+
+use crate::audit::Line;
+use crate::model::Reason;
+
+/// What was decided, and the mend where there is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// What happened, as a sentence without a full stop.
+    pub sentence: String,
+    /// What to do about it; none where nothing is amiss.
+    pub next: Option<String>,
+}
+
+/// Says what a line says.
+pub fn of(line: &Line<'_>) -> Told {
+    let what = what(line);
+    match &*line.outcome {
+        "refused" => {
+            let reason = line.refusal.as_deref().unwrap_or("unknown");
+            match Reason::all().find(|each| each.as_str() == reason) {
+                Some(reason) => {
+                    let (why, next) = refused(reason, line);
+                    Told { sentence: format!("{what} was refused: {why}"), next: Some(next) }
+                }
+                None => Told {
+                    sentence: format!("{what} was refused as {reason}, a word that this jitney does not know"),
+                    next: Some("use the jitney that wrote the log: `jitney status` tells a broker's version".into()),
+                },
+            }
+        }
+        "granted" => Told { sentence: format!("{what} was granted{}", by(line)), next: None },
+        "done" => Told { sentence: format!("{what} was done{}", counted(line)), next: None },
+        other => Told {
+            sentence: format!("{what} {other}"),
+            next: Some("the line's detail says why; look at the broker: jitney status".into()),
+        },
+    }
+}
+
+/// What was asked for.
+fn what(line: &Line<'_>) -> String {
+    let who = line.workload.as_deref().unwrap_or("a caller that was not known yet");
+    let task = line.task.as_deref().map_or_else(String::new, |task| format!(" for task {task}"));
+    let asked = line.scope.as_deref().map_or_else(String::new, |scope| format!(" with {scope}"));
+    let at = line.audience.as_deref().map_or_else(String::new, |audience| format!(" at {audience}"));
+    match &*line.event {
+        "mint" => format!("a token of {who}{asked}{at}{task}"),
+        "renew" => format!("the renewal of a lease of {who}{asked}{at}{task}"),
+        "complete" => format!("the completion of {who}'s task {}", line.task.as_deref().unwrap_or("(no name)")),
+        "introspect" => format!("a question about a token, by {who}"),
+        "revoke" => match line.actor.as_deref() {
+            Some(actor) => format!("a revocation by {actor}"),
+            None => format!("the revocation of a token of {who}"),
+        },
+        "quarantine" => format!("the quarantine of {who}"),
+        "release" => format!("the release of {who} from quarantine"),
+        "refuse" => format!("a request of {who}"),
+        other => format!("`{other}`"),
+    }
+}
+
+fn by(line: &Line<'_>) -> String {
+    let policies: Vec<&str> = line.policies.iter().map(|policy| &**policy).collect();
+    let by = if policies.is_empty() { String::new() } else { format!(" by {}", policies.join(", ")) };
+    let long = line.ttl.map_or_else(String::new, |ttl| format!(", for {ttl} s"));
+    let lease = line.lease.as_deref().map_or_else(String::new, |lease| format!(" (lease {lease})"));
+    by + &long + &lease
+}
+
+fn counted(line: &Line<'_>) -> String {
+    match line.count {
+        Some(count) if matches!(&*line.event, "complete" | "revoke" | "quarantine") => {
+            format!(", which ended {count} {}", if count == 1 { "lease" } else { "leases" })
+        }
+        _ => String::new(),
+    }
+}
+
+/// Why, and what to do.
+fn refused(reason: Reason, line: &Line<'_>) -> (&'static str, String) {
+    let workload = line.workload.as_deref().unwrap_or("ID");
+    let audience = line.audience.as_deref().unwrap_or("URI");
+    let lease = line.lease.as_deref().or(line.predecessor.as_deref()).unwrap_or("ID");
+    let (why, next) = match reason {
+        Reason::InvalidRequest => (
+            "a parameter was missing, repeated or malformed, or more time was asked than may be had",
+            "correct the parameter that the line's detail names; docs/tokens.md has all of them",
+        ),
+        Reason::InvalidClient => (
+            "nobody proved who asks",
+            "the line's detail says what was wrong with the assertion; where the workload runs: jitney doctor",
+        ),
+        Reason::UnknownScope => {
+            return (
+                "its audience declares no such scope",
+                format!("ask for one that is declared: jitney audience show {audience}"),
+            );
+        }
+        Reason::DeniedScope => (
+            "no policy grants a scope that was asked, or one forbids it",
+            "ask for what is granted, or change the policies in a pull request",
+        ),
+        Reason::UnknownAudience => (
+            "no such audience is declared",
+            "ask for one that is, or declare it in policies/audiences: jitney audience list",
+        ),
+        Reason::Quarantined => {
+            return (
+                "the workload was in quarantine",
+                format!(
+                    "see since when and why: jitney workload show {workload}; once it is safe: jitney workload release {workload} --reason …"
+                ),
+            );
+        }
+        Reason::Expired => {
+            return (
+                "the workload was past the end that its file gives it",
+                format!("where its owner still needs it, give workloads/{workload}.toml a later `expires`"),
+            );
+        }
+        Reason::Ungoverned => {
+            return (
+                "the workload is in no file, or its file lacks an owner, a purpose or an end",
+                format!("complete workloads/{workload}.toml; `jitney policy check` says what it lacks"),
+            );
+        }
+        Reason::TaskEnded => (
+            "the task had ended, and an ended task takes no lease for a while",
+            "name a new task, or wait for as long as [tasks] closed_for says",
+        ),
+        Reason::InvalidGrant => {
+            return (
+                "the lease cannot be renewed: it is unknown, another's, ended, renewed before, or its chain is at its limit",
+                format!("ask for a new token; what became of the lease: jitney lease show {lease}"),
+            );
+        }
+        Reason::UnsupportedGrantType => ("another grant type was asked", "ask with grant_type=client_credentials"),
+        Reason::InvalidToken => (
+            "the token that was shown is not good",
+            "ask for a new one; which check fails says `jitney verify --token-file FILE`",
+        ),
+        Reason::MissingToken => (
+            "neither a token nor the workload's own proof was shown",
+            "send the client authentication of the token endpoint, or a token of that task",
+        ),
+        Reason::WrongTask => (
+            "the token that was shown is one of another task",
+            "show one of that very task, or the workload's own proof",
+        ),
+        Reason::BearerCannotComplete => (
+            "a plain bearer token completes nothing here",
+            "complete with the workload's own proof, or set [tasks] bearer_complete = true",
+        ),
+        Reason::BearerCannotRenew => (
+            "a plain bearer token renews nothing",
+            "renew with the workload's own proof: every audience has the bearer token too",
+        ),
+        Reason::UnsupportedResponseType => (
+            "the authorization endpoint refuses everyone: nobody is asked for consent here",
+            "ask the token endpoint, with grant_type=client_credentials",
+        ),
+        Reason::StoreUnavailable => (
+            "the store could not be reached, or what it said could not be trusted, and what is not recorded is not signed",
+            "the caller tries again with a fresh assertion; where it lasts, look at the store: jitney status",
+        ),
+        Reason::AuditUnavailable => (
+            "the audit log could not be written, and what is not written down is not signed",
+            "make room on its disk or mend its permissions (jitney status); minting goes on by itself then",
+        ),
+        Reason::IssuerUnavailable => (
+            "the keys of the platform that signed its proof could not be had",
+            "see that the broker reaches the issuer that the line's detail names; the caller tries again",
+        ),
+        Reason::Busy => (
+            "more was asked than is served at once",
+            "the caller slows down and tries again; [limits] in jitney.toml says how much is served",
+        ),
+        Reason::Internal => {
+            ("jitney made a mistake of its own", "please report it, with this line and `jitney --version`")
+        }
+    };
+    (why, next.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::Event;
+
+    fn line(event: &str, outcome: &str, rest: &str) -> Told {
+        let text = format!(
+            r#"{{"v":1,"time":"2026-11-25T00:00:00.000Z","seq":1,"broker":"b1","event":"{event}","outcome":"{outcome}"{rest},"prev":"","sum":""}}"#
+        );
+        of(&Line::parse(text.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn every_reason_has_a_sentence_and_a_mend() {
+        let mut sentences = std::collections::HashSet::new();
+        for reason in Reason::all() {
+            let told = line("mint", "refused", &format!(r#","workload":"w","refusal":"{}""#, reason.as_str()));
+            let next = told.next.unwrap();
+            assert!(told.sentence.starts_with("a token of w was refused: ") && next.len() > 20, "{}", told.sentence);
+            assert!(!told.sentence.contains(reason.as_str()), "the word is no sentence: {}", told.sentence);
+            assert!(sentences.insert(told.sentence), "{reason:?} is told like another one");
+        }
+        let told = line("mint", "refused", r#","refusal":"too_blue""#);
+        assert!(told.sentence.contains("too_blue") && told.next.is_some(), "{told:?}");
+    }
+
+    #[test]
+    fn every_event_is_told_and_what_went_well_needs_no_mend() {
+        for event in Event::ALL {
+            let told = line(event.as_str(), "done", r#","workload":"w","task":"t","count":1"#);
+            assert!(told.sentence.ends_with("done") || told.sentence.ends_with("ended 1 lease"), "{told:?}");
+            assert_eq!(told.next, None);
+            assert!(line(event.as_str(), "failed", "").next.is_some());
+        }
+        let granted = line(
+            "mint",
+            "granted",
+            r#","workload":"w","scope":"a b","audience":"u","task":"t","ttl":60,"policies":["p"]"#,
+        );
+        assert_eq!(granted.sentence, "a token of w with a b at u for task t was granted by p, for 60 s");
+    }
+}

@@ -1,0 +1,122 @@
+//! What would have to be different of the policies, where no other request would be allowed: the forbids in the way, and a policy that
+//! permits what was asked, and nothing else.
+
+use super::super::denial::Outcome;
+use super::super::limits::Times;
+use super::super::set::PolicySet;
+use super::bend::{Bend, bent, told_now, told_ttl};
+use super::change::{Change, ways, within};
+use super::{PolicyExplained, Question};
+use crate::model::time::format_span;
+
+/// The policies that are in the way, and for scopes that nothing permits, policies that would.
+pub(super) fn policies(set: &PolicySet, question: &Question) -> Vec<Change> {
+    // What no policy can mend is mended first: a time that nothing lives for, and one at which something forbids it.
+    let (mut then, mut before) = (question.clone(), Vec::new());
+    if let Some(shorter) = within(set, question) {
+        before.push(told_ttl(&shorter));
+        then = shorter;
+    }
+    if let Some((later, forbids)) = past_forbids(set, &then) {
+        before.push(told_now(&later, &forbids));
+        then = later;
+    }
+    let scopes = set.scopes_explained(&then.ask());
+    let place = |policy: &PolicyExplained| format!("{} ({}:{})", policy.id, policy.file, policy.line);
+    let mut changes = Vec::new();
+    let is_forbidden = scopes.iter().any(|scope| scope.outcome == Some(Outcome::Forbidden));
+    for scope in &scopes {
+        for forbid in scope.policies.iter().filter(|policy| policy.applies && !policy.permits) {
+            let text = format!("let policy {} not forbid {}", place(forbid), scope.scope);
+            changes.push(Change::told(text));
+        }
+    }
+    let has_permit = |policies: &[PolicyExplained]| policies.iter().any(|policy| policy.permits && policy.applies);
+    let wanting = scopes.iter().filter(|scope| scope.outcome.is_some() && !has_permit(&scope.policies));
+    let wanting: Vec<&str> = wanting.map(|scope| scope.scope.as_str()).collect();
+    match wanting.is_empty() {
+        true => {}
+        false if is_forbidden => changes.push(Change::told(format!(
+            "once nothing forbids it, add a policy that permits {} to {}",
+            wanting.join(" and "),
+            question.workload
+        ))),
+        false => changes.push(missing(set, &then, &wanting, &before)),
+    }
+    for scope in scopes.iter().filter(|scope| scope.outcome == Some(Outcome::NotPermitted)) {
+        for permit in scope.policies.iter().filter(|policy| policy.permits && !policy.applies) {
+            let unmet = permit.parts.iter().filter(|part| part.holds != Some(true)).map(|part| part.text.as_str());
+            let unmet: Vec<&str> = unmet.collect();
+            if unmet.iter().any(|part| part.contains("context.identity")) {
+                changes.push(Change::told(format!(
+                    "prove it as policy {} asks (`{}`): workloads/{}.toml has no identity that shows that",
+                    place(permit),
+                    unmet.join("` and `"),
+                    question.workload
+                )));
+            }
+            changes.push(Change::told(format!(
+                "let policy {} permit it without `{}`, for all that it speaks of",
+                place(permit),
+                unmet.join("` and `")
+            )));
+        }
+    }
+    changes
+}
+
+/// The first moment at which nothing forbids what is asked any more, and what forbids it until then.
+fn past_forbids(set: &PolicySet, question: &Question) -> Option<(Question, Vec<String>)> {
+    let forbidding = |question: &Question| {
+        let scopes = set.scopes_explained(&question.ask());
+        let forbids = scopes.into_iter().flat_map(|scope| scope.policies);
+        forbids.filter(|policy| policy.applies && !policy.permits).collect::<Vec<_>>()
+    };
+    let forbids = forbidding(question);
+    if forbids.is_empty() {
+        return None;
+    }
+    let mut moments: Vec<u64> = Vec::new();
+    for bend in forbids.iter().flat_map(|forbid| ways(set, forbid, false)).flatten() {
+        if let Bend::Now(secs) = bend {
+            moments.push(secs);
+        }
+    }
+    moments.sort_unstable();
+    let mut later = moments.into_iter().filter_map(|secs| bent(set, question, &[Bend::Now(secs)]));
+    let later = later.find(|later| forbidding(later).is_empty())?;
+    let mut names: Vec<String> = forbids.iter().map(|forbid| forbid.id.to_string()).collect();
+    names.dedup();
+    Some((later, names))
+}
+
+/// Policies that permit these scopes to this workload for as long as it asks, and nothing else.
+fn missing(set: &PolicySet, then: &Question, scopes: &[&str], before: &[String]) -> Change {
+    let audience = set.audience(&then.audience);
+    let known = audience.map_or(then.audience.as_str(), |known| known.id.as_str());
+    let ask = then.ask();
+    let ttl = audience.and_then(|audience| Times::new(&ask, audience).ok()).map(|times| times.wanted());
+    let ttl = format_span(ttl.or(then.ttl).unwrap_or(then.limits.default_ttl));
+    let mut taken: Vec<String> = set.rule_views().map(|rule| rule.id.to_string()).collect();
+    let plain = |text: &str| text.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let mut ids = Vec::new();
+    let mut text = String::new();
+    for scope in scopes {
+        let base = format!("{}-{}", plain(then.workload.as_str()), plain(scope)).trim_matches('-').to_owned();
+        let all = (1..).map(|n| if n == 1 { base.clone() } else { format!("{base}-{n}") });
+        let id = all.clone().find(|id| !taken.contains(id)).unwrap_or_else(|| base.clone());
+        let policy = format!(
+            "@id(\"{id}\")\n@max_ttl(\"{ttl}\")\npermit (\n    principal == Jitney::Workload::\"{}\",\n    action == \
+             Jitney::Action::\"mint\",\n    resource == Jitney::Scope::\"{known} {scope}\"\n);\n",
+            then.workload
+        );
+        text = if text.is_empty() { policy } else { format!("{text}\n{policy}") };
+        taken.push(id.clone());
+        ids.push(id);
+    }
+    let what = if scopes.len() == 1 { "a policy that permits" } else { "policies that permit" };
+    let told = format!("add {what} {} to {}", scopes.join(" and "), then.workload);
+    let told = [before, &[told]].concat().join(", and ");
+    let file = format!("{}.cedar", ids.first().map_or("added", String::as_str));
+    Change { paste: Some((file, text)), with: (!before.is_empty()).then(|| then.clone()), ..Change::told(told) }
+}

@@ -1,0 +1,156 @@
+//! Names that are none: what was probably meant. Of an open scope the asked instance is kept, and never made a wildcard.
+
+use super::super::catalogue::Audience;
+use super::super::diagnostic::closest;
+use super::super::set::PolicySet;
+use super::Question;
+use super::change::{Change, is_allowed};
+use crate::model::{ScopeSet, WorkloadId};
+
+/// So many names are told where none is near.
+const FEW: usize = 5;
+
+/// One change with every name that nearly is one, and one for each that is near to nothing.
+pub(super) fn spelling(set: &PolicySet, question: &Question) -> Vec<Change> {
+    let mut meant = Meant { then: question.clone(), parts: Vec::new(), lost: Vec::new() };
+    meant.workload(set);
+    meant.audience(set);
+    meant.scopes(set);
+    let Meant { then, parts, lost } = meant;
+    let mut changes = Vec::new();
+    if !parts.is_empty() {
+        let proven = is_allowed(set, &then);
+        let more = if proven { "" } else { ", which is the nearest that there is; more may be amiss" };
+        changes.push(Change { proven, ..Change::told(format!("ask {}{more}", parts.join(", and "))) });
+    }
+    changes.extend(elsewhere(set, question));
+    changes.extend(lost.into_iter().map(Change::told));
+    changes
+}
+
+struct Meant {
+    then: Question,
+    parts: Vec<String>,
+    /// What is near to nothing.
+    lost: Vec<String>,
+}
+
+impl Meant {
+    fn workload(&mut self, set: &PolicySet) {
+        let asked = self.then.workload.as_str();
+        if set.workload(asked).is_some() {
+            return;
+        }
+        let names = || set.workloads().map(|workload| workload.id.as_str());
+        match closest(asked, names()).and_then(|near| WorkloadId::parse(near).ok()) {
+            Some(near) => {
+                self.parts.push(format!("as workload {near}"));
+                self.then.workload = near;
+            }
+            None => self.lost.push(format!(
+                "ask as a workload that there is: {}; or write workloads/{asked}.toml (all: jitney workload list)",
+                few(names())
+            )),
+        }
+    }
+
+    fn audience(&mut self, set: &PolicySet) {
+        if set.audience(&self.then.audience).is_some() {
+            return;
+        }
+        let names = || set.audiences().map(|audience| audience.id.as_str());
+        match closest(&self.then.audience, names()) {
+            Some(near) => {
+                self.parts.push(format!("for audience {near}"));
+                self.then.audience = near.to_owned();
+            }
+            None => self
+                .lost
+                .push(format!("ask for an audience that there is: {} (all: jitney audience list)", few(names()))),
+        }
+    }
+
+    fn scopes(&mut self, set: &PolicySet) {
+        let Some(audience) = set.audience(&self.then.audience) else { return };
+        let is_known = |name: &str| audience.scopes.iter().any(|scope| scope.matches(name) && !name.ends_with(":*"));
+        let asked: Vec<String> = self.then.scopes.iter().map(ToString::to_string).collect();
+        let (mut names, mut is_changed) = (Vec::new(), false);
+        for scope in &asked {
+            match (is_known(scope), near(audience, scope)) {
+                (false, Ok(Some(near))) => {
+                    is_changed = true;
+                    names.push(near);
+                }
+                (false, Ok(None)) => {
+                    let declared = audience.scopes.iter().map(|scope| &*scope.name);
+                    self.lost.push(format!("ask for a scope that {} declares: {}", audience.id, few(declared)));
+                    names.push(scope.clone());
+                }
+                (false, Err(open)) => {
+                    let example = format!("{}42", open.trim_end_matches('*'));
+                    self.lost.push(format!("name one instance in place of the `*` of {open}, such as {example}"));
+                    names.push(scope.clone());
+                }
+                (true, _) => names.push(scope.clone()),
+            }
+        }
+        if let Some(scopes) = ScopeSet::parse(&names.join(" ")).ok().filter(|_| is_changed) {
+            self.parts.push(format!("for scope {scopes}"));
+            self.then.scopes = scopes;
+        }
+    }
+}
+
+/// What was meant, of those that are declared; of an open one with the instance that was asked for. Where that has no instance: the
+/// open one.
+fn near(audience: &Audience, asked: &str) -> Result<Option<String>, String> {
+    let instance = asked.rsplit_once(':').map(|(_, instance)| instance);
+    let mut candidates: Vec<(String, Option<&str>)> = Vec::new();
+    for scope in &audience.scopes {
+        match scope.name.strip_suffix('*').filter(|_| scope.is_open()) {
+            None => candidates.push((scope.name.to_string(), None)),
+            Some(head) => {
+                candidates.push((scope.name.to_string(), Some(&scope.name)));
+                candidates.push((head.trim_end_matches(':').to_owned(), Some(&scope.name)));
+                let with = instance.filter(|instance| !instance.is_empty() && !instance.contains('*'));
+                candidates.extend(with.map(|instance| (format!("{head}{instance}"), None)));
+            }
+        }
+    }
+    // The bare beginning of an open scope is no slip of another name.
+    if let Some((_, Some(open))) = candidates.iter().find(|(name, open)| name == asked && open.is_some()) {
+        return Err((*open).to_owned());
+    }
+    let Some(found) = closest(asked, candidates.iter().map(|(name, _)| name.as_str())) else { return Ok(None) };
+    match candidates.iter().find(|(name, _)| name == found) {
+        Some((_, Some(open))) => Err((*open).to_owned()),
+        _ => Ok(Some(found.to_owned())),
+    }
+}
+
+/// Another audience that declares what this one does not, where it would be allowed there.
+fn elsewhere(set: &PolicySet, question: &Question) -> Option<Change> {
+    set.audience(&question.audience)?;
+    let target = set.target(&question.audience)?;
+    if question.scopes.iter().all(|scope| target.table.find(scope.as_str()).is_some()) {
+        return None;
+    }
+    let then = set
+        .audiences()
+        .map(|audience| Question { audience: audience.id.to_string(), ..question.clone() })
+        .find(|then| is_allowed(set, then))?;
+    let text = format!("ask for audience {}, which declares it", then.audience);
+    Some(Change { proven: true, ..Change::told(text) })
+}
+
+fn few<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    let more = names.len().saturating_sub(FEW);
+    names.truncate(FEW);
+    match (names.is_empty(), more) {
+        (true, _) => "there is none".into(),
+        (_, 0) => names.join(", "),
+        (_, more) => format!("{} and {more} more", names.join(", ")),
+    }
+}
