@@ -61,6 +61,14 @@ fn unread(error: &TreeError) -> Failure {
             error.to_string(),
             "name a folder, or a revision that this clone has: CI may have fetched one only",
         ),
+        TreeError::Neither { near: Some(near), .. } => Failure::new(error.to_string(), format!("did you mean {near}?")),
+        TreeError::Neither { .. } => Failure::new(
+            error.to_string(),
+            "name a folder as it is seen from here, or a revision that this clone has: CI may have fetched one only",
+        ),
+        TreeError::NotAFolder(_) => {
+            Failure::new(error.to_string(), "name the folder that holds workloads/ and audiences/")
+        }
         TreeError::Ambiguous(name) => {
             Failure::new(error.to_string(), format!("write ./{name} for the folder, or refs/heads/… for the branch"))
         }

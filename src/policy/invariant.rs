@@ -16,6 +16,7 @@ use super::names;
 use super::rule;
 use super::schema::Words;
 use super::set::PolicySet;
+use super::world::Principal;
 use crate::model::Scope;
 
 /// One of them.
@@ -57,6 +58,19 @@ impl PolicySet {
         self.speaks_of(invariant, ask).unwrap_or(true)
     }
 
+    /// The workloads that a policy writes out.
+    pub(super) fn named_by(&self, policy: &Policy) -> Vec<&Principal> {
+        let mut named: Vec<usize> = policy
+            .entity_literals()
+            .iter()
+            .filter_map(|uid| self.principal(uid.id().unescaped()).filter(|(_, each)| each.uid == *uid))
+            .map(|(at, _)| at)
+            .collect();
+        named.sort_unstable();
+        named.dedup();
+        named.into_iter().map(|at| &self.principals()[at]).collect()
+    }
+
     /// None where the request is none, or the invariant cannot be weighed.
     fn speaks_of(&self, invariant: &Invariant, ask: &Ask<'_>) -> Option<bool> {
         let (_, principal) = self.principal(ask.workload.as_str())?;
@@ -67,7 +81,7 @@ impl PolicySet {
             Declared::Exactly(ix) => (self.scope(ix).uid.clone(), None),
             Declared::InstanceOf(ix) => {
                 let (uid, entities) = self.world().instance(principal, target, self.scope(ix), scope).ok()?;
-                (uid, Some(entities))
+                (uid, Some(self.world().naming(entities, self.named_by(&invariant.policy).into_iter()).ok()?))
             }
         };
         let entities = instance.as_ref().unwrap_or(&self.world().entities);

@@ -95,7 +95,7 @@ impl PolicySet {
 impl Seat<'_> {
     /// The policies that can speak here, each with what is left of it; those that cannot apply are left out.
     pub fn residuals(&self) -> Vec<Residual> {
-        let folder = self.folder();
+        let folder = self.folder(self.entities());
         let rules = self.set.slices().of(self.workload, self.declared).flat_map(|part| part.slice.rules.iter());
         let mut rules: Vec<usize> = rules.map(|ix| *ix as usize).collect();
         rules.sort_unstable();
@@ -106,7 +106,16 @@ impl Seat<'_> {
 
     /// What is left of another policy, here.
     pub fn left_of(&self, policy: &Policy) -> Expr {
-        self.folder().policy(policy)
+        let named = self.set.named_by(policy).into_iter();
+        let entities = self.entities.clone().map(|entities| self.set.world().naming(entities, named));
+        match &entities {
+            Some(Ok(entities)) => self.folder(entities).policy(policy),
+            _ => self.folder(self.entities()).policy(policy),
+        }
+    }
+
+    fn entities(&self) -> &cedar_policy::Entities {
+        self.entities.as_ref().unwrap_or(&self.set.world().entities)
     }
 
     /// Every scope that a policy which can speak here writes out.
@@ -115,11 +124,10 @@ impl Seat<'_> {
         rules.flat_map(|ix| self.set.rule(*ix).policy.entity_literals())
     }
 
-    fn folder(&self) -> Folder<'_> {
+    fn folder<'e>(&'e self, entities: &'e cedar_policy::Entities) -> Folder<'e> {
         let scope = self.set.scope(self.declared);
         let resource = self.resource.as_ref().map(|uid| ast::EntityUID::from(uid.clone()));
         let stands_for = resource.clone().unwrap_or_else(|| scope.uid.clone().into());
-        let entities = self.entities.as_ref().unwrap_or(&self.set.world().entities).as_ref();
         let request = Request::new_unchecked(
             self.principal.entry.clone(),
             self.set.mint_entry().clone(),
@@ -132,7 +140,7 @@ impl Seat<'_> {
             resource,
             open: scope.uid.clone().into(),
             audience: self.target.uid.clone().into(),
-            evaluator: evaluator(request, entities),
+            evaluator: evaluator(request, entities.as_ref()),
         }
     }
 }

@@ -101,6 +101,17 @@ impl World {
         let entities = self.reachable.clone().add_entities(new, None).map_err(|error| broken(&error))?;
         Ok((uid, entities))
     }
+
+    /// The same entities, with the workloads that a forbid beside the set writes out: no policy may name them.
+    pub fn naming<'a>(
+        &self,
+        entities: Entities,
+        named: impl Iterator<Item = &'a Principal>,
+    ) -> Result<Entities, Diagnostic> {
+        let missing = named.filter(|each| entities.get(&each.uid).is_none());
+        let more = missing.map(workload_entity).collect::<Result<Vec<_>, _>>()?;
+        if more.is_empty() { Ok(entities) } else { entities.add_entities(more, None).map_err(|error| broken(&error)) }
+    }
 }
 
 /// `Jitney::Scope::"<audience> <scope>"`.

@@ -321,6 +321,13 @@ fn the_hook_looks_at_what_is_staged_and_at_nothing_else() {
     stage.shell("git add -A && rm policies/all.cedar", &[("A", "")]);
     let output = commit();
     assert!(!output.status.success() && told(&output).contains("principal-any"), "{}", told(&output));
+    // Where somebody can open it, not where the hook has put it aside.
+    let is_plain = |output: &Output| {
+        let all = said(output) + &told(output);
+        assert!(!all.contains("/after/") && !all.contains(std::env::temp_dir().to_str().unwrap()), "{all}");
+    };
+    assert!(told(&output).contains("--> policies/all.cedar:2:"), "{}", told(&output));
+    is_plain(&output);
     // And the other way round.
     stage.shell("git reset -q", &[("A", "")]);
     stage.write("policies/README.md", "Ours.\n");
@@ -328,6 +335,8 @@ fn the_hook_looks_at_what_is_staged_and_at_nothing_else() {
     stage.write("policies/all.cedar", WIDE);
     let output = commit();
     assert!(output.status.success(), "{}{}", said(&output), told(&output));
+    assert!((said(&output) + &told(&output)).contains("No access changes"), "{}{}", said(&output), told(&output));
+    is_plain(&output);
     // The framework runs the same file.
     let hook = &yaml("ci/pre-commit-config.yaml")[0]["repos"][0]["hooks"][0];
     assert_eq!((text(&hook["entry"]), text(&hook["language"])), (".ci/pre-commit", "script"));

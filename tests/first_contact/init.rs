@@ -164,8 +164,30 @@ fn a_file_that_exists_refuses_all_and_nothing_is_written() {
     let before = fs::read(dir.path().join(".jitney/first-job.pem")).unwrap();
     let again = init(dir.path(), &OWNER);
     assert_eq!(again.status.code(), Some(1));
-    assert!(text(&again.stderr).contains("jitney.toml and 8 more files are there already"), "{again:?}");
+    assert!(text(&again.stderr).contains("jitney.toml and 9 more files are there already"), "{again:?}");
     assert_eq!(fs::read(dir.path().join(".jitney/first-job.pem")).unwrap(), before);
+}
+
+/// What the pipelines of `deploy/ci` run passes on what is written, and covers all of it.
+#[test]
+fn what_is_written_passes_the_pipeline_that_is_shipped() {
+    let many = ["--scope", "orders:read", "--scope", "orders:write:*", "--scope", "invoices:read"];
+    for words in [&[][..], &many[..]] {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(init(dir.path(), &[words, &OWNER].concat()).status.success());
+        let checked = jitney(dir.path()).args(["policy", "check", "policies", "--deny", "warning"]).output().unwrap();
+        assert!(checked.status.success(), "{checked:?}");
+        let tested = jitney(dir.path()).args(["policy", "test", "policies", "--output", "json"]).output().unwrap();
+        let said: serde_json::Value = serde_json::from_slice(&tested.stdout).unwrap_or_else(|_| panic!("{tested:?}"));
+        assert!(tested.status.success(), "{said:#}");
+        let expects = fs::read_to_string(dir.path().join("policies/tests/first-job.toml")).unwrap();
+        let permits = words.iter().filter(|word| **word == "--scope").count().max(1);
+        let count = |what: &str| expects.matches(&format!("expect = \"{what}\"")).count();
+        assert_eq!((count("allow"), count("deny")), (permits, 1), "{expects}");
+        let tested = jitney(dir.path()).args(["policy", "test", "policies"]).output().unwrap();
+        let told = text(&tested.stdout);
+        assert!(told.ends_with(&format!(" 0 failed; {permits} of {permits} policies covered\n")), "{told}");
+    }
 }
 
 #[test]

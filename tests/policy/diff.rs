@@ -533,9 +533,13 @@ mod revisions {
         let elsewhere = tempfile::tempdir().unwrap();
         for (at, words, told) in [
             (dir, &["nowhere", "HEAD"][..], "neither a folder nor a revision"),
+            (dir, &["HEAD", "polices"], "did you mean policies?"),
+            (dir, &["HEAD", "./polices/"], "did you mean ./policies?"),
+            (dir, &["HEAD", "../nowhere/policies"], "../nowhere/policies is neither a folder nor a revision"),
+            (dir, &["HEAD", "policies/orders.cedar"], "policies/orders.cedar is a file"),
             (dir, &["--", "-x", "HEAD"], "no revision begins with a dash"),
             (dir, &["HEAD", "HEAD", "--dir", "nowhere"], "HEAD has no folder nowhere"),
-            (elsewhere.path(), &["HEAD~1", "HEAD"], "not a git repository"),
+            (elsewhere.path(), &["HEAD~1", "HEAD"], "no such folder, and no such revision: not a git repository"),
         ] {
             let (code, _, error) = run(at, words);
             assert_eq!(code, Some(1), "{words:?}: {error}");

@@ -406,6 +406,12 @@ fn of_keys() -> Vec<Row> {
     ]
 }
 
+const CASE: &str = "[[case]]\nname = \"the report reads\"\nexpect = \"allow\"\nworkload = \"report\"\n\
+    audience = \"https://orders.example.com\"\nscope = \"orders:read\"\ntask = \"nightly-1\"\n";
+
+const STATEMENT: &str =
+    "[[widens]]\nworkload = \"report\"\naudience = \"https://orders.example.com\"\nscope = \"orders:read\"\n";
+
 fn of_files() -> Vec<Row> {
     vec![
         row("a field that there is not", "load-error", (MAILER, "owner =", "ownr ="), &[]),
@@ -423,6 +429,30 @@ fn of_files() -> Vec<Row> {
                 "\n[[identity]]\ntype = \"oidc\"\nissuer = \"https://token.actions.githubusercontent.com\"\nclaims = { repository_id = \"9\", environment = \"production\" }\n",
             )],
         ),
+        row(
+            "a case that cannot be read",
+            "test-broken",
+            ("tests/orders.toml", "", kept(CASE.replace("task =", "taks ="))),
+            &[("tests/orders.toml", "", CASE), ("tests/README.md", "", "[[case")],
+        ),
+        row("a file of cases that is no TOML", "test-broken", ("tests/orders.toml", "", "[[case]\n"), &[]),
+        row(
+            "a case that nobody can ask",
+            "test-broken",
+            ("tests/orders.toml", "", kept(format!("{CASE}identity = {{ type = \"oidc\" }}\n"))),
+            &[("tests/orders.toml", "", kept(format!("{CASE}identity = {{ type = \"private_key_jwt\" }}\n")))],
+        ),
+        row(
+            "a statement without a reason",
+            "widening-broken",
+            ("widenings/a.toml", "", STATEMENT),
+            &[(
+                "widenings/a.toml",
+                "",
+                kept(format!("{STATEMENT}why = \"The report is read by finance from June on\"\n")),
+            )],
+        ),
+        row("a file of statements that is no TOML", "widening-broken", ("widenings/a.toml", "", "[[widens]\n"), &[]),
         row("a stray", "stray-file", ("more/x.cedar", "", "// nothing"), &[("more/README.md", "", "nothing")]),
         row(
             "an entry without an end",

@@ -61,6 +61,7 @@ impl Draft<'_> {
             File::of(format!("policies/workloads/{id}.toml"), self.workload()),
             File::of(format!("policies/audiences/{}.toml", file_name(self.audience)), self.resource_server()),
             File::of(format!("policies/{id}.cedar"), self.policy()),
+            File::of(format!("policies/tests/{id}.toml"), self.cases()),
             File::of(format!("policies/{SCHEMA_FILE}"), SCHEMA),
             File::of(
                 ".jitney/.gitignore",
@@ -157,7 +158,7 @@ impl Draft<'_> {
              [scopes]  # everything that may be asked for here\n",
             quoted(self.audience.as_str()),
             if is_example {
-                format!("{EDIT}: its URL, the `aud` of its tokens; change it in the policy too")
+                format!("{EDIT}: its URL, the `aud` of its tokens; change it in the policy and its tests too")
             } else {
                 "its URL, the `aud` of its tokens".into()
             },
@@ -176,12 +177,7 @@ impl Draft<'_> {
         let mut text = format!(
             "// What the workload `{id}` may do. What no policy permits is refused, and each scope needs a permit of its own.\n"
         );
-        let mut named: Vec<String> = Vec::new();
-        for scope in &self.scopes {
-            let name = cedar::policy_id(id, scope);
-            // Two long or odd scopes may come to one name.
-            let name = if named.contains(&name) { format!("{id}:{}", named.len() + 1) } else { name };
-            named.push(name.clone());
+        for (scope, name) in self.permits() {
             let is = if scope.as_str().ends_with(":*") { "in" } else { "==" };
             text.push_str(&format!(
                 "\n@id(\"{name}\")  // its name in refusals and in the audit log\n\
@@ -194,6 +190,57 @@ impl Draft<'_> {
             ));
         }
         text
+    }
+
+    /// Each scope, and the name of its permit.
+    fn permits(&self) -> Vec<(&Scope, String)> {
+        let mut named: Vec<(&Scope, String)> = Vec::new();
+        for scope in &self.scopes {
+            let name = cedar::policy_id(self.id, scope);
+            // Two long or odd scopes may come to one name.
+            let is_taken = named.iter().any(|(_, other)| *other == name);
+            let name = if is_taken { format!("{}:{}", self.id, named.len() + 1) } else { name };
+            named.push((scope, name));
+        }
+        named
+    }
+
+    /// A case for each permit, and one that must be refused: what CI runs on a change of the policies.
+    fn cases(&self) -> String {
+        let mut text = format!(
+            "# What `{}` must get and must not: `jitney policy test policies` decides each case as a broker would.\n\
+             now = {}  # the moment of every case, so that they do not end with the workload\n",
+            self.id,
+            self.today.rfc3339(),
+        );
+        for (scope, permit) in self.permits() {
+            let name = quoted(&format!("{} gets {scope}", self.id));
+            text.push_str(&self.case(&name, "allow", scope, "5m"));
+            text.push_str(&format!("by = {}  # the policy that permits it\n", quoted(&permit)));
+        }
+        if let Some(scope) = self.scopes.iter().next() {
+            let name = quoted(&format!("{} gets {scope} for five minutes at most", self.id));
+            text.push_str(&self.case(&name, "deny", scope, "6m"));
+            text.push_str("because = \"invalid_request\"  # a ttl above the longest\n");
+        }
+        text
+    }
+
+    fn case(&self, name: &str, expect: &str, scope: &Scope, ttl: &str) -> String {
+        format!(
+            "\n[[case]]  # one request\n\
+             name = {name}  # what it is about\n\
+             expect = \"{expect}\"  # allow or deny\n\
+             workload = {}  # who asks\n\
+             audience = {}  # for which audience\n\
+             scope = {}  # for what\n\
+             task = {}  # for which task\n\
+             ttl = \"{ttl}\"  # for how long\n",
+            quoted(self.id.as_str()),
+            quoted(self.audience.as_str()),
+            quoted(&asked(scope)),
+            quoted(&format!("{}-1", self.id)),
+        )
     }
 
     fn settings(&self, dir: &Path) -> String {

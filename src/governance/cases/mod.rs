@@ -86,6 +86,16 @@ pub fn run(dir: &Path, now: UnixTime) -> Result<Run, Diagnostics> {
     Ok(Run { dir: dir.to_string_lossy().into_owned(), cases: outcomes, findings: wrong, policies })
 }
 
+/// What is wrong in a file of cases; with a set, also those that cannot be asked of it.
+pub(super) fn wrong(file: &SourceFile, set: Option<&PolicySet>, now: UnixTime) -> Vec<Diagnostic> {
+    let (mut cases, mut findings) = (Vec::new(), Vec::new());
+    read::of_file(file, now, &mut cases, &mut findings);
+    for (case, set) in set.into_iter().flat_map(|set| cases.iter().map(move |case: &Case| (case, set))) {
+        findings.extend(case.identity_used(set).err().map(|finding| *finding));
+    }
+    findings
+}
+
 fn decide(
     case: &Case,
     set: &PolicySet,

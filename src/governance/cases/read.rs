@@ -100,7 +100,8 @@ pub(super) fn all(dir: &Path, now: UnixTime) -> (Vec<Case>, Vec<Diagnostic>) {
     (cases, findings)
 }
 
-fn of_file(file: &SourceFile, now: UnixTime, cases: &mut Vec<Case>, findings: &mut Vec<Diagnostic>) {
+/// The cases of one file, and what is wrong in it.
+pub(super) fn of_file(file: &SourceFile, now: UnixTime, cases: &mut Vec<Case>, findings: &mut Vec<Diagnostic>) {
     let raw: RawFile = match toml::from_str(&file.text) {
         Ok(raw) => raw,
         Err(error) => return findings.push(Diagnostic::of_toml(file, &error)),

@@ -3,6 +3,7 @@
 //! Owns which lints there are, in which order they look, and what they are given. What a broker refuses at load is found by
 //! the load itself and is only sorted in here. Never asks a network or a broker.
 
+mod beside;
 mod empty;
 mod expiry;
 mod finding;
@@ -44,7 +45,8 @@ use tree::{Tree, Walk};
 type Lint = fn(&Tree<'_>, &mut Findings);
 
 /// Those that look at the files alone: they look at a set that does not load, too.
-const OF_FILES: [Lint; 6] = [missing::look, vague::look, expiry::look, review::look, keys::look, private::look];
+const OF_FILES: [Lint; 7] =
+    [missing::look, vague::look, expiry::look, review::look, keys::look, private::look, beside::look];
 
 /// Those that need the set whole.
 const OF_SETS: [Lint; 7] =

@@ -61,7 +61,7 @@ const OVERSIGHT: &str = "CSF PR.AA-05, ID.IM-01; SP 800-207 tenet 4";
 const CHANGE: &str = "CSF PR.PS-01, ID.AM-08; SP 800-207 tenet 4";
 
 /// Every rule, in the order of the documentation.
-pub static RULES: [Rule; 37] = [
+pub static RULES: [Rule; 39] = [
     firm(rule("load-error", Error, "a broker refuses to load the set", CONFIGURATION, CHANGE)),
     firm(rule(
         "issuer-unpinned",
@@ -128,6 +128,20 @@ pub static RULES: [Rule; 37] = [
         LEAST,
     )),
     rule("invariant-unproven", Warning, "nothing shows that an invariant holds", OVERPRIVILEGED, LEAST),
+    rule(
+        "test-broken",
+        Error,
+        "a case in tests/ cannot be read, or cannot be asked of this set",
+        CONFIGURATION,
+        CHANGE,
+    ),
+    rule(
+        "widening-broken",
+        Error,
+        "a statement in widenings/ cannot be read, or states nothing",
+        OVERPRIVILEGED,
+        OVERSIGHT,
+    ),
     rule("workload-ungranted", Warning, "no policy grants a workload anything", OFFBOARDING, INVENTORY),
     rule("scope-ungranted", Note, "no policy grants a scope to anybody", CONFIGURATION, INVENTORY),
     rule(

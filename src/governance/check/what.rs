@@ -46,6 +46,8 @@ codes! {
     proof_missing = "proof-missing",
     invariant_broken = "invariant-broken",
     invariant_unproven = "invariant-unproven",
+    test_broken = "test-broken",
+    widening_broken = "widening-broken",
     workload_ungranted = "workload-ungranted",
     scope_ungranted = "scope-ungranted",
     audience_unused = "audience-unused",

@@ -28,6 +28,7 @@ use weigh::Scale;
 pub use crate::governance::logic::solve::Effort;
 pub use proof::Shown;
 pub use row::{Access, Row, Turn, Width};
+pub(super) use statements::wrong_in as wrong_statements;
 pub use trees::{Tree, TreeError};
 
 /// What a change does.

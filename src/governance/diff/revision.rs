@@ -10,6 +10,9 @@ use crate::governance::git::{GitError, Said, git};
 /// No file is larger than this, and no more is read of one revision.
 const MAX_BYTES: u64 = 1 << 30;
 
+/// What is told of a name that means nothing.
+pub(super) const NEITHER: &str = "neither a folder nor a revision of this repository";
+
 /// Endings of files that may mean something to a broker or to a review.
 const MEANT: [&str; 4] = [".cedar", ".cedarschema", ".toml", ".json"];
 
@@ -55,7 +58,7 @@ fn commit_of(revision: &str) -> Result<String, TreeError> {
     let said = ask(&["rev-parse", "--quiet", "--verify", "--end-of-options", &wanted])?;
     match said.is_good {
         true => Ok(String::from_utf8_lossy(&said.out).trim().to_owned()),
-        false if said.told.is_empty() => Err(wrong("neither a folder nor a revision of this repository".into())),
+        false if said.told.is_empty() => Err(wrong(NEITHER.into())),
         false => Err(wrong(said.told)),
     }
 }

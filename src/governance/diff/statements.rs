@@ -99,6 +99,17 @@ pub(super) fn apply(rows: &mut Vec<Row>, base: &Tree, head: &Tree) -> Told {
     Told { notes: notes.collect(), findings }
 }
 
+/// What is wrong in a file of statements, whatever widens.
+pub(in crate::governance) fn wrong_in(file: &SourceFile) -> Vec<Diagnostic> {
+    let mut findings = Vec::new();
+    for (span, raw) in read(file, &mut findings) {
+        if let Err((what, mend)) = named(&raw) {
+            findings.push(wrong(file, span, what, mend));
+        }
+    }
+    findings
+}
+
 fn files(tree: &Tree) -> impl Iterator<Item = &SourceFile> {
     tree.beside.iter().filter(|(path, _)| path.starts_with("widenings/")).map(|(_, file)| file)
 }

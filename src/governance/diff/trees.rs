@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::revision;
 use crate::model::UnixTime;
-use crate::policy::{Diagnostics, PolicySet, Read, SourceFile};
+use crate::policy::{Diagnostics, PolicySet, Read, SourceFile, closest};
 
 /// What stands beside the set and belongs to it in a review.
 const BESIDE: [(&str, &str); 2] = [("invariants", ".cedar"), ("widenings", ".toml")];
@@ -31,6 +31,17 @@ pub enum TreeError {
         /// What git says.
         told: String,
     },
+    /// There is no folder, and no revision, of that name.
+    #[error("{name} is neither a folder nor a revision of this repository")]
+    Neither {
+        /// As it was named.
+        name: String,
+        /// A folder that is called nearly so.
+        near: Option<String>,
+    },
+    /// It is a file.
+    #[error("{0} is a file, not a folder of policies")]
+    NotAFolder(String),
     /// A folder and a revision bear one name.
     #[error("{0} is a folder, and may be a revision as well")]
     Ambiguous(String),
@@ -86,6 +97,24 @@ fn is_named_like_a_commit(name: &str) -> bool {
     is_hash || revision == "HEAD" || revision.starts_with("refs/")
 }
 
+/// What is neither a folder nor a revision: by what it looks like.
+fn mistaken(name: &str, told: &str) -> TreeError {
+    let path = Path::new(name);
+    if path.exists() {
+        return TreeError::NotAFolder(name.to_owned());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folders = fs::read_dir(parent).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir());
+    let names: Vec<String> = folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let wanted = path.file_name().unwrap_or_default().to_string_lossy();
+    let near = closest(&wanted, names.iter().map(String::as_str)).map(|near| path.with_file_name(near));
+    if near.is_none() && told != revision::NEITHER {
+        let told = format!("there is no such folder, and no such revision: {told}");
+        return TreeError::Revision { revision: name.to_owned(), told };
+    }
+    TreeError::Neither { name: name.to_owned(), near: near.map(|near| near.to_string_lossy().into_owned()) }
+}
+
 impl Tree {
     /// Reads what `name` means: a folder; or `REVISION`, whose folder `dir` it is; or `REVISION:FOLDER`.
     ///
@@ -102,7 +131,10 @@ impl Tree {
             return Self::of_folder(name, now);
         }
         let (commit, dir) = name.split_once(':').unwrap_or((name, dir));
-        let files = revision::folder_at(commit, dir.trim_end_matches('/'))?;
+        let files = revision::folder_at(commit, dir.trim_end_matches('/')).map_err(|error| match error {
+            TreeError::Revision { told, .. } if !name.starts_with('-') => mistaken(name, &told),
+            other => other,
+        })?;
         if files.is_empty() && must_be {
             return Err(TreeError::NoFolder { revision: commit.to_owned(), dir: dir.to_owned() });
         }

@@ -78,6 +78,7 @@ impl<'a> Scale<'a> {
             let as_here = request.clone().map(|request| Request {
                 workload: workload.into(),
                 audience: audience.into(),
+                scope: scope_as(&request.scope, what),
                 ..request
             });
             match as_here {
@@ -117,6 +118,18 @@ impl<'a> Scale<'a> {
             }
         }
         (width, None)
+    }
+}
+
+/// The scope that is asked for here, in place of another: that one, where it is an instance of what is open here.
+fn scope_as(other: &str, what: &What) -> String {
+    match what {
+        What::Named(name) => name.to_string(),
+        What::AnyOther(open) => {
+            let head = open.strip_suffix('*').unwrap_or(open);
+            let is_one = other.len() > head.len() && other.starts_with(head) && !other.ends_with('*');
+            if is_one { other.to_owned() } else { format!("{head}7f3a") }
+        }
     }
 }
 

@@ -108,9 +108,7 @@ impl Pair<'_> {
     /// Whether some row of this kind says that this may be more than before.
     fn is_told(&self, access: Access, request: &Request) -> bool {
         self.report.rows.iter().any(|row| {
-            let is_scope = row.scope.as_deref().is_some_and(|scope| {
-                scope == request.scope || scope.strip_suffix('*').is_some_and(|head| request.scope.starts_with(head))
-            });
+            let is_scope = row.scope.as_deref().is_some_and(|scope| is_of(scope, &request.scope));
             let is_place = row.audience.as_ref() == Some(&request.audience) && is_scope;
             row.access == access
                 && row.widens()
@@ -159,6 +157,10 @@ impl Pair<'_> {
             let Some(shown) = &row.request else { continue };
             let (request, used) = Request::of(shown);
             let gains = self.head.brute.gives(&request, &used).is_more_than(&self.base.brute.gives(&request, &used));
+            let is_of_row = row.workloads.contains(&request.workload)
+                && row.audience.as_ref() == Some(&request.audience)
+                && row.scope.as_deref().is_some_and(|scope| is_of(scope, &request.scope));
+            assert!(is_of_row, "it is of another row: {request:?}\n{}", self.told());
             assert!(gains, "it gains nothing: {request:?} {used:?}\n{}", self.told());
             counts.surely += 1;
         }
@@ -203,13 +205,11 @@ impl Pair<'_> {
 
     fn is_breach(&self, at: usize, request: &Request) -> bool {
         self.report.breaches.iter().any(|breach| {
-            let scope = &breach.scope;
             breach.invariant == format!("i{at}")
                 && !breach.is_of_base
                 && breach.workloads.contains(&request.workload)
                 && breach.audience == request.audience
-                && (*scope == request.scope
-                    || scope.strip_suffix('*').is_some_and(|head| request.scope.starts_with(head)))
+                && is_of(&breach.scope, &request.scope)
         })
     }
 
@@ -217,6 +217,11 @@ impl Pair<'_> {
         let (base, head) = (self.base.brute.world.told(), self.head.brute.world.told());
         format!("before:\n{base}\nafter:\n{head}\n{:#}", self.report.json())
     }
+}
+
+/// Whether it is that scope, or an instance of it.
+fn is_of(scope: &str, asked: &str) -> bool {
+    scope == asked || scope.strip_suffix('*').is_some_and(|head| asked.starts_with(head))
 }
 
 /// Compares at least so many pairs.
