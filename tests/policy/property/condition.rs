@@ -30,7 +30,7 @@ fn of_numbers(chance: &mut Chance) -> String {
     let ttl = *chance.pick(&TTLS);
     let sign = *chance.pick(&["<", "<=", ">", ">=", "==", "!="]);
     match chance.below(10) {
-        0 | 1 | 2 => format!("context.ttl {sign} {ttl}"),
+        0..=2 => format!("context.ttl {sign} {ttl}"),
         3 => format!("{ttl} {sign} context.ttl"),
         4 => format!("context.now {sign} {}", YEAR - chance.below(2)),
         // The last overflows for the largest numbers.

@@ -7,7 +7,7 @@ use super::condition;
 use super::identity::{self, Identity};
 use crate::common::Chance;
 
-pub const WORKLOADS: [&str; 3] = ["alpha", "beta", "gamma"];
+pub const WORKLOADS: [&str; 2] = ["alpha", "beta"];
 pub const AUDIENCES: [&str; 2] = ["https://one.example.com", "https://two.example.com"];
 /// Declared by each audience; the last leaves its instance open.
 pub const SCOPES: [&str; 3] = ["items:read", "items:write", "items:read:*"];
@@ -67,7 +67,7 @@ impl World {
         Self {
             workloads: WORKLOADS.iter().map(|_| (chance.below(8) > 0).then(|| Workload::random(chance))).collect(),
             audiences: vec![Some(Audience::random(chance)), audience(chance)],
-            policies: (0..2 + chance.below(5)).map(|_| Policy::random(chance)).collect(),
+            policies: (0..1 + chance.below(3)).map(|_| Policy::random(chance)).collect(),
             invariants: (0..chance.below(3)).map(|_| Policy::invariant(chance)).collect(),
         }
     }
@@ -87,7 +87,7 @@ impl World {
             0 => self.policies.push(Policy::random(chance)),
             1 if !self.policies.is_empty() => drop(self.policies.remove(at)),
             2 => {
-                let who = chance.below(3) as usize;
+                let who = chance.below(2) as usize;
                 self.workloads[who] = (chance.below(6) > 0).then(|| Workload::random(chance));
             }
             3 => {
@@ -101,7 +101,7 @@ impl World {
                 self.policies.push(twin);
             }
             5..=7 => {
-                let who = chance.below(3) as usize;
+                let who = chance.below(2) as usize;
                 if let Some(workload) = &mut self.workloads[who] {
                     workload.change(chance);
                 }
@@ -231,7 +231,9 @@ impl Policy {
 
     fn invariant(chance: &mut Chance) -> Self {
         let policy = Self::random(chance);
-        Self { permits: false, max_ttl: None, max_lifetime: None, single_use: None, ..policy }
+        // Most of them speak of much, as those that people write do.
+        let clauses = (0..chance.below(2)).map(|_| clause(chance, 1)).collect();
+        Self { permits: false, clauses, max_ttl: None, max_lifetime: None, single_use: None, ..policy }
     }
 
     fn change(&mut self, chance: &mut Chance) {
