@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::model::{Lease, LeaseId, LeaseRecord, Position, RuleKind, UnixTime};
 use crate::revocation::TokenDigests;
-use crate::store::{End, EndTarget, Ended, RecordError, Spent, StoreError};
+use crate::store::{End, EndTarget, Ended, RecordError, StoreError};
 
 use super::Broker;
 use super::inventory::{LeaseState, LeaseView};
@@ -73,12 +73,7 @@ impl Broker {
 
     /// Ends a lease and the leases that renewed it, as far as they stand. One that has ended keeps its first end: nothing is
     /// written of it, and this returns once that end is held as an end must be.
-    pub(super) async fn end_lease(
-        &self,
-        first: LeaseId,
-        at: UnixTime,
-        spent: Option<Spent>,
-    ) -> Result<Ended, RecordError> {
+    pub(super) async fn end_lease(&self, first: LeaseId, at: UnixTime) -> Result<Ended, RecordError> {
         self.follower.catch_up().await?;
         let mut next = first;
         for _ in 0..STEPS {
@@ -87,9 +82,6 @@ impl Broker {
             match (view.state, view.record.successor) {
                 (LeaseState::Ended, Some(successor)) => next = successor,
                 (LeaseState::Ended, None) => {
-                    if let Some(spent) = spent {
-                        self.parts.store.spend(spent).await?;
-                    }
                     // The end it rests on may be one whose own call has failed.
                     self.parts.store.settle().await?;
                     return Ok(Ended::default());
@@ -97,7 +89,7 @@ impl Broker {
                 _ => break,
             }
         }
-        self.end(End { target: EndTarget::Lease(next), at, spent }).await
+        self.end(End { target: EndTarget::Lease(next), at, spent: None }).await
     }
 
     /// How many of a lease and those that renewed it stand.

@@ -126,7 +126,7 @@ impl Broker {
             _ => None,
         };
         let ended = match target {
-            EndTarget::Lease(id) => self.end_lease(id, now, None).await?,
+            EndTarget::Lease(id) => self.end_lease(id, now).await?,
             target => self.end(End { target, at: now, spent: None }).await?,
         };
         let took = begun.elapsed();
