@@ -186,7 +186,8 @@ fn what_is_written_passes_the_pipeline_that_is_shipped() {
         assert_eq!((count("allow"), count("deny")), (permits, 1), "{expects}");
         let tested = jitney(dir.path()).args(["policy", "test", "policies"]).output().unwrap();
         let told = text(&tested.stdout);
-        assert!(told.ends_with(&format!(" 0 failed; {permits} of {permits} policies covered\n")), "{told}");
+        let policies = if permits == 1 { "policy" } else { "policies" };
+        assert!(told.ends_with(&format!(" 0 failed; {permits} of {permits} {policies} covered\n")), "{told}");
     }
 }
 
