@@ -95,6 +95,9 @@ fn number_in(told: &str) -> Option<u64> {
     (is_day && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
 }
 
+/// How often a log is looked at that is being closed meanwhile.
+const TRIES: usize = 3;
+
 /// A log's files as they were at one moment.
 #[derive(Debug)]
 pub(super) struct LogFiles {
@@ -109,22 +112,29 @@ impl LogFiles {
     /// # Errors
     /// There is no such log, or it cannot be looked at.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
-        // Opened before the others are listed: closed in between, it is among them, and they end before it.
-        let current = match open(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            opened => Some(opened?),
-        };
-        let mut closed = match Names::of(path).list() {
-            // Who may read the log and not list its folder reads what is written now.
-            Err(error) if error.kind() == ErrorKind::PermissionDenied && current.is_some() => Vec::new(),
-            listed => listed?,
-        };
-        if let Some((_, own)) = &current {
-            let is_own = |closed: &Closed| fs::metadata(&closed.path).is_ok_and(|meta| identity(&meta) == *own);
-            if let Some(at) = closed.iter().position(is_own) {
-                closed.truncate(at);
+        let mut tries = 0;
+        let (current, closed) = loop {
+            // Opened before the others are listed: closed in between, it is among them.
+            let current = match open(path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
+                opened => Some(opened?),
+            };
+            let mut closed = match Names::of(path).list() {
+                // Who may read the log and not list its folder reads what is written now.
+                Err(error) if error.kind() == ErrorKind::PermissionDenied && current.is_some() => Vec::new(),
+                listed => listed?,
+            };
+            let listed = closed.len();
+            if let Some((_, own)) = &current {
+                closed.retain(|closed| !fs::metadata(&closed.path).is_ok_and(|meta| identity(&meta) == *own));
             }
-        }
+            // Looked at anew, what was closed has its own name alone. A name that stays is a link that somebody made: it
+            // hides no other file.
+            tries += 1;
+            if closed.len() == listed || tries == TRIES {
+                break (current, closed);
+            }
+        };
         if current.is_none() && closed.is_empty() {
             return Err(io::Error::new(ErrorKind::NotFound, "there is no such file"));
         }
@@ -208,6 +218,12 @@ mod tests {
         let second = Names::of(&path).closed("2026-11-28", 5);
         fs::hard_link(&path, &second).unwrap();
         assert_eq!(count(), 2, "the same file under both names");
+        // Nor does a link hide those whose names come behind it.
+        let link = Names::of(&path).closed("2020-01-01", 0);
+        std::os::unix::fs::symlink("audit.jsonl", &link).unwrap();
+        let read: Vec<PathBuf> = LogFiles::of(&path).unwrap().each().map(|(path, _)| path).collect();
+        assert_eq!(read, [Names::of(&path).closed("2026-11-27", 3), path.clone()]);
+        fs::remove_file(link).unwrap();
         fs::remove_file(&path).unwrap();
         assert_eq!(count(), 2, "between two files the log is what was closed");
     }

@@ -104,8 +104,8 @@ pub fn verify_holding(path: &Path, head: &str) -> Result<Summary, Broken> {
 ///
 /// # Errors
 /// As [`verify`]; [`Fault::HeadMissing`]; [`Fault::Truncated`] where it ends before a point, or a closed file before the line
-/// that its name tells, behind which no point is looked for; [`Fault::Changed`] at a point
-/// that is another line.
+/// that its name tells, behind which no point is looked for; [`Fault::Inserted`] where it goes on behind that; [`Fault::Changed`]
+/// at a point that is another line.
 pub fn verify_with(path: &Path, wanted: Wanted<'_>) -> Result<Summary, Broken> {
     let unreadable = |error: io::Error| Broken {
         file: Some(path.to_owned()),
@@ -127,12 +127,18 @@ pub fn verify_with(path: &Path, wanted: Wanted<'_>) -> Result<Summary, Broken> {
         Ok((walk.finish(wanted)?, at))
     });
     let (summary, at) = told.map_err(|wrong| log.broken(wrong))?;
-    match last.filter(|last| summary.last.as_ref().is_none_or(|found| found.seq < *last)) {
-        Some(last) => {
+    let found = summary.last.as_ref().map_or(0, |found| found.seq);
+    match last {
+        Some(last) if found < last => {
             let why = format!("its name says that it was closed behind line {last}, which is not there");
             Err(log.broken(Wrong::new(at, Fault::Truncated, why)))
         }
-        None => Ok(summary),
+        Some(last) if found > last => {
+            let why = format!("its name says that it was closed behind line {last}, and here it goes on");
+            let line = at.line.saturating_sub(found - last - 1);
+            Err(log.broken(Wrong::new(Place { line, ..at }, Fault::Inserted, why)))
+        }
+        _ => Ok(summary),
     }
 }
 

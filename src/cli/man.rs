@@ -2,8 +2,8 @@
 //!
 //! Owns how a page is laid out. Never has words of its own about a command.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -37,9 +37,20 @@ pub fn run(args: &ManArgs) -> Result<ExitCode, Failure> {
 /// Writes the page of a command and those of the commands below it; says how many.
 fn write(command: &Command, dir: &Path) -> io::Result<usize> {
     fs::create_dir_all(dir)?;
-    fs::write(dir.join(format!("{}.1", name(command))), page(command)?)?;
+    put(&dir.join(format!("{}.1", name(command))), &page(command)?)?;
     let below = command.get_subcommands().map(|command| write(command, dir));
     below.sum::<io::Result<usize>>().map(|count| count + 1)
+}
+
+/// Puts a page there in one step. A link of its name is replaced, and what it leads to stays as it is.
+fn put(path: &Path, page: &[u8]) -> io::Result<()> {
+    let aside = path.with_extension("1.new");
+    match fs::remove_file(&aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    File::create_new(&aside)?.write_all(page)?;
+    fs::rename(&aside, path)
 }
 
 fn unwritten(dir: &Path, error: &io::Error) -> Failure {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::{audit, closed, lines, restless, said, verified};
-use crate::common::{Backing, Broker, Jwks, Setup, eventually};
+use crate::common::{Backing, Broker, Jwks, Setup, base64url, eventually, from_base64url, key_of};
 
 fn beside(log: &Path) -> PathBuf {
     PathBuf::from(format!("{}.checkpoints", log.display()))
@@ -71,7 +71,7 @@ fn a_broker_that_ends_signs_for_its_last_line_and_goes_on_behind_it() {
     let file = log.to_str().unwrap();
     assert!(broker.stop().success());
     let told = said(&broker.cli("demo", &["audit", "verify", "--file", file])).1;
-    assert!(told.contains("the last, is what a checkpoint tells of: nothing was cut off"), "{told}");
+    assert!(told.contains("the last, is what a checkpoint tells of; lines cut off together with theirs"), "{told}");
 }
 
 #[test]
@@ -141,13 +141,34 @@ fn a_checkpoint_that_is_forged_dropped_or_by_another_s_key_is_refused() {
     let mut entry: Value = serde_json::from_str(all[1]).unwrap();
     let signed = entry["checkpoint"].as_str().unwrap().to_owned();
     let [header, claims, signature] = signed.split('.').collect::<Vec<_>>()[..] else { panic!("{signed}") };
-    let mut claims: Value = serde_json::from_slice(&crate::common::from_base64url(claims)).unwrap();
+    let mut claims: Value = serde_json::from_slice(&from_base64url(claims)).unwrap();
     claims["head"] = "0".repeat(64).into();
-    entry["checkpoint"] = format!("{header}.{}.{signature}", crate::common::base64url(claims.to_string())).into();
+    entry["checkpoint"] = format!("{header}.{}.{signature}", base64url(claims.to_string())).into();
     let forged = [all[0], &entry.to_string(), all[2]].join("\n") + "\n";
     fails(&forged, &[], "line 2 of the checkpoints");
     fails(&([all[0], all[2]].join("\n") + "\n"), &[], "one is missing");
     fails("nonsense\n", &[], "it is no checkpoint");
+    // Signed well and beside its key, but that is the forger's: behind what the given keys vouch for, or by a broker that wrote
+    // nothing here.
+    let key = key_of("forger");
+    let mine = |claims: &Value, kid: &str| {
+        let header = json!({"alg": "ES256", "typ": "audit-checkpoint+jwt", "kid": kid}).to_string();
+        let input = format!("{}.{}", base64url(header), base64url(claims.to_string()));
+        let signature = base64url(key.sign("ES256", input.as_bytes()));
+        json!({"v": 1, "seq": claims["seq"], "checkpoint": format!("{input}.{signature}"), "key": key.jwk(Some(kid))})
+    };
+    let told_by = |entry: &str| {
+        let entry: Value = serde_json::from_str(entry).unwrap();
+        let signed = entry["checkpoint"].as_str().unwrap().split('.').nth(1).unwrap().to_owned();
+        serde_json::from_slice::<Value>(&from_base64url(&signed)).unwrap()
+    };
+    let last = told_by(all[all.len() - 1]);
+    let anew = [&all[..all.len() - 1], &[&mine(&last, "mine").to_string()]].concat().join("\n") + "\n";
+    fails(&anew, &given, "is signed by a key that is not in");
+    let mut others = last.clone();
+    others["broker"] = "b-other".into();
+    let anew = [&all[..all.len() - 1], &[&mine(&others, "mine").to_string()]].concat().join("\n") + "\n";
+    fails(&anew, &[], "is by the broker b-other, which wrote no line of");
     // Signed, but with a key of the forger's.
     let other = Broker::start(&Backing::Embedded);
     other.mint("demo", "t");
@@ -207,8 +228,16 @@ fn a_closed_file_alone_is_held_against_the_checkpoints_of_its_own_lines() {
         let newest =
             audit(&broker, &["verify", "--file", alone.to_str().unwrap(), "--from-checkpoint", words[0], words[1]]);
         assert!(newest.contains("begun at"), "{newest}");
-        // Its own end cut off shows, with checkpoints or without.
         let text = fs::read_to_string(&alone).unwrap();
+        // A line behind the last one that its name tells of shows, though it fits.
+        let next = files.iter().skip_while(|each| each.file_name() != file.file_name()).nth(1);
+        let beyond = fs::read_to_string(next.unwrap_or(&log)).unwrap();
+        let line: Value = serde_json::from_str(beyond.lines().next().unwrap()).unwrap();
+        fs::write(&alone, format!("{text}{}\n", beyond.lines().next().unwrap())).unwrap();
+        let (is_intact, told) = verified(&broker, &alone, &words);
+        assert!(!is_intact && told["fault"] == "inserted", "{told} {line}");
+        assert_eq!(told["line"], text.lines().count() + 1, "{told}");
+        // Its own end cut off shows, with checkpoints or without.
         let cut: String = text.split_inclusive('\n').take(text.lines().count() - 1).collect();
         fs::write(&alone, cut).unwrap();
         for words in [&words[..], &[]] {

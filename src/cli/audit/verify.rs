@@ -48,6 +48,9 @@ pub(super) async fn run(args: VerifyLogArgs, at: Option<&str>) -> Result<(), Fai
         let next = "name the keys of the broker that wrote the log, as they were then, or leave out --jwks";
         return Err(Failure::new(told, next));
     }
+    if let Some(place) = &args.jwks {
+        vouched_to_the_end(&checked, place)?;
+    }
     let points: Vec<Point> = checked.iter().map(Checked::point).collect();
     let evidence = Evidence { checked, jwks: args.jwks, head: args.head, beyond };
     let from = args.from_checkpoint.map(|seq| evidence.from(seq, &file)).transpose()?;
@@ -62,10 +65,30 @@ pub(super) async fn run(args: VerifyLogArgs, at: Option<&str>) -> Result<(), Fai
                 "give back the files that came before it, or leave out --jwks: nothing signed vouches for these lines";
             Err(Failure::new(told, next))
         }
+        (Ok(summary), _) if let Some(other) = evidence.of_another(&summary).filter(|_| from.is_none()) => {
+            let (seq, broker) = (other.checkpoint.seq, &other.checkpoint.broker);
+            let told =
+                format!("the checkpoint of line {seq} is by the broker {broker}, which wrote no line of {shown}");
+            Err(Failure::new(told, "compare with a copy of the checkpoints: this one was put there by another"))
+        }
         (Ok(summary), Format::Table) => evidence.told(&summary, &shown, from.as_ref()),
         (Ok(summary), Format::Json) => output::json(&evidence.document(&summary, &shown)),
         (Err(broken), format) => refuse(&broken, &shown, format),
     }
+}
+
+/// Whether all that follows the last checkpoint by a given key is silence: through the chain that one vouches for what is
+/// before it, and for nothing behind.
+fn vouched_to_the_end(checked: &[Checked], place: &str) -> Result<(), Failure> {
+    let Some(last) = checked.iter().rposition(|each| each.is_known) else { return Ok(()) };
+    let Some(other) = checked.get(last + 1) else { return Ok(()) };
+    let (vouched, seq) = (checked[last].checkpoint.seq, other.checkpoint.seq);
+    let told = format!(
+        "the checkpoint of line {seq} is signed by a key that is not in {place}, which vouches for the lines up to {vouched}"
+    );
+    let next = "give the keys of a later day too, where the broker has changed its key since; if it has not, what stands \
+                behind that line was written by somebody else";
+    Err(Failure::new(told, next))
 }
 
 /// The checkpoints that are named, or those beside the log.
@@ -160,6 +183,13 @@ impl Evidence {
         output::fields(&fields)
     }
 
+    /// A checkpoint of a line that was read, by a broker that wrote none of them.
+    fn of_another(&self, summary: &Summary) -> Option<&Checked> {
+        let first = summary.first.as_ref()?.seq;
+        let of_these = |each: &&Checked| each.checkpoint.seq >= first;
+        self.checked.iter().filter(of_these).find(|each| !summary.brokers.contains(&each.checkpoint.broker))
+    }
+
     /// How many there are, and whose signature the last one bears.
     fn checkpoints(&self, summary: &Summary) -> Option<String> {
         let last = self.checked.last()?;
@@ -184,7 +214,10 @@ impl Evidence {
         match (&self.head, proven.map(|last| last.checkpoint.seq)) {
             (Some(_), _) => "the head asked for stands in it: nothing up to there was cut off".into(),
             (None, Some(seq)) if summary.last.as_ref().is_some_and(|last| last.seq == seq) => {
-                format!("line {seq}, the last, is what a checkpoint tells of: nothing was cut off")
+                format!(
+                    "line {seq}, the last, is what a checkpoint tells of; lines cut off together with theirs show only \
+                     against a copy: --checkpoints PATH, --head HEX"
+                )
             }
             (None, Some(seq)) => {
                 format!("nothing up to line {seq} was cut off, as a checkpoint tells; behind it {BY_HEAD}")

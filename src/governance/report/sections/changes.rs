@@ -59,7 +59,7 @@ pub(super) fn evidence(report: &Report) -> Vec<Block> {
     let rows = report.logs.iter().map(|log| {
         let is_intact = match (&log.fault, log.intact) {
             (_, true) if log.checkpoints > 0 => {
-                Cell::Mark(format!("intact; {} signed checkpoints fit", log.checkpoints), Tone::Good)
+                Cell::Mark(format!("intact; {} checkpoints fit, by the keys beside them", log.checkpoints), Tone::Good)
             }
             (_, true) => Cell::Mark("intact".into(), Tone::Good),
             (fault, false) => Cell::Mark(fault.clone().unwrap_or_else(|| "not checked".into()), Tone::Bad),
