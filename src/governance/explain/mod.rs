@@ -19,7 +19,7 @@ pub use document::{json, told};
 use crate::model::time::parse_span;
 use crate::model::{Clock, InvalidName, Reason, Refusal, ScopeSet, TaskId, UnixTime, WorkloadId};
 use crate::policy::{
-    Change, Denial, Diagnostics, Explanation, IdentityKind, IdentityUsed, Limits, PolicySet, Proof, Question, Read,
+    Change, Denial, Diagnostics, Explanation, IdentityUsed, Limits, PolicySet, Question, Read, TaskTemplate,
 };
 
 /// An instance that nobody asks for, beside the one that somebody did.
@@ -165,6 +165,14 @@ impl Basis {
         if self.set.workload(question.workload.as_str()).is_none() || self.set.can_prove(question) {
             return;
         }
+        if let Some(templates) = self.set.attested_tasks(question) {
+            explained.changes.insert(0, leave_the_task_out(&templates));
+            let all = templates.iter().map(|template| format!("`{template}`")).collect::<Vec<_>>().join(" or ");
+            let text = format!("the platform names its tasks, {all}: none is called {}", question.task);
+            let refusal = Refusal::new(Reason::InvalidRequest, text);
+            explained.decided = Err(Denial { refusal, policies: Vec::new(), considered: Vec::new() });
+            return;
+        }
         let ways = self.set.ways_to_prove(&question.workload);
         let told = |used: &IdentityUsed| match used.claims.get("iss") {
             Some(issuer) => format!("{} of {issuer}", used.kind.as_str()),
@@ -186,25 +194,6 @@ impl Basis {
         explained.decided = Err(Denial { refusal, policies: Vec::new(), considered: Vec::new() });
     }
 
-    /// How a workload proves itself: as it is said, else by the first way it has.
-    pub fn proven(&self, workload: &str, said: &Proven) -> IdentityUsed {
-        let identities = self.set.workload(workload).map_or(&[][..], |workload| &workload.identities);
-        let kind = said.r#type.as_deref();
-        let chosen = identities.iter().find(|identity| kind.is_none_or(|kind| kind == identity.kind().as_str()));
-        match (chosen.map(|identity| &identity.proof), kind) {
-            (Some(Proof::Oidc(oidc)), _) => {
-                // What its file says that a token must say, every token that counts says.
-                let mut claims = (*IdentityUsed::expected(oidc).claims).clone();
-                claims.extend(said.claims.clone());
-                IdentityUsed { kind: IdentityKind::Oidc, claims: Arc::new(claims) }
-            }
-            (None, Some(kind)) if kind == IdentityKind::Oidc.as_str() => {
-                IdentityUsed { kind: IdentityKind::Oidc, claims: Arc::new(said.claims.clone()) }
-            }
-            _ => IdentityUsed::private_key_jwt(said.claims.get("kid").map(String::as_str)),
-        }
-    }
-
     /// The question that is described.
     ///
     /// # Errors
@@ -213,18 +202,30 @@ impl Basis {
         let name = |name| move |error| Undescribed::Name { name, error };
         let ttl = described.ttl.as_ref().map(Span::read).transpose()?;
         let now = described.now.as_deref().map_or_else(|| Ok(Clock::system().now()), moment)?;
-        let task = described.task.as_deref().unwrap_or("explain");
+        let Proven { r#type, claims } = &described.identity;
+        let identity = self.set.used(&described.workload, r#type.as_deref(), claims);
+        let task = TaskId::parse(described.task.as_deref().unwrap_or("explain")).map_err(name("task"))?;
+        let task = match described.task {
+            Some(_) => task,
+            None => self.set.usual_task(&described.workload, &identity, task),
+        };
         Ok(Question {
             workload: WorkloadId::parse(&described.workload).map_err(name("workload"))?,
             audience: described.audience.clone(),
             scopes: ScopeSet::parse(&described.scope).map_err(name("scope"))?,
-            task: TaskId::parse(task).map_err(name("task"))?,
+            task,
             ttl,
-            identity: self.proven(&described.workload, &described.identity),
+            identity,
             now,
             limits,
         })
     }
+}
+
+fn leave_the_task_out(templates: &[Arc<TaskTemplate>]) -> Change {
+    let like = templates.iter().find_map(|template| template.example());
+    let like = like.map_or_else(String::new, |like| format!(", or ask for a child of it, as {like}/STEP"));
+    Change::told(format!("leave the task out, and the platform names it{like}"))
 }
 
 impl Described {

@@ -91,6 +91,42 @@ fn what_a_workload_cannot_prove_is_refused_with_what_it_can() {
     assert!(first.proven && first.text == "prove it by private_key_jwt", "{first:?}");
 }
 
+/// The example organisation's job of GitHub Actions: what its file demands, what is kept of it, and whose word its task is.
+#[test]
+fn a_platform_s_workload_is_asked_with_what_its_token_says() {
+    let basis = Basis::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("policies")).unwrap();
+    let explained = |task: &str, claims: &str| {
+        let text = format!(
+            r#"{{"workload": "release-notes", "audience": "https://deploy.example.com", "scope": "releases:read"{task},
+                "identity": {{"claims": {{{claims}}}}}}}"#
+        );
+        let question = basis.question(&Described::from_json(&text).unwrap(), Limits::default()).unwrap();
+        (basis.explain(&question), question)
+    };
+    for (task, claims) in [
+        ("", r#""repository": "example/shop""#),
+        (r#", "task": "77.1""#, r#""repository_id": "123456", "repository": "example/shop""#),
+        (r#", "task": "77.1/step""#, r#""ref": "refs/tags/v1", "repository": "example/shop""#),
+    ] {
+        let (explained, question) = explained(task, claims);
+        assert!(explained.decided.is_ok(), "{task} {claims}: {explained:?}");
+        // Policies see of it what is kept, and no more.
+        assert!(
+            !question.identity.claims.contains_key("ref") && !question.identity.claims.contains_key("repository_id")
+        );
+    }
+    for (task, claims, reason, word) in [
+        (r#", "task": "job-7""#, "", Reason::InvalidRequest, "leave the task out"),
+        (r#", "task": "77.1""#, r#""repository_id": "999""#, Reason::InvalidClient, "prove it by"),
+        (r#", "task": "77.1""#, r#""ref": "refs/heads/main""#, Reason::InvalidClient, "prove it by"),
+        (r#", "task": "77.1""#, r#""workflow": "w""#, Reason::InvalidClient, "prove it by"),
+    ] {
+        let (explained, _) = explained(task, claims);
+        assert_eq!(explained.decided.as_ref().unwrap_err().refusal.reason, reason, "{task} {claims}");
+        assert!(explained.changes[0].text.starts_with(word), "{:?}", explained.changes);
+    }
+}
+
 mod whatever_is_offered {
     use proptest::prelude::*;
 

@@ -1,5 +1,6 @@
 //! The task that a platform attests: a template of text and claims, such as `{run_id}.{run_attempt}`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::claims::{Claims, text_of_claim};
@@ -60,6 +61,16 @@ impl TaskTemplate {
         self.filled(|name| text_of_claim(claims, name).map(|text| text.into_owned()))
     }
 
+    /// What such a task may be called, where no token is at hand: each claim stands by the last part of its own name.
+    pub fn example(&self) -> Option<TaskId> {
+        self.filled(|name| Some(name.rsplit('/').next().unwrap_or(name).to_owned())).ok()
+    }
+
+    /// Whether a token that says this, and anything else besides, can attest the task, or one that it is a child of.
+    pub fn may_attest(&self, task: &TaskId, said: &BTreeMap<String, String>) -> bool {
+        task.lineage().any(|name| may_be(&self.parts, name, said))
+    }
+
     fn filled(&self, claim: impl Fn(&str) -> Option<String>) -> Result<TaskId, String> {
         let mut task = String::new();
         for part in &self.parts {
@@ -75,6 +86,22 @@ impl TaskTemplate {
             }
         }
         TaskId::parse(&task).map_err(|error| format!("the token's claims make no task of {self}: {}", error.rule))
+    }
+}
+
+fn may_be(parts: &[Part], name: &str, said: &BTreeMap<String, String>) -> bool {
+    let Some((first, parts)) = parts.split_first() else { return name.is_empty() };
+    let known = match first {
+        Part::Text(text) => Some(&**text),
+        Part::Claim(claim) => said.get(&**claim).map(String::as_str),
+    };
+    match known {
+        Some(text) => name.strip_prefix(text).is_some_and(|rest| may_be(parts, rest, said)),
+        None => {
+            // A name is ASCII, and no claim in it holds a slash.
+            let most = name.find('/').unwrap_or(name.len());
+            (1..=most).any(|at| name.get(at..).is_some_and(|rest| may_be(parts, rest, said)))
+        }
     }
 }
 
@@ -101,6 +128,31 @@ mod tests {
         assert_eq!(fill("{run_id}.{run_attempt}", claims.clone()).as_deref(), Ok("77.2"));
         assert_eq!(fill("gh/{run_id}", claims.clone()).as_deref(), Ok("gh/77"));
         assert_eq!(fill("pod-{kubernetes.io/pod/uid}", claims).as_deref(), Ok("pod-u"));
+    }
+
+    #[test]
+    fn a_name_that_no_token_makes_is_told_from_one_that_some_may() {
+        let said = BTreeMap::from([("run_id".to_owned(), "77".to_owned())]);
+        let rows = [
+            ("{run_id}.{run_attempt}", "77.1", true),
+            ("{run_id}.{run_attempt}", "77.1/step", true),
+            ("{run_id}.{run_attempt}", "77.1/step/2", true),
+            ("{run_id}.{run_attempt}", "78.1", false),
+            ("{run_id}.{run_attempt}", "77.", false),
+            ("{run_id}.{run_attempt}", "job-7", false),
+            ("{run_id}.{run_attempt}", "77/1", false),
+            ("gh/{run_id}", "gh/77", true),
+            ("gh/{run_id}", "77", false),
+            ("{a}-{b}-{a}", "x-y-z-x", true),
+            ("{a}-{b}", "x", false),
+        ];
+        for (template, name, may) in rows {
+            let task = TaskId::parse(name).unwrap();
+            assert_eq!(TaskTemplate::parse(template).unwrap().may_attest(&task, &said), may, "{template} {name}");
+        }
+        let example = |template| TaskTemplate::parse(template).unwrap().example().unwrap().as_str().to_owned();
+        assert_eq!(example("{run_id}.{run_attempt}"), "run_id.run_attempt");
+        assert_eq!(example("pod-{kubernetes.io/pod/uid}"), "pod-uid");
     }
 
     #[test]
