@@ -587,6 +587,14 @@ mod revisions {
         commit();
         let (code, _, error) = run(dir, &["HEAD~1", "HEAD"]);
         assert!(code == Some(1) && error.contains("policies/more.cedar is a link"), "{error}");
+        assert!(
+            error.contains("next: put the file itself in its place") && error.contains("git worktree add"),
+            "{error}"
+        );
+        // So is a folder: what is compared today must not be refused tomorrow.
+        let (code, _, error) = run(dir, &["HEAD~1", "policies"]);
+        assert!(code == Some(1) && error.contains("policies/more.cedar is a link"), "{error}");
+        assert!(error.contains("put the file itself there") && !error.contains("permit (principal"), "{error}");
         fs::remove_file(dir.join("policies/more.cedar")).unwrap();
         fs::write(dir.join("policies/more.cedar"), b"// \xff").unwrap();
         commit();
