@@ -32,6 +32,9 @@ pub fn run(args: &DiffArgs) -> Result<ExitCode, Failure> {
 
 fn answer(report: &Report) -> Result<ExitCode, Failure> {
     report.notes.iter().for_each(|note| output::line_of_error(&shown(note)));
+    for each in &report.dropped {
+        output::line_of_error(&output::plain(&format!("warning: invariant {} {each}", each.id)));
+    }
     if !report.unread.is_empty() {
         report.unread.iter().for_each(|finding| output::line_of_error(&shown(finding)));
         let told = "an invariant cannot be read, so nothing is held against it";
