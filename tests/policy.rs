@@ -34,7 +34,7 @@ fn every_rule_is_found_alone_and_its_twin_is_clean() {
     let clean = Tree::clean();
     assert_eq!(clean.check(&["--deny", "note"]).codes(), [""; 0]);
     // By tests of their own, below and in `proofs.rs`.
-    let mut tried = std::collections::BTreeSet::from(["set-empty", "condition-fails", "proof-missing"]);
+    let mut tried = std::collections::BTreeSet::from(["set-empty", "link", "condition-fails", "proof-missing"]);
     for row in mutations::rows() {
         let (name, code) = (row.name, row.code);
         let said = clean.with(&row.breaks).check(&["--deny", "note"]);
@@ -91,6 +91,69 @@ fn a_folder_with_strays_alone_is_not_passed_over() {
     std::fs::write(dir.path().join("orders.CEDAR"), "permit(principal, action, resource);").unwrap();
     let said = tree::check(dir.path(), &[]);
     assert_eq!((said.codes(), said.code), (vec!["set-empty", "stray-file"], Some(1)), "{}", said.text);
+}
+
+/// Whoever proposes a change must not have a pipeline print what lies elsewhere on its machine.
+#[test]
+fn a_link_is_an_error_and_what_lies_outside_is_neither_read_nor_shown() {
+    use std::os::unix::fs::symlink;
+
+    let outside = tempfile::tempdir().unwrap();
+    for (name, kept) in [
+        ("x.cedar", "x.txt"),
+        ("workloads/x.toml", "x.txt"),
+        ("tests/x.toml", "x.txt"),
+        ("widenings/x.toml", "x.txt"),
+        ("invariants/x.cedar", "x.txt"),
+        ("check.toml", "x.txt"),
+        ("keys/x.pem", "x.txt"),
+        ("more", "."),
+        ("gone.cedar", "nowhere"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        Tree::clean().write(dir.path());
+        std::fs::write(outside.path().join("x.txt"), "root:x:0:0 kept-elsewhere\n").unwrap();
+        std::fs::write(outside.path().join("x.cedar"), "kept-elsewhere").unwrap();
+        let at = dir.path().join(name);
+        std::fs::create_dir_all(at.parent().unwrap()).unwrap();
+        symlink(outside.path().join(kept), &at).unwrap();
+        let said = tree::check(dir.path(), &[]);
+        assert_eq!((said.codes(), said.code), (vec!["link"], Some(1)), "{name}: {}", said.text);
+        assert_eq!(said.findings()[0]["file"], at.to_str().unwrap());
+        for words in [&["policy", "check"][..], &["policy", "test"]] {
+            let (code, out, err) = tree::jitney(&[words, &[dir.path().to_str().unwrap()]].concat());
+            assert_eq!(code, Some(1), "{name}: {out}{err}");
+            assert!(!format!("{out}{err}").contains("elsewhere"), "{name}: {out}{err}");
+            assert!(format!("{out}{err}").contains("put the file itself there"), "{name}: {out}{err}");
+        }
+    }
+}
+
+/// What lies within is read all the same; how Kubernetes mounts a ConfigMap is one warning, for a broker loads it.
+#[test]
+fn a_link_within_is_an_error_and_a_mount_of_kubernetes_a_warning() {
+    use std::os::unix::fs::symlink;
+
+    let dir = tempfile::tempdir().unwrap();
+    Tree::clean().write(dir.path());
+    std::fs::rename(dir.path().join("workloads"), dir.path().join("staff")).unwrap();
+    symlink("staff", dir.path().join("workloads")).unwrap();
+    let said = tree::check(dir.path(), &[]);
+    assert!(said.codes().contains(&"link") && said.code == Some(1), "{}", said.text);
+    assert_eq!(said.document["checked"]["workloads"], 2, "{}", said.text);
+
+    let mount = tempfile::tempdir().unwrap();
+    Tree::clean().write(&mount.path().join("..2026_11_28"));
+    symlink("..2026_11_28", mount.path().join("..data")).unwrap();
+    for top in ["workloads", "audiences", "orders.cedar"] {
+        symlink(format!("..data/{top}"), mount.path().join(top)).unwrap();
+    }
+    let said = tree::check(mount.path(), &[]);
+    assert_eq!((said.codes(), said.code), (vec!["link"], Some(0)), "{}", said.text);
+    assert_eq!(
+        (&said.findings()[0]["severity"], &said.document["checked"]["workloads"]),
+        (&json!("warning"), &json!(2))
+    );
 }
 
 #[test]

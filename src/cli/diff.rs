@@ -32,6 +32,9 @@ pub fn run(args: &DiffArgs) -> Result<ExitCode, Failure> {
 
 fn answer(report: &Report) -> Result<ExitCode, Failure> {
     report.notes.iter().for_each(|note| output::line_of_error(&shown(note)));
+    for each in &report.dropped {
+        output::line_of_error(&output::plain(&format!("warning: invariant {} {each}", each.id)));
+    }
     if !report.unread.is_empty() {
         report.unread.iter().for_each(|finding| output::line_of_error(&shown(finding)));
         let told = "an invariant cannot be read, so nothing is held against it";
@@ -73,6 +76,17 @@ fn unread(error: &TreeError) -> Failure {
             Failure::new(error.to_string(), format!("write ./{name} for the folder, or refs/heads/… for the branch"))
         }
         TreeError::NoFolder { .. } => Failure::new(error.to_string(), "name the folder with --dir, seen from here"),
+        TreeError::LinkedAt { revision, path } => {
+            let next = format!(
+                "put the file itself in its place; where BASE has the link already: `git worktree add ../before {revision}`, `cp \
+                 -rL` the folder of policies from it, see that the copy is what you know, and name it as BASE"
+            );
+            Failure::new(format!("{path} is a link, or another repository"), next)
+        }
+        TreeError::Linked { findings, .. } => {
+            findings.0.iter().for_each(|finding| output::line_of_error(&shown(finding)));
+            Failure::new(error.to_string(), "put the file itself there; `cp -rL` makes such a copy of a mounted folder")
+        }
         TreeError::Unloadable { name, findings } => {
             let errors = findings.0.iter().filter(|each| each.severity == Severity::Error);
             errors.for_each(|finding| output::line_of_error(&shown(finding)));

@@ -54,6 +54,12 @@ impl Listing {
         Ok(listing)
     }
 
+    /// Keeps those whose path is for `keep`.
+    pub(super) fn keep(&mut self, keep: impl Fn(&Path) -> bool) {
+        self.own.retain(|name| keep(Path::new(name)));
+        self.strays.retain(|stray| keep(&stray.0));
+    }
+
     fn sort_in(&mut self, dir: &Path, folder: &str, endings: &[&str], entry: &fs::DirEntry) {
         let name = entry.file_name();
         let path = Path::new(folder).join(&name);

@@ -22,6 +22,7 @@ mod invariant;
 mod inventory;
 mod issuers;
 mod limits;
+mod links;
 mod listing;
 #[cfg(test)]
 mod load_tests;
@@ -57,6 +58,7 @@ pub use grant::{Grant, SingleUse};
 pub(crate) use invariant::Invariant;
 pub use inventory::PossibleGrant;
 pub use issuers::{Client, Issuer, IssuerKeys, Member};
+pub(crate) use links::Links;
 pub use reload::{LOOK_EVERY, OnReload, Policies, RefusedSet, Reloaded};
 pub(crate) use residual::{What, is};
 pub use schema::{SCHEMA, SCHEMA_FILE};

@@ -14,6 +14,7 @@ use super::catalogue::{Audience, Workload, audience, workload};
 use super::depth;
 use super::diagnostic::{Diagnostic, Diagnostics, Severity, SourceFile};
 use super::issuers::{Issuer, Issuers};
+use super::links::Links;
 use super::names;
 use super::rule::{self, Rule};
 use super::schema::Words;
@@ -74,13 +75,13 @@ impl PolicySet {
 
     /// Loads, and says what was looked at, in either case.
     pub(super) fn load_stamped(dir: &Path, now: UnixTime) -> (Loaded, Stamps) {
-        let (loaded, sources) = Self::load_sources(dir, now);
+        let (loaded, sources) = Self::load_sources(dir, None, now);
         (loaded, sources.into_stamps())
     }
 
-    /// Loads, and gives the files that were read, in either case.
-    pub(super) fn load_sources(dir: &Path, now: UnixTime) -> (Loaded, Sources) {
-        let (mut sources, findings) = Sources::directory(dir);
+    /// Loads, and gives the files that were read, in either case; through which `links` nothing is read, where they are given.
+    pub(super) fn load_sources(dir: &Path, links: Option<&Links>, now: UnixTime) -> (Loaded, Sources) {
+        let (mut sources, findings) = Sources::directory(dir, links);
         let mut loaded = Self::build_with_room(&mut sources, findings, now);
         match &mut loaded {
             Ok((_, warnings)) => warnings.extend(sources.strays(false)),

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use ring::digest::{Context, SHA256};
 
 use super::diagnostic::{Diagnostic, SourceFile};
+use super::links::Links;
 use super::listing::{Listing, Stray};
 
 /// No file of a set is larger.
@@ -22,6 +23,8 @@ pub(super) struct Sources {
     root: Option<PathBuf>,
     files: BTreeMap<String, SourceFile>,
     stamps: Stamps,
+    /// Those that nothing is read through, where they lead out; a broker reads through all.
+    links: Option<Links>,
 }
 
 /// What was looked at, as it was then.
@@ -45,11 +48,19 @@ pub(super) struct Stamp {
 impl Sources {
     /// Reads the set's own files under `dir`; those they name are read by [`Sources::fetch`].
     /// What could not be read is a finding; what could is there all the same.
-    pub(super) fn directory(dir: &Path) -> (Self, Vec<Diagnostic>) {
-        let mut sources = Self { root: Some(dir.to_owned()), files: BTreeMap::new(), stamps: Stamps::default() };
+    pub(super) fn directory(dir: &Path, links: Option<&Links>) -> (Self, Vec<Diagnostic>) {
+        let mut sources = Self {
+            root: Some(dir.to_owned()),
+            files: BTreeMap::new(),
+            stamps: Stamps::default(),
+            links: links.cloned(),
+        };
         let mut findings = Vec::new();
         match Listing::of(dir) {
-            Ok(listing) => {
+            Ok(mut listing) => {
+                if let Some(links) = links {
+                    listing.keep(|path| !links.lead_out(path));
+                }
                 findings.extend(listing.strays.iter().filter_map(|stray| stray.error(dir)));
                 sources.stamps.strays = listing.strays;
                 for name in listing.own {
@@ -73,7 +84,7 @@ impl Sources {
                 (path, file)
             })
             .collect();
-        Self { root: None, files, stamps: Stamps::default() }
+        Self { root: None, files, stamps: Stamps::default(), links: None }
     }
 
     /// The same as if they had been read under `dir`: findings name the files there.
@@ -93,6 +104,9 @@ impl Sources {
         let Some(root) = &self.root else {
             return Err(io::Error::new(io::ErrorKind::NotFound, "no such file in the set"));
         };
+        if self.links.as_ref().is_some_and(|links| links.lead_out(Path::new(path))) {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "a link leads out of the folder"));
+        }
         let full = root.join(path);
         // The stamp is taken first: a change while reading is then seen at the next look.
         self.stamps.files.insert(path.to_owned(), stamp(&full).ok());
@@ -231,14 +245,14 @@ mod tests {
         for name in ["a.cedar", ".b.cedar", "README.md", "workloads/w.toml", "workloads/w.toml~", "workloads/x.TOML"] {
             fs::write(dir.path().join(name), "x").unwrap();
         }
-        let (sources, findings) = Sources::directory(dir.path());
+        let (sources, findings) = Sources::directory(dir.path(), None);
         assert!(findings.is_empty());
         assert_eq!(sources.files.keys().collect::<Vec<_>>(), ["a.cedar", "workloads/w.toml"]);
         let stamps = sources.into_stamps();
         assert!(!changed(dir.path(), &stamps));
         fs::remove_file(dir.path().join("workloads/x.TOML")).unwrap();
         assert!(changed(dir.path(), &stamps), "a stray that is mended");
-        let (sources, _) = Sources::directory(dir.path());
+        let (sources, _) = Sources::directory(dir.path(), None);
         let stamps = sources.into_stamps();
         fs::create_dir(dir.path().join("sub")).unwrap();
         assert!(!changed(dir.path(), &stamps));
@@ -248,7 +262,7 @@ mod tests {
         assert!(!changed(dir.path(), &stamps));
         fs::write(dir.path().join("workloads/w.toml"), "xy").unwrap();
         assert!(changed(dir.path(), &stamps));
-        let (sources, _) = Sources::directory(dir.path());
+        let (sources, _) = Sources::directory(dir.path(), None);
         let stamps = sources.into_stamps();
         fs::write(dir.path().join("c.cedar"), "").unwrap();
         assert!(changed(dir.path(), &stamps));
@@ -266,7 +280,7 @@ mod tests {
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
         let (tell, told) = std::sync::mpsc::channel();
         let folder = dir.path().to_owned();
-        std::thread::spawn(move || tell.send(Sources::directory(&folder).1));
+        std::thread::spawn(move || tell.send(Sources::directory(&folder, None).1));
         let findings = told.recv_timeout(std::time::Duration::from_secs(20)).expect("it is not waited for");
         assert!(findings[0].message.contains("not a regular file"), "{}", findings[0].message);
     }
@@ -274,10 +288,10 @@ mod tests {
     #[test]
     fn a_directory_that_is_not_there_and_a_file_that_is_no_text_are_findings() {
         let dir = tempfile::tempdir().unwrap();
-        let (_, findings) = Sources::directory(&dir.path().join("nowhere"));
+        let (_, findings) = Sources::directory(&dir.path().join("nowhere"), None);
         assert_eq!(findings[0].code, "unreadable");
         fs::write(dir.path().join("a.cedar"), [0xff, 0xfe]).unwrap();
-        let (_, findings) = Sources::directory(dir.path());
+        let (_, findings) = Sources::directory(dir.path(), None);
         assert!(findings[0].message.contains("not UTF-8"), "{}", findings[0].message);
     }
 }

@@ -13,6 +13,7 @@ use cedar_policy_core::ast::Expr;
 
 use super::diagnostic::SourceFile;
 use super::grant::SingleUse;
+use super::links::Links;
 use super::set::{Loaded, PolicySet};
 use crate::model::UnixTime;
 
@@ -43,9 +44,9 @@ impl Read {
         PolicySet::load_files(dir, files, now)
     }
 
-    /// Loads the set under `dir`, with the warnings of `now`.
-    pub fn of(dir: &Path, now: UnixTime) -> Self {
-        let (loaded, sources) = PolicySet::load_sources(dir, now);
+    /// Loads the set under `dir`, with the warnings of `now`. Nothing is read through a link that leaves the folder.
+    pub fn of(dir: &Path, links: &Links, now: UnixTime) -> Self {
+        let (loaded, sources) = PolicySet::load_sources(dir, Some(links), now);
         Self { loaded, files: sources.files().clone() }
     }
 }

@@ -57,6 +57,7 @@ type Row<'a> = (&'a str, Vec<Edit<'a>>, Vec<(String, String, String)>);
 fn each_change_is_told_for_what_it_is() {
     let clean = Tree::clean();
     let other_key = format!("\n[[identity]]\ntype = \"private_key_jwt\"\njwks = {{ keys = [{}] }}\n", jwk("other"));
+    let own_key = other_key.replace(&jwk("other"), &jwk("report"));
     let new_permit = "\n@id(\"new\")\npermit (principal == Jitney::Workload::\"report\", action, resource == Jitney::Scope::\"https://orders.example.com orders:write\");\n";
     let forbid = "\n@id(\"rest\")\nforbid (principal, action, resource) when { context.ttl > 60 };\n";
     let rows: Vec<Row<'_>> = vec![
@@ -130,7 +131,17 @@ fn each_change_is_told_for_what_it_is() {
             vec![("workloads/report.toml", "2027-06-30", "2027-07-01")],
             vec![row("expiry", "changes", "widens")],
         ),
-        ("a workload that goes earlier", vec![("workloads/report.toml", "2027-06-30", "2027-06-29")], vec![]),
+        (
+            "a workload that goes earlier",
+            vec![("workloads/report.toml", "2027-06-30", "2027-06-29")],
+            vec![row("expiry", "changes", "not wider")],
+        ),
+        ("no key any more", vec![("workloads/report.toml", &own_key, "")], vec![row("identity", "loses", "not wider")]),
+        (
+            "a swapped key",
+            vec![("workloads/report.toml", &own_key, &other_key)],
+            vec![row("identity", "changes", "widens")],
+        ),
         ("another key", vec![("workloads/report.toml", "", &other_key)], vec![row("identity", "changes", "widens")]),
         (
             "another key of the audience",
@@ -312,6 +323,73 @@ fn whoever_can_be_a_workload_now_is_shown_by_a_token_or_an_assertion() {
 }
 
 /// Two keys without a name fit every assertion, so neither can be used; the one that stays when the other goes can.
+/// A rotation, a second key and a lost one are three things to whoever reviews them.
+#[test]
+fn a_key_that_goes_is_told_apart_from_one_that_comes() {
+    let key = |party| {
+        let named = jwk(party).replace(" }", &format!(", kid = \"{party}\" }}"));
+        format!("\n[[identity]]\ntype = \"private_key_jwt\"\njwks = {{ keys = [{named}] }}\n")
+    };
+    let (own, other) = (key("report"), key("other"));
+    let without_name = own.replace(", kid = \"report\"", "");
+    let one = Tree::clean().with(&[("workloads/report.toml", &without_name, &own)]);
+    let two = one.with(&[("workloads/report.toml", "", &other)]);
+    let rotated = one.with(&[("workloads/report.toml", &own, &other)]);
+    let cells = |base: &Tree, head: &Tree| {
+        let said = diff(base, head);
+        let row = &said.document["rows"][0];
+        let lines =
+            |name: &str| row[name].as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned()).collect();
+        let (before, after): (Vec<String>, Vec<String>) = (lines("before"), lines("after"));
+        (said.code, before, after)
+    };
+    let id = |told: &str| told.split(['(', ')']).nth(1).unwrap().to_owned();
+    let (code, before, after) = cells(&one, &two);
+    assert_eq!((code, before.len(), after.len()), (Some(3), 0, 1), "an added key: {after:?}");
+    let new = id(&after[0]);
+    let (code, before, after) = cells(&one, &rotated);
+    assert_eq!((code, before.len(), id(&after[0])), (Some(3), 1, new.clone()), "a rotation: {before:?}");
+    let old = id(&before[0]);
+    assert_ne!(old, new);
+    let (code, before, after) = cells(&two, &one);
+    assert_eq!((code, id(&before[0]), id(&after[0])), (Some(0), new, old), "one of two goes: {before:?} {after:?}");
+
+    let dir = tempfile::tempdir().unwrap();
+    two.write(&dir.path().join("base"));
+    for (name, edit, told) in [
+        ("fewer", ("workloads/report.toml", other.as_str(), ""), "| `report` | may be proven in fewer ways | `the key"),
+        (
+            "sooner",
+            ("workloads/report.toml", "2027-06-30", "2027-01-31"),
+            "| `report` | ends sooner | `to the end of 2027-06-30`",
+        ),
+    ] {
+        two.with(&[edit]).write(&dir.path().join(name));
+        let (code, out, error) = run(dir.path(), &["base", name]);
+        assert!(code == Some(0) && out.contains("Nothing widens") && out.contains(told), "{out}{error}");
+    }
+}
+
+#[test]
+fn an_invariant_that_goes_alone_is_told() {
+    let forbid = "@id(\"own\")\nforbid (principal, action, resource) when { context.task == \"x\" };\n";
+    let dir = tempfile::tempdir().unwrap();
+    let with = Tree::clean().with(&[("invariants/own.cedar", "", forbid)]);
+    with.write(&dir.path().join("base"));
+    with.with(&[("invariants/own.cedar", "\"x\"", "\"y\"")]).write(&dir.path().join("other"));
+    Tree::clean().write(&dir.path().join("gone"));
+    for (head, told) in [("gone", "is no longer declared"), ("other", "says something else now")] {
+        let (code, out, error) = run(dir.path(), &["base", head]);
+        assert_eq!(code, Some(0), "{error}");
+        assert!(
+            out.contains(&format!("**The invariant `own` {told}.**")) && !out.contains("No access changes.*"),
+            "{out}"
+        );
+        assert!(error.contains(&format!("warning: invariant own {told}")), "{error}");
+        assert_eq!(said(dir.path(), &["base", head]).document["dropped"], json!(["own"]));
+    }
+}
+
 #[test]
 fn a_key_that_could_not_be_used_is_a_new_one() {
     let twin = format!("\n[[identity]]\ntype = \"private_key_jwt\"\njwks = {{ keys = [{}] }}\n", jwk("twin"));
@@ -587,6 +665,14 @@ mod revisions {
         commit();
         let (code, _, error) = run(dir, &["HEAD~1", "HEAD"]);
         assert!(code == Some(1) && error.contains("policies/more.cedar is a link"), "{error}");
+        assert!(
+            error.contains("next: put the file itself in its place") && error.contains("git worktree add"),
+            "{error}"
+        );
+        // So is a folder: what is compared today must not be refused tomorrow.
+        let (code, _, error) = run(dir, &["HEAD~1", "policies"]);
+        assert!(code == Some(1) && error.contains("policies/more.cedar is a link"), "{error}");
+        assert!(error.contains("put the file itself there") && !error.contains("permit (principal"), "{error}");
         fs::remove_file(dir.join("policies/more.cedar")).unwrap();
         fs::write(dir.join("policies/more.cedar"), b"// \xff").unwrap();
         commit();

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::model::{Reason, UnixTime};
 use crate::policy::{
-    Ask, Denial, Diagnostic, Diagnostics, Grant, Limits, Outcome, PolicySet, Read, Severity, SourceFile,
+    Ask, Denial, Diagnostic, Diagnostics, Grant, Limits, Links, Outcome, PolicySet, Read, Severity, SourceFile,
 };
 use read::Case;
 
@@ -66,7 +66,12 @@ pub struct Covered {
 /// # Errors
 /// What is wrong with the set: one that does not load decides nothing.
 pub fn run(dir: &Path, now: UnixTime) -> Result<Run, Diagnostics> {
-    let (set, _) = Read::of(dir, now).loaded?;
+    let links = Links::of(dir);
+    let linked: Vec<_> = links.findings().into_iter().filter(|each| each.severity == Severity::Error).collect();
+    if !linked.is_empty() {
+        return Err(Diagnostics(linked));
+    }
+    let (set, _) = Read::of(dir, &links, now).loaded?;
     let (cases, findings) = read::all(dir, now);
     let mut worked: BTreeSet<Arc<str>> = BTreeSet::new();
     let mut outcomes = Vec::with_capacity(cases.len());

@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use crate::governance::logic::solve::{Effort, Solving};
 use crate::model::UnixTime;
-use crate::policy::{Diagnostics, PolicySet, Read, with_room};
+use crate::policy::{Diagnostics, Links, PolicySet, Read, with_room};
 
 pub use finding::{Finding, Report, Suppressed};
 
@@ -70,9 +70,11 @@ pub fn check(dir: &Path, now: UnixTime, asked: &Proofs) -> Report {
 }
 
 fn checked(dir: &Path, now: UnixTime, asked: &Proofs) -> Report {
-    let Read { loaded, files } = Read::of(dir, now);
-    let walk = Walk::of(dir);
+    let links = Links::of(dir);
+    let Read { loaded, files } = Read::of(dir, &links, now);
+    let walk = Walk::of(dir, &links);
     let mut findings = Findings::new(dir);
+    links.findings().into_iter().for_each(|found| findings.add(what::link(), found, ""));
     let set = match &loaded {
         Ok((set, warnings)) => {
             findings.load(warnings);

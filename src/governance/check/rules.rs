@@ -61,7 +61,7 @@ const OVERSIGHT: &str = "CSF PR.AA-05, ID.IM-01; SP 800-207 tenet 4";
 const CHANGE: &str = "CSF PR.PS-01, ID.AM-08; SP 800-207 tenet 4";
 
 /// Every rule, in the order of the documentation.
-pub static RULES: [Rule; 39] = [
+pub static RULES: [Rule; 40] = [
     firm(rule("load-error", Error, "a broker refuses to load the set", CONFIGURATION, CHANGE)),
     firm(rule(
         "issuer-unpinned",
@@ -77,6 +77,7 @@ pub static RULES: [Rule; 39] = [
         CONFIGURATION,
         CHANGE,
     ),
+    firm(rule("link", Error, "a link stands in place of a file or a folder", CONFIGURATION, CHANGE)),
     firm(rule("set-empty", Error, "the folder holds no workload, no audience and no policy", CONFIGURATION, CHANGE)),
     rule("owner-missing", Warning, "nobody answers for a workload or an audience", OFFBOARDING, ROLES),
     rule("owner-vague", Warning, "the owner is a placeholder, or says again what stands beside it", OFFBOARDING, ROLES),

@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::finding::Findings;
 use crate::model::UnixTime;
-use crate::policy::{PolicySet, RuleView, SourceFile};
+use crate::policy::{Links, PolicySet, RuleView, SourceFile};
 
 /// Files are searched up to this size, and so many of them: more is no folder of policies.
 const MAX_FILE: u64 = 4 << 20;
@@ -125,14 +125,15 @@ pub(super) fn field_of<'t, 'a>(table: &'t DeTable<'a>, name: &str) -> Option<&'t
 
 impl Walk {
     /// Reads all files under `dir`; what cannot be read is told by the load, where the set needs it.
-    pub fn of(dir: &Path) -> Self {
+    /// Nothing is read through a link that leaves it: the link itself is a finding.
+    pub fn of(dir: &Path, links: &Links) -> Self {
         let mut walk = Self { files: Vec::new(), passed_over: Vec::new() };
-        walk.enter(dir, Path::new(""), 0);
+        walk.enter((dir, links), Path::new(""), 0);
         walk.files.sort_by(|a, b| a.path.cmp(&b.path));
         walk
     }
 
-    fn enter(&mut self, dir: &Path, folder: &Path, depth: usize) {
+    fn enter(&mut self, (dir, links): (&Path, &Links), folder: &Path, depth: usize) {
         for entry in fs::read_dir(dir.join(folder)).into_iter().flatten().flatten() {
             let path: PathBuf = folder.join(entry.file_name());
             let name = path.to_string_lossy().into_owned();
@@ -141,10 +142,10 @@ impl Walk {
             if kind.is_dir() {
                 match depth < DEEPEST {
                     _ if entry.file_name() == ".git" => {}
-                    true => self.enter(dir, &path, depth + 1),
+                    true => self.enter((dir, links), &path, depth + 1),
                     false => self.passed_over.push((name, "it lies too deep")),
                 }
-            } else if fs::metadata(entry.path()).is_ok_and(|meta| meta.is_file()) {
+            } else if !links.lead_out(&path) && fs::metadata(entry.path()).is_ok_and(|meta| meta.is_file()) {
                 match self.files.len() < MAX_FILES {
                     true => self.read(&entry.path(), name),
                     false => return self.passed_over.push((name, "there are too many files")),

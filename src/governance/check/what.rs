@@ -19,6 +19,7 @@ macro_rules! codes {
 }
 
 codes! {
+    link = "link",
     set_empty = "set-empty",
     owner_missing = "owner-missing",
     owner_vague = "owner-vague",

@@ -43,13 +43,37 @@ pub(super) fn new_proofs(head: &Known<'_>, base: &Known<'_>, is_looked_at: bool)
         let is_sure = !base.tokens.iter().any(|old| old.oidc.issuer == oidc.issuer);
         let shown = proof::token(at, head, base);
         let is_sure = is_sure || shown.as_ref().is_some_and(|(_, is_sure)| *is_sure);
-        let told = format!("tokens of {} {}", oidc.issuer, claims(oidc));
-        NewProof { told, is_sure, shown: shown.map(|(shown, _)| shown) }
+        NewProof { told: told(oidc), is_sure, shown: shown.map(|(shown, _)| shown) }
     });
     keys.chain(tokens).collect()
 }
 
+/// The ways of `base` that `head` does not have any more, for people: what is new from the one's view is gone from the other's.
+pub(super) fn lost_proofs(head: &Known<'_>, base: &Known<'_>, is_looked_at: bool) -> Vec<String> {
+    // An assertion that leaves the name out may fit two keys now: as long as one by name fits, the key is not lost.
+    let keys = base.keys.iter().filter(|key| new_key(key, base, head, false).is_some()).map(|key| {
+        let is_left = head.keys.iter().any(|other| other.public_bytes() == key.public_bytes());
+        named(key) + if is_left { ", which stands there and can be used no more" } else { "" }
+    });
+    let tokens = (0..base.tokens.len()).filter(|at| !is_old(*at, base, head, is_looked_at));
+    keys.chain(tokens.map(|at| told(base.tokens[at].oidc))).collect()
+}
+
+fn named(key: &Jwk) -> String {
+    let name = key.kid().map_or_else(String::new, |kid| format!(" {kid}"));
+    format!("the key{name} ({})", fingerprint(key))
+}
+
+fn told(oidc: &Oidc) -> String {
+    format!("tokens of {} {}", oidc.issuer, claims(oidc))
+}
+
 impl<'a> Known<'a> {
+    /// All ways, for people.
+    pub fn told(&self) -> Vec<String> {
+        self.keys.iter().map(|key| named(key)).chain(self.tokens.iter().map(|tokens| told(tokens.oidc))).collect()
+    }
+
     pub fn of(client: &'a str, identities: &'a [Identity], set: &PolicySet) -> Self {
         let mut known = Self { client, keys: Vec::new(), tokens: Vec::new() };
         for identity in identities {

@@ -79,15 +79,16 @@ fn invariants(out: &mut String, report: &Report) {
             None => writeln!(out, "The invariant {name} is not shown to hold: {told}.\n"),
         };
     }
-    for name in &report.dropped {
-        let _ = writeln!(out, "**The invariant {} is taken away, or says something else now.**\n", code(name));
+    for each in &report.dropped {
+        let _ = writeln!(out, "**The invariant {} {each}.**\n", code(&each.id));
     }
 }
 
 fn verdict(report: &Report, wider: &[&Row]) -> String {
     let open = report.open().count();
     match (report.rows.is_empty(), wider.len(), open) {
-        (true, ..) => "**No access changes.**".into(),
+        (true, ..) if report.dropped.is_empty() => "**No access changes.**".into(),
+        (true, ..) => "**No access changes now, but less is held against the changes to come.**".into(),
         (_, 0, _) => "**Nothing widens.**".into(),
         (_, _, 0) => "**Access widens, as this change states.**".into(),
         (_, all, open) => format!(
@@ -148,8 +149,13 @@ fn names(workloads: &[String]) -> String {
 fn what(row: &Row) -> String {
     let audience = row.audience.as_deref().map(code).unwrap_or_default();
     let scope = row.scope.as_deref().map(code).unwrap_or_default();
+    let is_less = row.width == Width::NotWider && row.turn == Turn::Changes;
     let told = match row.access {
         Access::Grant => format!("{scope} at {audience}"),
+        Access::Identity if row.turn == Turn::Loses => "can be proven by nothing".into(),
+        Access::Identity if is_less => "may be proven in fewer ways".into(),
+        Access::Expiry if is_less => "ends sooner".into(),
+        Access::Introspection if is_less => format!("may ask about tokens as {audience}, by fewer proofs"),
         Access::Identity => "may be proven in another way".into(),
         Access::Expiry => "lasts longer".into(),
         Access::Introspection => format!("may ask about tokens as {audience}"),

@@ -51,9 +51,24 @@ pub struct Report {
     /// Where an invariant of the later tree is broken, or not shown to hold.
     pub breaches: Vec<Breach>,
     /// Invariants of the earlier tree that the later one has not any more, or not as they were.
-    pub dropped: Vec<String>,
+    pub dropped: Vec<Dropped>,
     /// Why no solver was of use, where one was needed.
     pub unproven: Option<String>,
+}
+
+/// An invariant that a change takes out of force as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dropped {
+    /// Its `@id`.
+    pub id: String,
+    /// Whether none of that id is declared any more; else it says something else.
+    pub is_gone: bool,
+}
+
+impl std::fmt::Display for Dropped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.is_gone { "is no longer declared" } else { "says something else now" })
+    }
 }
 
 /// Compares two trees. `now` is the moment of the requests that are tried, where no condition asks for another.
@@ -81,7 +96,8 @@ pub fn diff(base: &Tree, head: &Tree, now: UnixTime, effort: Effort<'_>) -> std:
         let gone = dropped(base, head);
         let of_base = crate::governance::invariants::breaches(&head.set, &gone, now.secs(), &mut solving);
         breaches.extend(of_base.into_iter().filter(|breach| breach.request.is_some()).map(Breach::of_base));
-        let dropped = gone.iter().map(|each| each.id.to_string()).collect();
+        let is_gone = |id: &str| !invariants.iter().any(|each| *each.id == *id);
+        let dropped = gone.iter().map(|each| Dropped { id: each.id.to_string(), is_gone: is_gone(&each.id) }).collect();
         rows.sort_by_cached_key(|row| {
             (row.width, row.access, row.audience.clone(), row.scope.clone(), row.workloads.first().cloned(), row.turn)
         });
@@ -139,11 +155,12 @@ fn of_workload(base: &Index<'_>, head: &Index<'_>, workload: &Workload) -> Vec<R
         let is_looked_at = rules().any(|rule| rule.body.is_some_and(concern::looks_at_proof));
         let (new, old) = (Known::of(id, &workload.identities, head.set), Known::of(id, &before.identities, base.set));
         rows.extend(proofs(Access::Identity, &new, &old, is_looked_at).map(of_it));
-        if workload.expires > before.expires {
+        if workload.expires != before.expires {
             let day =
                 |workload: &Workload| workload.expires.map(|day| format!("to the end of {day}")).into_iter().collect();
             let row = changed(Access::Expiry, day(workload), true);
-            rows.push(of_it(Row { before: day(before), ..row }));
+            let width = if workload.expires > before.expires { Width::Wider } else { Width::NotWider };
+            rows.push(of_it(Row { width, before: day(before), ..row }));
         }
     }
     rows
@@ -155,7 +172,17 @@ fn proofs(access: Access, head: &Known<'_>, base: &Known<'_>, is_looked_at: bool
     // One that is surely new says more.
     let shown = new.iter().filter(|proof| proof.is_sure).chain(&new).find_map(|proof| proof.shown.clone());
     let told: Vec<String> = new.into_iter().map(|proof| proof.told).collect();
-    (!told.is_empty()).then(|| Row { proof: shown, ..changed(access, told, is_sure) })
+    let lost = identity::lost_proofs(head, base, is_looked_at);
+    if told.is_empty() && lost.is_empty() {
+        return None;
+    }
+    if !told.is_empty() {
+        return Some(Row { proof: shown, before: lost, ..changed(access, told, is_sure) });
+    }
+    // What is left is told with what goes: a second key that is taken away is no loss of all.
+    let left = head.told();
+    let turn = if left.is_empty() { Turn::Loses } else { Turn::Changes };
+    Some(Row { turn, width: Width::NotWider, before: lost, ..changed(access, left, true) })
 }
 
 fn changed(access: Access, after: Vec<String>, is_sure: bool) -> Row {
@@ -237,7 +264,7 @@ impl Report {
             },
             "rows": self.rows.iter().map(Row::json).collect::<Vec<_>>(),
             "findings": findings.collect::<Vec<_>>(), "notes": self.notes.iter().map(told).collect::<Vec<_>>(), "unproven": self.unproven,
-            "invariants": self.breaches.iter().map(Breach::json).collect::<Vec<_>>(), "dropped": self.dropped,
+            "invariants": self.breaches.iter().map(Breach::json).collect::<Vec<_>>(), "dropped": self.dropped.iter().map(|each| &each.id).collect::<Vec<_>>(),
         })
     }
 }

@@ -88,8 +88,7 @@ fn blobs(commit: &str, dir: &str) -> Result<Vec<(String, String)>, TreeError> {
             }
             // A link, or another repository: a broker reads what it leads to, and that is not what was committed here.
             Some((_, path)) => {
-                let told = "is a link, or another repository: commit the file itself, or compare folders";
-                return Err(failed(format!("{dir}/{path} {told}")));
+                return Err(TreeError::LinkedAt { revision: commit.to_owned(), path: format!("{dir}/{path}") });
             }
             None => return Err(failed(format!("git ls-tree said {entry:?}"))),
         }

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::revision;
 use crate::model::UnixTime;
-use crate::policy::{Diagnostics, PolicySet, Read, SourceFile, closest};
+use crate::policy::{Diagnostics, Links, PolicySet, Read, SourceFile, closest};
 
 /// What stands beside the set and belongs to it in a review.
 const BESIDE: [(&str, &str); 2] = [("invariants", ".cedar"), ("widenings", ".toml")];
@@ -66,6 +66,22 @@ pub enum TreeError {
         path: String,
         /// Why.
         error: io::Error,
+    },
+    /// A link in it: what it leads to is not what was reviewed.
+    #[error("{name} holds a link")]
+    Linked {
+        /// The tree.
+        name: String,
+        /// Each link.
+        findings: Diagnostics,
+    },
+    /// A link in it, or another repository, at a revision.
+    #[error("{path} at {revision} is a link, or another repository")]
+    LinkedAt {
+        /// The commit.
+        revision: String,
+        /// Which.
+        path: String,
     },
     /// A broker would not load it.
     #[error("{name} does not load")]
@@ -153,7 +169,12 @@ impl Tree {
     /// [`TreeError::Unloadable`], [`TreeError::Unreadable`].
     pub fn of_folder(name: &str, now: UnixTime) -> Result<Self, TreeError> {
         let dir = Path::new(name);
-        let loaded = Read::of(dir, now).loaded;
+        let links = Links::of(dir);
+        let linked = links.findings();
+        if !linked.is_empty() {
+            return Err(TreeError::Linked { name: name.to_owned(), findings: Diagnostics(linked) });
+        }
+        let loaded = Read::of(dir, &links, now).loaded;
         let (set, _) = loaded.map_err(|findings| TreeError::Unloadable { name: name.to_owned(), findings })?;
         let mut beside = BTreeMap::new();
         for (folder, ending) in BESIDE {
