@@ -7,6 +7,8 @@ mod common;
 
 #[path = "policy/diff.rs"]
 mod diff;
+#[path = "policy/held.rs"]
+mod held;
 #[path = "policy/proofs.rs"]
 mod proofs;
 #[path = "policy/property/mod.rs"]

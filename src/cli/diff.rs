@@ -37,8 +37,8 @@ fn answer(report: &Report) -> Result<ExitCode, Failure> {
     }
     if !report.unread.is_empty() {
         report.unread.iter().for_each(|finding| output::line_of_error(&shown(finding)));
-        let told = "an invariant cannot be read, so nothing is held against it";
-        return Err(Failure::new(told, "mend what is shown in invariants/, then compare again"));
+        let told = "an invariant cannot be read, or names what is gone, so nothing is held against it";
+        return Err(Failure::new(told, "mend what is shown, then compare again"));
     }
     if !report.findings.is_empty() {
         report.findings.iter().for_each(|finding| output::line_of_error(&shown(finding)));
@@ -48,6 +48,12 @@ fn answer(report: &Report) -> Result<ExitCode, Failure> {
     if report.broken().next().is_some() {
         let told = "an invariant is broken: what must never be possible is possible";
         return Err(Failure::new(told, "correct the policy that the broken one names; no statement covers this"));
+    }
+    if report.is_in_new_doubt() {
+        let told = "an invariant is not shown to hold over what this change touches";
+        let next = "narrow the condition of the permit that is named, or compare with a jitney that has `prove`, and a solver: \
+                    no statement covers this";
+        return Err(Failure::new(told, next));
     }
     if report.passes() {
         return Ok(ExitCode::SUCCESS);

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use crate::governance::logic::concern::{Asked, covered_by, what, with_what_is_written};
 use crate::governance::logic::question::Question;
 use crate::governance::logic::request::Request;
-use crate::governance::logic::sides::Stand;
+use crate::governance::logic::sides::{Stand, questions};
 use crate::governance::logic::solve::Solving;
 use crate::governance::logic::witness::{self, Place};
-use crate::policy::{Invariant, PolicySet, RuleView, What, Workload, is};
+use crate::policy::{Identity, Invariant, PolicySet, Proof, RuleView, What, Workload, is};
 
 /// Where an invariant does not hold, or is not shown to.
 #[derive(Debug, Clone)]
@@ -33,14 +33,24 @@ pub struct Breach {
     pub request: Option<Request>,
     /// Whether the change that breaks it takes it away as well, or has it say something else.
     pub is_of_base: bool,
+    /// Whether it was in doubt before just so: what a change has nothing to do with is not held against it.
+    pub is_as_before: bool,
 }
 
-/// Asks every invariant of every workload and scope that it speaks of.
-pub(crate) fn breaches(set: &PolicySet, invariants: &[Invariant], now: u64, solving: &mut Solving) -> Vec<Breach> {
+/// Asks every invariant of every workload and scope that it speaks of. `before` is what the set was, where the invariants stood
+/// beside that already.
+pub(crate) fn breaches(
+    set: &PolicySet,
+    invariants: &[Invariant],
+    before: Option<&PolicySet>,
+    now: u64,
+    solving: &mut Solving,
+) -> Vec<Breach> {
     if invariants.is_empty() {
         return Vec::new();
     }
     let rules: Vec<RuleView<'_>> = set.rule_views().collect();
+    let before: Option<Before<'_>> = before.map(|set| (set, set.rule_views().collect()));
     let mut found: Vec<Breach> = Vec::new();
     for invariant in invariants {
         let mut asked = BTreeSet::new();
@@ -50,7 +60,7 @@ pub(crate) fn breaches(set: &PolicySet, invariants: &[Invariant], now: u64, solv
             let (audience, name) = uid.id().unescaped().split_once(' ')?;
             (!name.ends_with(":*")).then(|| (audience.to_owned(), what(name)))
         }));
-        let weighing = Weighing { set, rules: &rules, invariant, now };
+        let weighing = Weighing { set, rules: &rules, before: before.as_ref(), invariant, now };
         for workload in set.workloads() {
             for breach in weighing.of(workload, &asked, solving) {
                 add(&mut found, breach);
@@ -67,6 +77,7 @@ fn add(found: &mut Vec<Breach>, breach: Breach) {
             && (&other.audience, &other.scope) == (&breach.audience, &breach.scope)
             && other.permits == breach.permits
             && other.request.is_some() == breach.request.is_some()
+            && other.is_as_before == breach.is_as_before
     };
     match found.iter_mut().find(alike) {
         Some(other) => other.workloads.extend(breach.workloads),
@@ -74,9 +85,13 @@ fn add(found: &mut Vec<Breach>, breach: Breach) {
     }
 }
 
+/// A set as it was, and its policies.
+type Before<'a> = (&'a PolicySet, Vec<RuleView<'a>>);
+
 struct Weighing<'a> {
     set: &'a PolicySet,
     rules: &'a [RuleView<'a>],
+    before: Option<&'a Before<'a>>,
     invariant: &'a Invariant,
     now: u64,
 }
@@ -85,6 +100,11 @@ impl Breach {
     /// The same of an invariant that stands in BASE alone.
     pub(crate) fn of_base(self) -> Self {
         Self { is_of_base: true, ..self }
+    }
+
+    /// Whether nothing shows that it holds, and that is this change's doing.
+    pub fn is_new_doubt(&self) -> bool {
+        self.request.is_none() && !self.is_as_before
     }
 
     /// What is possible that must not be, in a sentence.
@@ -109,7 +129,8 @@ impl Breach {
     /// For programs.
     pub fn json(&self) -> Value {
         json!({
-            "invariant": self.invariant, "is_broken": self.request.is_some(), "is_of_base": self.is_of_base, "workloads": self.workloads,
+            "invariant": self.invariant, "is_broken": self.request.is_some(), "is_of_base": self.is_of_base,
+            "is_as_before": self.is_as_before, "workloads": self.workloads,
             "audience": self.audience, "scope": self.scope, "permits": self.permits,
             "request": self.request.as_ref().map(Request::json),
         })
@@ -148,6 +169,7 @@ impl Weighing<'_> {
                 Err(_) => None,
             },
         };
+        let is_as_before = request.is_none() && self.was_so(workload, (audience, what), &stand, &forbidden);
         let (What::Named(scope) | What::AnyOther(scope)) = what;
         Some(Breach {
             invariant: self.invariant.id.to_string(),
@@ -157,7 +179,20 @@ impl Weighing<'_> {
             permits: stand.permits.into_iter().map(|permit| permit.id).collect(),
             request,
             is_of_base: false,
+            is_as_before,
         })
+    }
+
+    /// Whether all that is in doubt here was before: the same is forbidden, by the form of the conditions no more is permitted,
+    /// and the workload proves itself by nothing else.
+    fn was_so(&self, workload: &Workload, (audience, what): (&str, &What), stand: &Stand, forbidden: &Expr) -> bool {
+        let Some((set, rules)) = self.before else { return false };
+        let id = workload.id.as_str();
+        let is_alike = set.workload(id).is_some_and(|old| proves_no_more(workload, old));
+        let is_forbidden =
+            set.seat(id, audience, what).is_some_and(|seat| seat.left_of(&self.invariant.policy) == *forbidden);
+        let old = Stand::of(set, rules, id, audience, what);
+        is_alike && is_forbidden && (*stand == old || questions(stand, &old).iter().all(Question::is_plain))
     }
 
     fn tried(
@@ -172,4 +207,15 @@ impl Weighing<'_> {
         let limits: Vec<u64> = stand.permits.iter().map(|permit| permit.reach[0]).collect();
         witness::find(place, &conditions, &limits, is_one)
     }
+}
+
+/// Whether all that `new` can say of itself `old` could as well. Keys say nothing: who changes one changes no condition.
+fn proves_no_more(new: &Workload, old: &Workload) -> bool {
+    let is_same = |one: &Identity, other: &Identity| match (&one.proof, &other.proof) {
+        (Proof::Oidc(one), Proof::Oidc(other)) => {
+            one.issuer == other.issuer && one.claims == other.claims && one.keep == other.keep
+        }
+        _ => one.kind() == other.kind(),
+    };
+    new.identities.iter().all(|one| old.identities.iter().any(|other| is_same(one, other)))
 }

@@ -53,6 +53,13 @@ impl PolicySet {
         (rules.into_iter().filter(|rule| !rule.permits()).map(of).collect(), findings)
     }
 
+    /// What an invariant names that does not exist here, as it is written. None where nothing can be said of names.
+    pub(crate) fn unknown_to(&self, invariant: &Invariant) -> Option<Vec<String>> {
+        let words = Words::shared().ok()?;
+        let unknown = names::unknown(words, self.principals(), self.targets(), &invariant.policy);
+        Some(unknown.into_iter().map(|uid| uid.to_string()).collect())
+    }
+
     /// Whether an invariant speaks of this request; so does one that fails.
     pub(crate) fn is_met(&self, invariant: &Invariant, ask: &Ask<'_>) -> bool {
         self.speaks_of(invariant, ask).unwrap_or(true)

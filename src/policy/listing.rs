@@ -4,6 +4,7 @@
 //! believes to be closed: so what looks like a part of the set, and is none, is told.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,8 @@ const FOLDERS: [(&str, &[&str]); 3] =
 /// All endings of a set's files.
 const ENDINGS: [&str; 3] = [".cedar", ".cedarschema", ".toml"];
 /// Beside a set: the cases it is tried with, what must never be possible, and what a change has stated to widen.
-const BESIDE: [&str; 3] = ["tests", "invariants", "widenings"];
+/// Others read them, by the ending that each has.
+const BESIDE: [(&str, &str); 3] = [("invariants/", ".cedar"), ("tests/", ".toml"), ("widenings/", ".toml")];
 /// Beside a set: what its check is told to let pass.
 const CHECK: &str = "check.toml";
 /// Folders within folders are looked into so far.
@@ -51,6 +53,12 @@ impl Listing {
                 listing.sort_in(dir, folder, endings, &entry?);
             }
         }
+        for (folder, ending) in BESIDE {
+            // What cannot be listed there keeps no set from being loaded.
+            for entry in fs::read_dir(dir.join(folder)).into_iter().flatten().flatten() {
+                listing.sort_beside(dir, folder, ending, &entry.file_name());
+            }
+        }
         Ok(listing)
     }
 
@@ -70,6 +78,18 @@ impl Listing {
             }
             Some(name) if folder.is_empty() && (is_known_folder(name) || name == CHECK) => {}
             _ if entry.path().is_dir() => self.look_into(dir, &path, 1),
+            _ => drop(self.strays.insert(Stray(path))),
+        }
+    }
+
+    /// A file beside the set that is read by nobody is an invariant that is held against nothing: also one that is hidden, for
+    /// who hides one switches it off.
+    fn sort_beside(&mut self, dir: &Path, folder: &str, ending: &str, name: &OsStr) {
+        let path = Path::new(folder).join(name);
+        match name.to_str() {
+            Some(name) if is_hidden_one(name, ending) => drop(self.strays.insert(Stray(path))),
+            Some(name) if is_passed_over(name) || name.ends_with(ending) => {}
+            _ if dir.join(&path).is_dir() => self.look_into(dir, &path, 1),
             _ => drop(self.strays.insert(Stray(path))),
         }
     }
@@ -122,6 +142,12 @@ impl Stray {
     }
 
     fn mend(&self, name: &str) -> String {
+        if let Some((folder, ending)) = BESIDE.into_iter().find(|(folder, _)| name.starts_with(folder)) {
+            return format!(
+                "what {folder} holds is read from {folder}NAME{ending}, in small letters, not hidden, and from no \
+                            folder in it: rename it or move it there, or move it out of the folder of the set"
+            );
+        }
         let (folder, base) = name.rsplit_once('/').map_or(("", name), |(folder, base)| (folder, base));
         let is_known = folder.is_empty() || FOLDERS.iter().any(|(known, _)| known.trim_end_matches('/') == folder);
         let Some(ending) = ending_of(&self.0) else {
@@ -155,7 +181,16 @@ fn ending_of(path: &Path) -> Option<&'static str> {
 
 /// The set's folders, which are listed by themselves, and those beside them that others read.
 fn is_known_folder(name: &str) -> bool {
-    BESIDE.contains(&name) || FOLDERS.iter().any(|(folder, _)| folder.strip_suffix('/') == Some(name))
+    let mut all = FOLDERS.iter().map(|(folder, _)| *folder).chain(BESIDE.iter().map(|(folder, _)| *folder));
+    all.any(|folder| folder.strip_suffix('/') == Some(name))
+}
+
+/// One that would be read, were it not hidden. An editor's lock is none, nor what a ConfigMap mount keeps.
+fn is_hidden_one(name: &str, ending: &str) -> bool {
+    name.starts_with('.')
+        && !name.starts_with("..")
+        && !name.starts_with(".#")
+        && name.to_ascii_lowercase().ends_with(ending)
 }
 
 /// What people and editors leave beside any file: hidden ones, copies and locks, what is being written, and the text that
@@ -173,7 +208,6 @@ fn is_passed_over(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt as _;
 
     use super::*;
@@ -209,6 +243,26 @@ mod tests {
     }
 
     #[test]
+    fn so_is_what_lies_beside_the_set_and_is_read_by_nobody() {
+        let names = [
+            "invariants/.money.cedar",
+            "invariants/money.CEDAR",
+            "invariants/money.cedar.txt",
+            "invariants/sub/money.cedar",
+            "tests/case.TOML",
+            "tests/sub/case.toml",
+            "widenings/p.cedar",
+            "widenings/sub/p.toml",
+        ];
+        assert_eq!(strays(&names), names);
+        for name in names {
+            let folder = name.split_inclusive('/').next().unwrap();
+            let mend = Stray(name.into()).warning(Path::new("/p")).unwrap().help.unwrap();
+            assert!(mend.contains(&format!("is read from {folder}NAME.")), "{mend}");
+        }
+    }
+
+    #[test]
     fn left_overs_and_what_is_for_people_is_not() {
         let silent = [
             ".a.cedar.swp",
@@ -225,6 +279,11 @@ mod tests {
             "keys/w.jwks.json",
             "sub/notes.txt",
             "invariants/i.cedar",
+            "invariants/.#i.cedar",
+            "invariants/..data/i.cedar",
+            "invariants/.i.cedar.swp",
+            "invariants/README.md",
+            "invariants/i.cedar~",
             "tests/case.toml",
             "widenings/w.toml",
             "workloads/README.md",

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use cedar_policy::{EntityUid, PrincipalConstraint, ResourceConstraint};
+use cedar_policy::{EntityUid, Policy, PrincipalConstraint, ResourceConstraint};
 
 use super::diagnostic::Diagnostic;
 use super::rule::Rule;
@@ -24,11 +24,7 @@ pub(super) fn check(
     rules: &[Rule],
     findings: &mut Vec<Diagnostic>,
 ) -> HashSet<EntityUid> {
-    let known = Known {
-        words,
-        workloads: principals.iter().map(|each| each.workload.id.as_str()).collect(),
-        audiences: targets.iter().map(|each| (each.audience.id.as_str(), each)).collect(),
-    };
+    let known = Known::of(words, principals, targets);
     let mut named = HashSet::new();
     for rule in rules {
         known.equals_open(rule, findings);
@@ -43,6 +39,13 @@ pub(super) fn check(
         }
     }
     named
+}
+
+/// What a policy names that does not exist.
+pub(super) fn unknown(words: &Words, principals: &[Principal], targets: &[Target], policy: &Policy) -> Vec<EntityUid> {
+    let known = Known::of(words, principals, targets);
+    let named = policy.entity_literals().into_iter();
+    named.filter(|uid| known.unknown(uid).is_some()).collect()
 }
 
 /// What the head names.
@@ -72,7 +75,15 @@ struct Unknown {
     near: Option<String>,
 }
 
-impl Known<'_> {
+impl<'a> Known<'a> {
+    fn of(words: &'a Words, principals: &'a [Principal], targets: &'a [Target]) -> Self {
+        Self {
+            words,
+            workloads: principals.iter().map(|each| each.workload.id.as_str()).collect(),
+            audiences: targets.iter().map(|each| (each.audience.id.as_str(), each)).collect(),
+        }
+    }
+
     fn unknown(&self, uid: &EntityUid) -> Option<Unknown> {
         let id = uid.id().unescaped().to_owned();
         let unknown = |what, id: &str, near: Option<String>| Some(Unknown { what, id: id.to_owned(), near });

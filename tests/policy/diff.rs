@@ -10,14 +10,14 @@ use crate::common::clean;
 use crate::tree::{Edit, Tree, jitney_in, jwk};
 
 /// A document and the exit code.
-struct Said {
-    code: Option<i32>,
-    document: Value,
-    error: String,
+pub struct Said {
+    pub code: Option<i32>,
+    pub document: Value,
+    pub error: String,
 }
 
 /// Compares two trees, each a folder. No solver is asked: what is told here is told without one.
-fn diff(base: &Tree, head: &Tree) -> Said {
+pub fn diff(base: &Tree, head: &Tree) -> Said {
     let dir = tempfile::tempdir().unwrap();
     base.write(&dir.path().join("base"));
     head.write(&dir.path().join("head"));

@@ -453,6 +453,16 @@ fn of_files() -> Vec<Row> {
             )],
         ),
         row("a file of statements that is no TOML", "widening-broken", ("widenings/a.toml", "", "[[widens]\n"), &[]),
+        row(
+            "an invariant in a folder of its own",
+            "stray-file",
+            ("invariants/sub/i.cedar", "", "// nothing"),
+            &[("invariants/i.cedar", "", "// nothing"), ("invariants/i.cedar~", "", "nothing")],
+        ),
+        row("one that is hidden", "stray-file", ("invariants/.i.cedar", "", "// nothing"), &[]),
+        row("one under another ending", "stray-file", ("invariants/i.cedar.txt", "", "// nothing"), &[]),
+        row("a statement in letters too large", "stray-file", ("widenings/p.TOML", "", "# nothing"), &[]),
+        row("a case in a folder of its own", "stray-file", ("tests/sub/case.toml", "", "# nothing"), &[]),
         row("a stray", "stray-file", ("more/x.cedar", "", "// nothing"), &[("more/README.md", "", "nothing")]),
         row(
             "an entry without an end",

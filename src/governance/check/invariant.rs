@@ -20,7 +20,7 @@ pub(super) fn look(tree: &Tree<'_>, findings: &mut Findings, solving: &mut Solvi
     }
     let (invariants, wrong) = set.invariants(&files);
     wrong.into_iter().for_each(|diagnostic| findings.add(what::invariant_broken(), diagnostic, ""));
-    for breach in breaches(set, &invariants, tree.now.secs(), solving) {
+    for breach in breaches(set, &invariants, None, tree.now.secs(), solving) {
         let Some(invariant) = invariants.iter().find(|each| *each.id == *breach.invariant) else { continue };
         let at = (&invariant.file, invariant.span.clone());
         let (rule, told, mend) = match &breach.request {

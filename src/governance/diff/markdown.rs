@@ -9,6 +9,9 @@ use super::row::{Access, Row, Turn, Width};
 
 /// So many workloads are named in a row at first sight.
 const NAMED: usize = 5;
+/// What helps where nothing shows that an invariant holds.
+const IN_DOUBT: &str = "No request was found that breaks it, and nothing proves that there is none: narrow or simplify the \
+                        condition of the permit that is named, or have a solver prove it.";
 /// So many rows are shown; a comment has its bounds.
 const SHOWN: usize = 200;
 
@@ -43,7 +46,7 @@ pub(super) fn of(report: &Report) -> String {
 fn wrong(out: &mut String, report: &Report) {
     let parts = [
         ("**What this change states is not what widens:**", &report.findings),
-        ("**An invariant cannot be read, so nothing is held against it:**", &report.unread),
+        ("**An invariant cannot be read, or names what is gone, so nothing is held against it:**", &report.unread),
         ("Statements that do not count:", &report.notes),
     ];
     for (head, findings) in parts.into_iter().filter(|(_, findings)| !findings.is_empty()) {
@@ -76,7 +79,13 @@ fn invariants(out: &mut String, report: &Report) {
             Some(request) => {
                 writeln!(out, "**The invariant {name} is broken**: {told}: {}\n", code(&request.to_string()))
             }
-            None => writeln!(out, "The invariant {name} is not shown to hold: {told}.\n"),
+            None if breach.is_as_before => {
+                writeln!(out, "The invariant {name} is not shown to hold, as before this change: {told}.\n")
+            }
+            None => {
+                let of = if breach.is_of_base { " of the tree before" } else { "" };
+                writeln!(out, "**The invariant {name}{of} is not shown to hold**: {told}. {IN_DOUBT}\n")
+            }
         };
     }
     for each in &report.dropped {

@@ -4,6 +4,7 @@
 //! every request that the schema allows. `docs/policy-diff.md`.
 
 mod concern;
+mod held;
 mod identity;
 mod markdown;
 mod proof;
@@ -17,10 +18,10 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use crate::governance::invariants::{Breach, breaches};
+use crate::governance::invariants::Breach;
 use crate::governance::logic::solve::Solving;
 use crate::model::UnixTime;
-use crate::policy::{Diagnostic, Invariant, PolicySet, Workload, with_room};
+use crate::policy::{Diagnostic, PolicySet, Workload, with_room};
 use concern::Index;
 use identity::Known;
 use weigh::Scale;
@@ -44,7 +45,7 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// What is wrong with what the change states.
     pub findings: Vec<Diagnostic>,
-    /// What is wrong in the files of invariants: nothing is held against those.
+    /// What is wrong in the files of invariants, or names what is gone: nothing is held against those.
     pub unread: Vec<Diagnostic>,
     /// Statements that BASE has already: they do not count.
     pub notes: Vec<Diagnostic>,
@@ -90,14 +91,7 @@ pub fn diff(base: &Tree, head: &Tree, now: UnixTime, effort: Effort<'_>) -> std:
         }
         let mut rows = together(rows);
         let statements::Told { findings, notes } = statements::apply(&mut rows, base, head);
-        let (invariants, unread) = head.set.invariants(&head.invariants());
-        let mut breaches = breaches(&head.set, &invariants, now.secs(), &mut solving);
-        // A change does not get rid of an invariant by breaking it.
-        let gone = dropped(base, head);
-        let of_base = crate::governance::invariants::breaches(&head.set, &gone, now.secs(), &mut solving);
-        breaches.extend(of_base.into_iter().filter(|breach| breach.request.is_some()).map(Breach::of_base));
-        let is_gone = |id: &str| !invariants.iter().any(|each| *each.id == *id);
-        let dropped = gone.iter().map(|each| Dropped { id: each.id.to_string(), is_gone: is_gone(&each.id) }).collect();
+        let held::Held { breaches, unread, dropped } = held::against(base, head, now.secs(), &mut solving);
         rows.sort_by_cached_key(|row| {
             (row.width, row.access, row.audience.clone(), row.scope.clone(), row.workloads.first().cloned(), row.turn)
         });
@@ -118,15 +112,6 @@ pub fn diff(base: &Tree, head: &Tree, now: UnixTime, effort: Effort<'_>) -> std:
             unproven,
         }
     })
-}
-
-/// Invariants that are gone, or read otherwise.
-fn dropped(base: &Tree, head: &Tree) -> Vec<Invariant> {
-    let text = |each: &Invariant| each.file.text.get(each.span.clone()).unwrap_or_default().to_owned();
-    let (after, _) = head.set.invariants(&head.invariants());
-    let after: Vec<_> = after.iter().map(|each| (each.id.clone(), text(each))).collect();
-    let (before, _) = base.set.invariants(&base.invariants());
-    before.into_iter().filter(|each| !after.contains(&(each.id.clone(), text(each)))).collect()
 }
 
 /// Who can ask about tokens as an audience that was there before.
@@ -238,9 +223,15 @@ impl Report {
         self.breaches.iter().filter(|breach| breach.request.is_some())
     }
 
+    /// Whether an invariant is not shown to hold, and this change has to do with it.
+    pub fn is_in_new_doubt(&self) -> bool {
+        self.breaches.iter().any(Breach::is_new_doubt)
+    }
+
     /// Whether it may be merged as it is.
     pub fn is_good(&self) -> bool {
-        self.passes() && self.findings.is_empty() && self.unread.is_empty() && self.broken().next().is_none()
+        let is_held = self.unread.is_empty() && self.broken().next().is_none() && !self.is_in_new_doubt();
+        self.passes() && self.findings.is_empty() && is_held
     }
 
     /// For a pull request.

@@ -1,0 +1,135 @@
+//! Invariants that a change breaks and takes away, leaves in doubt, or has name something that is gone: none gets through.
+
+use serde_json::{Value, json};
+
+use crate::diff::{Said, diff};
+use crate::tree::Tree;
+
+/// A task of this form is nobody's; no trial and no form tells that `ttl * 13` is never, or once, 1651.
+const MONEY: &str = "@id(\"i\")\nforbid (principal == Jitney::Workload::\"mailer\", action, resource == \
+                     Jitney::Scope::\"https://orders.example.com orders:write\") when { context.task like \"*q*w*e*\" };\n";
+const FILE: &str = "invariants/money.cedar";
+const WRITES: &str = "context.task like \"mail-*\" && context.ttl <= 120";
+const IN_DOUBT: &str = "context.ttl * 13 == 1651 && context.task like \"*q*w*e*\"";
+/// A policy that allows a mailer no such task.
+const HOLDS: &str = "context.task == \"mail\" && context.ttl <= 120";
+
+fn guarded() -> Tree {
+    Tree::clean().with(&[("orders.cedar", WRITES, HOLDS), (FILE, "", MONEY)])
+}
+
+fn in_doubt(said: &Said) -> Vec<(&Value, &Value)> {
+    let all = said.document["invariants"].as_array().unwrap();
+    assert!(all.iter().all(|each| each["is_broken"] == false && each["invariant"] == "i"), "{all:#?}");
+    all.iter().map(|each| (&each["is_of_base"], &each["is_as_before"])).collect()
+}
+
+/// The statement of all that widens, so that the exit code is the invariant's.
+fn stated(base: &Tree, head: &Tree) -> Said {
+    let rows = diff(base, head).document["rows"].as_array().unwrap().clone();
+    let text = |row: &Value, name: &str| row[name].as_str().map(str::to_owned).unwrap_or_default();
+    let wide = rows.iter().filter(|row| row["width"] != "not wider");
+    let statements: Vec<String> = wide
+        .map(|row| {
+            let (audience, scope) = (text(row, "audience"), text(row, "scope"));
+            format!(
+                "[[widens]]\nworkload = {}\naudience = \"{audience}\"\nscope = \"{scope}\"\nwhy = \"The mailer writes orders back since March\"\n",
+                row["workloads"]
+            )
+        })
+        .collect();
+    diff(base, &head.with(&[("widenings/this.toml", "", &statements.concat())]))
+}
+
+#[test]
+fn one_that_a_change_leaves_in_doubt_ends_it() {
+    let base = guarded();
+    assert_eq!(diff(&base, &base).document["invariants"], json!([]), "it is shown to hold before");
+    let wider = base.with(&[("orders.cedar", HOLDS, IN_DOUBT)]);
+    let said = stated(&base, &wider);
+    assert_eq!((said.code, in_doubt(&said)), (Some(1), vec![(&json!(false), &json!(false))]), "{:#}", said.document);
+    assert_eq!(said.document["passed"], false);
+    assert_eq!(said.document["findings"], json!([]), "all is stated as it should be");
+    assert!(said.error.contains("not shown to hold") && said.error.contains("narrow"), "{}", said.error);
+}
+
+#[test]
+fn so_does_one_that_it_takes_away_or_rewords_as_well() {
+    let base = guarded();
+    let wider = base.with(&[("orders.cedar", HOLDS, IN_DOUBT)]);
+    for after in ["// Nothing.\n".to_owned(), MONEY.replace("like \"*q*w*e*\"", "== \"x\"")] {
+        let said = stated(&base, &wider.with(&[(FILE, MONEY, &after)]));
+        assert_eq!((said.code, in_doubt(&said)), (Some(1), vec![(&json!(true), &json!(false))]), "{:#}", said.document);
+        assert_eq!(said.document["dropped"], json!(["i"]));
+    }
+}
+
+#[test]
+fn a_new_one_must_be_shown_to_hold() {
+    let base = Tree::clean().with(&[("orders.cedar", WRITES, IN_DOUBT)]);
+    let said = diff(&base, &base.with(&[(FILE, "", MONEY)]));
+    assert_eq!((said.code, in_doubt(&said)), (Some(1), vec![(&json!(false), &json!(false))]), "{:#}", said.document);
+}
+
+#[test]
+fn what_was_in_doubt_before_is_no_matter_of_another_change() {
+    let base = guarded().with(&[("orders.cedar", HOLDS, IN_DOUBT)]);
+    let narrower = format!("context.ttl <= 120 && {IN_DOUBT}");
+    for other in [
+        base.with(&[("orders.cedar", "", "\n// A word more.\n")]),
+        base.with(&[("orders.cedar", "like \"nightly-*\"", "== \"nightly-1\"")]),
+        base.with(&[("orders.cedar", IN_DOUBT, &narrower)]),
+        base.with(&[(FILE, MONEY, "// No longer wanted.\n")]),
+    ] {
+        let said = diff(&base, &other);
+        assert_eq!((said.code, said.error.as_str()), (Some(0), ""), "{:#}", said.document);
+        assert!(in_doubt(&said).iter().all(|(_, as_before)| **as_before == json!(true)), "{:#}", said.document);
+        assert_eq!(in_doubt(&said).len(), 1, "it is named all the same");
+    }
+    let wider = base.with(&[("orders.cedar", "1651", "1664")]);
+    assert_eq!(stated(&base, &wider).code, Some(1), "this one has to do with it");
+}
+
+#[test]
+fn another_spelling_of_the_audience_takes_none_away() {
+    let (old, new) = ("https://orders.example.com", "https://orders.example.com/");
+    let base = guarded();
+    let edits = [
+        ("audiences/orders.toml", "https://orders.example.com\"", "https://orders.example.com/\""),
+        ("orders.cedar", "https://orders.example.com ", "https://orders.example.com/ "),
+    ];
+    let renamed = MONEY.replace(old, new);
+    let respelled = base.with(&edits).with(&[(FILE, MONEY, &renamed)]);
+    let said = stated(&base, &respelled);
+    assert_eq!((said.code, &said.document["dropped"]), (Some(0), &json!([])), "it says the same: {}", said.error);
+    let wide = ("orders.cedar", HOLDS, "context.task like \"*q*w*e*\"");
+    let said = stated(&base, &base.with(&edits).with(&[wide, (FILE, MONEY, "// Nothing.\n")]));
+    let broken = &said.document["invariants"][0];
+    assert_eq!((said.code, &broken["is_broken"], &broken["is_of_base"]), (Some(1), &json!(true), &json!(true)));
+    assert_eq!(broken["audience"], new, "{:#}", said.document);
+}
+
+#[test]
+fn one_that_names_what_the_change_takes_away_shows_nothing() {
+    let base = guarded();
+    let edits = [
+        ("audiences/orders.toml", "\"orders:write\"", "\"orders:change\""),
+        ("orders.cedar", "orders:write", "orders:change"),
+        ("orders.cedar", HOLDS, "context.task like \"*q*w*e*\""),
+    ];
+    for after in [
+        "// Nothing.\n".to_owned(),
+        MONEY.replace("orders:write", "orders:change").replace("like \"*q*w*e*\"", "== \"x\""),
+    ] {
+        let said = stated(&base, &base.with(&edits).with(&[(FILE, MONEY, &after)]));
+        let finding = &said.document["findings"][0];
+        assert_eq!((said.code, &said.document["passed"]), (Some(1), &json!(false)), "{:#}", said.document);
+        let told = finding["message"].as_str().unwrap_or_else(|| panic!("{:#}", said.document));
+        assert!(told.contains("not shown to hold") && told.contains("orders.example.com orders:write"), "{told}");
+        assert!(finding["file"].as_str().unwrap().ends_with("base/invariants/money.cedar"), "{finding}");
+        assert!(finding["mend"].as_str().unwrap().contains("a change of its own"), "{finding}");
+    }
+    let without = base.with(&[(FILE, MONEY, "// Nothing.\n")]);
+    assert_eq!(diff(&base, &without).code, Some(0), "a change of its own");
+    assert_eq!(stated(&without, &without.with(&edits)).code, Some(0), "and then the other");
+}
