@@ -35,7 +35,9 @@ fn a_workload_is_told_what_to_do() {
     };
     fails(&ask(&["--ttl", "2h"]), 1, "ttl of 7200 s is above the longest allowed here, 600 s", "within the bound");
     fails(&ask(&["--scope", "orders:purge"]), 1, "invalid_scope", "ask for less");
-    fails(&ask(&["--scope", "orders:eat"]), 1, "orders:eat", "ask for less");
+    fails(&ask(&["--scope", "orders:eat"]), 1, "orders:eat", "declares no such scope: `jitney audience show");
+    fails(&ask(&["--scope", "orders:raed"]), 1, "did you mean orders:read?", "jitney policy explain ");
+    slip(&broker);
     let other = ["token", "--task", "t", "--audience", "https://nobody.example.com", "--scope", "a"];
     fails(&broker.cli("demo", &other), 1, "unknown audience: https://nobody.example.com", "jitney audience list");
     let unnamed = ["token", "--audience", API, "--scope", "orders:read"];
@@ -51,6 +53,21 @@ fn a_workload_is_told_what_to_do() {
     fails(&broker.cli("demo", &["verify", "a.b.c"]), 2, "never an argument", "--token-file");
     fails(&broker.cli("demo", &["verify", "--token-file", "/nonexistent"]), 1, "cannot be read", "--token-file");
     fails(&broker.cli("demo", &["verify"]), 2, "there is no token", "jitney token");
+}
+
+/// What nobody declares stands in the log as it was asked, so that the explanation can say what was meant.
+fn slip(broker: &Broker) {
+    let words = ["token", "--task", "t", "--audience", "https://api.exmaple.com", "--scope", "orders:read"];
+    let (_, _, stderr) = said(&broker.cli("demo", &words));
+    assert!(stderr.contains(&format!("did you mean {API}?")), "{stderr}");
+    let id = stderr.split("policy explain ").nth(1).unwrap().split('`').next().unwrap();
+    let (_, stdout, _) = said(&broker.cli("demo", &["policy", "explain", id]));
+    assert!(
+        stdout.contains("https://api.exmaple.com") && stdout.contains(&format!("ask for audience {API}")),
+        "{stdout}"
+    );
+    let of = ["policy", "explain", "--workload", "demo", "--audience", API, "--scope", "orders:read"];
+    assert_eq!(said(&broker.cli("demo", &[&of[..], &["--now", "2026-11-28"]].concat())).0, Some(0));
 }
 
 #[test]

@@ -6,7 +6,9 @@ use std::time::Duration;
 use crate::attest::{Caller, ClientAuth, Endpoint, TaskBy, Who};
 use crate::audit::{AuditRecord, Event, Outcome};
 use crate::keys::SignedToken;
-use crate::model::{DecisionId, LeaseId, Position, Reason, Refusal, ScopeSet, TaskId, UnixTime};
+use crate::model::{
+    AudienceUri, DecisionId, LeaseId, Position, Reason, Refusal, ScopeSet, TaskId, UnixTime, without_credentials,
+};
 use crate::policy::{Ask, Grant, PolicySet, SingleUse, Workload};
 use crate::store::{LeaseDraft, RecordError, Recorded, Spent, StoreError};
 
@@ -91,7 +93,7 @@ impl Broker {
         let ttl = parse_ttl(ask.ttl)?;
         trail.ttl = ttl;
         let audience = target(set, &ask.targets)?;
-        trail.audience = set.audience(audience).map(|audience| audience.id.clone());
+        trail.audience = set.audience(audience).map_or_else(|| unknown(audience), |known| Some(known.id.clone()));
         let scopes = ask.scope.ok_or_else(|| No::new(Reason::UnknownScope, "the parameter scope is missing"))?;
         let scopes = ScopeSet::parse(scopes)?;
         trail.scopes = Some(scopes.clone());
@@ -230,6 +232,12 @@ pub(super) fn workload_of(caller: &Caller) -> Result<&Workload, No> {
         Who::Workload(workload) => Ok(workload),
         Who::Audience(_) => Err(No::new(Reason::Ungoverned, "a resource server gets no tokens: ask as a workload")),
     }
+}
+
+/// What was asked where no such audience is declared, for the audit line: a URI in form, and nothing that may hold a secret.
+fn unknown(asked: &str) -> Option<AudienceUri> {
+    let is_plain = !asked.contains(['@', '?']) && without_credentials(asked) == asked;
+    AudienceUri::parse(asked).ok().filter(|_| is_plain)
 }
 
 /// `ttl`: whole seconds, one at least.

@@ -209,6 +209,16 @@ impl ClientError {
 impl Refused {
     /// What to do about it, by the RFC's error code; what it does not tell, the decision's line in the audit log does.
     fn next_step(&self) -> String {
+        let step = self.step();
+        match &self.decision_id {
+            Some(id) if self.error != "temporarily_unavailable" => {
+                format!("{step}; on the broker, `jitney policy explain {id}` says more")
+            }
+            _ => step,
+        }
+    }
+
+    fn step(&self) -> String {
         let refused = self;
         match refused.error.as_str() {
             "invalid_request" if refused.description.contains("parameter task is missing") => {
@@ -219,6 +229,11 @@ impl Refused {
                                  token) with its file in the broker's policies, and this machine's clock with the broker's"
                 .into(),
             "temporarily_unavailable" => "ask again in a moment".into(),
+            "invalid_scope" if refused.description.starts_with("unknown scope: ") => {
+                let named = refused.description.strip_prefix("unknown scope: ").and_then(|said| said.split_once(' '));
+                let uri = named.map_or("URI", |(uri, _)| uri);
+                format!("the audience declares no such scope: `jitney audience show {uri}` on the broker lists those it has")
+            }
             "invalid_scope" => "ask for less, or have a policy grant it; `jitney workload show` on the broker \
                                     lists what is granted, and where there are conditions"
                 .into(),
@@ -233,7 +248,7 @@ impl Refused {
             "ambiguous_task" => format!("add --workload, one of: {}", refused.workloads.join(", ")),
             "server_error" => "look into the broker's log; where it says nothing, please report it".into(),
             _ => match &refused.decision_id {
-                Some(id) => format!("find {id} in the broker's audit log: it has the whole explanation"),
+                Some(_) => "the broker's audit log has the reason".into(),
                 None => "look into the broker's log for the reason".into(),
             },
         }

@@ -11,6 +11,7 @@ use super::ask::Ask;
 use super::catalogue::scopes::{Declared, ScopeIx};
 use super::condition::Reads;
 use super::denial::{Considered, Denial, Outcome};
+use super::explain::spelling;
 use super::facts::Facts;
 use super::grant::Grant;
 use super::limits::Times;
@@ -29,9 +30,10 @@ impl PolicySet {
     /// other workloads may do.
     pub fn decide(&self, ask: &Ask<'_>) -> Result<Grant, Denial> {
         let (at, principal) = self.governed(ask)?;
-        let target = self
-            .target(ask.audience)
-            .ok_or_else(|| Denial::new(Reason::UnknownAudience, format!("unknown audience: {:.255}", ask.audience)))?;
+        let target = self.target(ask.audience).ok_or_else(|| {
+            let meant = spelling::meant(self.near_audience(ask.audience).as_deref());
+            Denial::new(Reason::UnknownAudience, format!("unknown audience: {:.255}{meant}", ask.audience))
+        })?;
         let declared = declared(target, ask)?;
         let mut times = Times::new(ask, &target.audience)?;
         let mut facts = Facts::new(ask, times.wanted());
@@ -179,7 +181,8 @@ fn declared(target: &Target, ask: &Ask<'_>) -> Result<Vec<Declared>, Denial> {
         .iter()
         .map(|scope| {
             target.table.find(scope.as_str()).ok_or_else(|| {
-                let text = format!("unknown scope: {} declares no {scope}", target.audience.id);
+                let meant = spelling::meant(spelling::near_scope(&target.audience, scope.as_str()).as_deref());
+                let text = format!("unknown scope: {} declares no {scope}{meant}", target.audience.id);
                 Denial::new(Reason::UnknownScope, text)
             })
         })

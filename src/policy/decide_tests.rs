@@ -73,6 +73,11 @@ fn a_workload_s_own_state_comes_first() {
     assert_eq!(refusal(&late, &set).0, Reason::Expired);
     let known = Question { workload: "beta", ..wrong_everywhere };
     assert_eq!(refusal(&known, &set).0, Reason::UnknownAudience);
+    let slip = Question { audience: "https://api.exmaple.com".into(), ..known.clone() };
+    let text = refusal(&slip, &set).1;
+    assert_eq!(text, "unknown audience: https://api.exmaple.com: did you mean https://api.example.com?");
+    let slip = Question { audience: "https://api.example.com".into(), scopes: "orders:raed".into(), ..slip };
+    assert!(refusal(&slip, &set).1.ends_with("declares no orders:raed: did you mean orders:read?"));
     let known = Question { audience: "https://api.example.com/".into(), ..known };
     assert_eq!(refusal(&known, &set).0, Reason::UnknownScope);
     let known = Question { scopes: "orders:read".into(), ..known };

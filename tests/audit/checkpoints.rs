@@ -176,6 +176,14 @@ fn a_checkpoint_that_is_forged_dropped_or_by_another_s_key_is_refused() {
     let theirs = fs::read_to_string(beside(&other.audit_path())).unwrap();
     fails(&theirs, &given, "is signed by a key of");
     fails("", &given, "there is no checkpoint in");
+    // Whoever took them away is not to be helped by the advice.
+    fs::remove_file(beside(&log)).unwrap();
+    let (code, _, stderr) = said(&broker.cli("demo", &["audit", "verify", given[0], given[1]]));
+    assert!(
+        code == Some(1) && stderr.contains("the checkpoints are missing: somebody may have removed them"),
+        "{stderr}"
+    );
+    assert!(stderr.contains("--checkpoints PATH") && !stderr.contains("leave out"), "{stderr}");
     fs::write(beside(&log), &whole).unwrap();
     assert!(verified(&broker, &log, &given).0);
 }
@@ -199,6 +207,7 @@ fn keys_vouch_for_nothing_where_no_checkpoint_tells_of_a_line_that_is_there() {
     assert!(shown.contains("not checked: whole lines cut off it show only"), "{shown}");
     let (code, _, stderr) = said(&broker.cli("demo", &["audit", "verify", "--jwks", &url]));
     assert!(code == Some(1) && stderr.contains("tells of a line of it"), "{stderr}");
+    assert!(!stderr.contains("leave out"), "{stderr}");
 }
 
 /// An auditor is sent one closed file, and the checkpoints of the whole log.

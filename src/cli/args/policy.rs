@@ -112,7 +112,7 @@ pub struct ExplainArgs {
     /// With this claim of the platform's token; repeat it
     #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
     pub claims: Vec<(String, String)>,
-    /// At this moment, RFC 3339 [default: now]
+    /// At this moment, RFC 3339, or from this day's beginning [default: now]
     #[arg(long, value_name = "WHEN")]
     pub now: Option<String>,
     /// By the policies in this directory [default: those of the broker of --admin]

@@ -41,12 +41,7 @@ pub(super) async fn run(args: VerifyLogArgs, at: Option<&str>) -> Result<(), Fai
     if let Some(place) = &args.jwks
         && !checked.iter().any(|each| each.is_known)
     {
-        let told = match all == 0 {
-            true => format!("there is no checkpoint in {}", file.display()),
-            false => format!("no checkpoint in {} is signed by a key of {place}", file.display()),
-        };
-        let next = "name the keys of the broker that wrote the log, as they were then, or leave out --jwks";
-        return Err(Failure::new(told, next));
+        return Err(unsigned(all, &file, place));
     }
     if let Some(place) = &args.jwks {
         vouched_to_the_end(&checked, place)?;
@@ -61,8 +56,8 @@ pub(super) async fn run(args: VerifyLogArgs, at: Option<&str>) -> Result<(), Fai
     match (audit::verify_with(&path, wanted), args.output.output) {
         (Ok(summary), _) if evidence.jwks.is_some() && from.is_none() && summary.points == 0 => {
             let told = format!("{shown} fits together, but no checkpoint in {} tells of a line of it", file.display());
-            let next =
-                "give back the files that came before it, or leave out --jwks: nothing signed vouches for these lines";
+            let next = "nothing signed vouches for these lines: give back the files that came before them, or your kept copy of \
+                 the checkpoints, --checkpoints PATH";
             Err(Failure::new(told, next))
         }
         (Ok(summary), _) if let Some(other) = evidence.of_another(&summary).filter(|_| from.is_none()) => {
@@ -112,6 +107,22 @@ pub(in crate::cli) fn points(log: &Path) -> Result<Vec<Point>, String> {
     let told = |failure: Failure| failure.message;
     let (file, kept) = kept(log, None).map_err(told)?;
     Ok(keys::check(&kept, None, &file).map_err(told)?.iter().map(Checked::point).collect())
+}
+
+/// Where no key that was given has signed anything. Whoever cuts a log off takes its checkpoints away too, so the advice is never
+/// to ask for less proof.
+fn unsigned(all: usize, file: &Path, place: &str) -> Failure {
+    const GONE: &str =
+        "the checkpoints are missing: somebody may have removed them; give your kept copy, --checkpoints PATH";
+    let shown = file.display();
+    match all {
+        0 if file.exists() => Failure::new(format!("there is no checkpoint in {shown}"), GONE),
+        0 => Failure::new(format!("there is no {shown}"), GONE),
+        _ => Failure::new(
+            format!("no checkpoint in {shown} is signed by a key of {place}"),
+            "name the keys of the broker that wrote the log, as they were then",
+        ),
+    }
 }
 
 fn refuse(broken: &Broken, shown: &str, format: Format) -> Result<(), Failure> {

@@ -138,7 +138,11 @@ async fn weighed(request: &Described, args: &ExplainArgs, at: Option<&str>) -> R
 /// What the policies say of it by now.
 fn since(line: &Line<'_>, found: &Found, grounds: &Grounds, weighed: &Weighed) -> Result<(), Failure> {
     let Weighed { question, explained, quarantine } = weighed;
-    let now = if found.reloads > 0 { format!(", loaded anew {} times since", found.reloads) } else { String::new() };
+    let now = match found.reloads {
+        0 => String::new(),
+        1 => ", loaded anew once since".into(),
+        more => format!(", loaded anew {more} times since"),
+    };
     let by = format!("By {} as they are now{now}:", output::plain(&grounds.named()));
     output::line(format_args!("\n{}\n", output::paint(DIM, by)))?;
     told::told(question, explained, quarantine)?;

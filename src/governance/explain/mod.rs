@@ -250,8 +250,9 @@ impl Span {
 }
 
 fn moment(text: &str) -> Result<UnixTime, Undescribed> {
-    let ms = crate::audit::moment(text);
-    let why = || Undescribed::Value { name: "now", why: "write a moment like 2026-11-28T14:00:00Z".into() };
+    // A day is its first second, as in the cases.
+    let ms = crate::audit::moment(text).or_else(|| crate::audit::moment(&format!("{text}T00:00:00Z")));
+    let why = || Undescribed::Value { name: "now", why: "write a day, or a moment like 2026-11-28T14:00:00Z".into() };
     ms.map(|ms| UnixTime::from_secs(ms / 1000)).ok_or_else(why)
 }
 

@@ -8,7 +8,7 @@ mod bend;
 mod change;
 mod mend;
 mod prove;
-mod spelling;
+pub(super) mod spelling;
 mod weigh;
 
 use std::sync::Arc;

@@ -28,6 +28,30 @@ pub(super) fn spelling(set: &PolicySet, question: &Question) -> Vec<Change> {
     changes
 }
 
+/// A caller's slip is looked for among so many names at most, and in a name of so many characters: a refusal must stay cheap.
+const MANY: usize = 256;
+const LONG: usize = 100;
+
+/// As a refusal tells it.
+pub(in crate::policy) fn meant(near: Option<&str>) -> String {
+    near.map_or_else(String::new, |near| format!(": did you mean {near}?"))
+}
+
+/// The scope that was probably meant, where the audience declares few.
+pub(in crate::policy) fn near_scope(audience: &Audience, asked: &str) -> Option<String> {
+    let is_cheap = asked.len() <= LONG && audience.scopes.len() <= MANY;
+    is_cheap.then(|| near(audience, asked).ok().flatten()).flatten()
+}
+
+impl PolicySet {
+    /// The audience that was probably meant, where there are few.
+    pub(in crate::policy) fn near_audience(&self, asked: &str) -> Option<String> {
+        let names = || self.audiences().map(|audience| audience.id.as_str());
+        let is_cheap = asked.len() <= LONG && names().nth(MANY).is_none();
+        is_cheap.then(|| closest(asked, names()).map(str::to_owned)).flatten()
+    }
+}
+
 struct Meant {
     then: Question,
     parts: Vec<String>,
