@@ -75,7 +75,7 @@ fn a_lease_that_its_task_ended_keeps_that_end(backing: &Backing) {
     // The audit log tells both.
     let line = broker.decision(done["decision_id"].as_str().unwrap());
     assert_eq!((line["event"].clone(), line["count"].clone()), (json!("revoke"), json!(0)), "{line}");
-    assert_eq!(line["detail"], "it had ended before");
+    assert_eq!((line["detail"].clone(), line["no_effect"].clone()), (json!("it had ended before"), json!(true)));
 }
 
 fn a_lease_that_was_revoked_keeps_that_end(backing: &Backing) {

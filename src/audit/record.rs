@@ -148,6 +148,8 @@ struct Fields {
     since: Option<Stamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     took_us: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    no_effect: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     actor: Option<Text>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -188,6 +190,7 @@ impl AuditRecord {
             count: None,
             since: None,
             took_us: None,
+            no_effect: false,
             actor: None,
             identity: None,
             claims: None,
@@ -295,6 +298,11 @@ impl AuditRecord {
     /// How long an end took, from the request to the store's word that it is held; whole microseconds.
     pub fn took(mut self, span: Duration) -> Self {
         self.0.took_us = u64::try_from(span.as_micros()).ok();
+        self
+    }
+    /// It was done before, or there was nothing to do: no lease, rule or quarantine is another than before.
+    pub fn no_effect(mut self, nothing: bool) -> Self {
+        self.0.no_effect = nothing;
         self
     }
     /// Why, in an operator's words.

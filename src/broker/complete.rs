@@ -50,6 +50,7 @@ impl Broker {
                 self.parts.metrics.end(RuleKind::Task);
                 let mut record = trail.record(AuditRecord::new(Event::Complete, Outcome::Done));
                 record = record.decision(decision.clone()).count(ended.rules.len() as u64).took(begun.elapsed());
+                record = record.no_effect(ended.rules.is_empty());
                 if let Some(rule) = ended.rules.last() {
                     record = record.position(rule.position);
                 }

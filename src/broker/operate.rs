@@ -137,7 +137,7 @@ impl Broker {
         }
         self.parts.metrics.end(selector.kind());
         let record = operator_record(Event::Revoke, &decision, reason, actor, &ended);
-        let mut record = name(record, &selector).count(selected.count).took(took);
+        let mut record = name(record, &selector).count(selected.count).took(took).no_effect(ended.rules.is_empty());
         if already.is_some() && ended.rules.is_empty() {
             record = record.detail("it had ended before");
         }
@@ -179,7 +179,7 @@ impl Broker {
             // The end is done: what cannot be read now is left out of what is told of it.
             let all = self.parts.store.quarantines().await.map_or_else(|_| Vec::new(), |found| found.all);
             standing = all.into_iter().find(|each| each.workload == workload);
-            record = record.detail("it was in quarantine already");
+            record = record.detail("it was in quarantine already").no_effect(true);
         }
         self.parts.audit.post(record.workload(workload).count(selected.count).took(took));
         Ok(Revoked { standing, ..revoked(selected, ended, None, decision) })
@@ -205,7 +205,10 @@ impl Broker {
         if !was {
             self.known_workload(workload.as_str()).await?;
         }
-        let record = operator_record(Event::Release, &decision, reason, actor, &Ended::default());
+        let mut record = operator_record(Event::Release, &decision, reason, actor, &Ended::default());
+        if !was {
+            record = record.detail("it was in no quarantine").no_effect(true);
+        }
         self.parts.audit.post(record.workload(workload));
         Ok((was, decision))
     }

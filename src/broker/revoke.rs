@@ -28,6 +28,7 @@ impl Broker {
                 self.parts.metrics.end(RuleKind::Lease);
                 let mut record = trail.record(AuditRecord::new(Event::Revoke, Outcome::Done));
                 record = record.decision(decision.clone()).count(ended.leases.len() as u64).took(begun.elapsed());
+                record = record.no_effect(ended.rules.is_empty());
                 if let Some(rule) = ended.rules.last() {
                     record = record.position(rule.position);
                 }

@@ -122,8 +122,13 @@ fn a_quarantined_workload_gets_nothing_until_it_is_released(backing: &Backing) {
     );
     assert_eq!(shown["live_leases"], 0, "what was ended is not told as live");
 
-    let done = broker.operator("/admin/v1/workloads/demo/release", reason).expect(200).json();
+    let done = broker.operator("/admin/v1/workloads/demo/release", reason.clone()).expect(200).json();
     assert_eq!(done["state"], "ok");
+    let line = broker.decision(done["decision_id"].as_str().unwrap());
+    assert!(line["no_effect"].is_null(), "{line}");
+    let again = broker.operator("/admin/v1/workloads/demo/release", reason).expect(200).json();
+    let line = broker.decision(again["decision_id"].as_str().unwrap());
+    assert_eq!((line["event"].clone(), line["no_effect"].clone()), (json!("release"), json!(true)), "{line}");
     broker.mint("demo", "t");
     assert!(!broker.stands(&token), "what was ended stays ended");
     for change in ["quarantine", "release"] {

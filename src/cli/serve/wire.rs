@@ -199,7 +199,7 @@ fn policies(setup: &Setup, clock: &Clock, metrics: &Arc<Metrics>) -> Result<(Arc
             Reloaded::Refused(diagnostics) => {
                 metrics.policy_reload(false);
                 tracing::error!("the changed policies in {shown} are refused, the old ones stay:\n{diagnostics}");
-                AuditRecord::new(Event::PolicyReload, Outcome::Failed)
+                AuditRecord::new(Event::PolicyReload, Outcome::Failed).detail(&diagnostics.first_error())
             }
         };
         if let Some(audit) = audit.get() {

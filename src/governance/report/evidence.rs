@@ -126,6 +126,9 @@ impl<'a> Evidence<'a> {
         if *line.time >= *self.period.until {
             return;
         }
+        if has_no_effect(line) {
+            return;
+        }
         let is_within = *line.time >= *self.period.since;
         match (&*line.event, &*line.outcome) {
             ("mint" | "renew", "granted") => self.granted(line, is_within),
@@ -285,9 +288,16 @@ impl<'a> Evidence<'a> {
             what: what.to_owned(),
             of,
             by: told(&line.actor).or_else(|| Some(format!("broker {}", line.broker))),
-            why: told(&line.reason),
+            why: told(&line.reason).or_else(|| (what == "policies refused").then(|| told(&line.detail)).flatten()),
         });
     }
+}
+
+/// Whether it ended nothing and let nobody in: it is no end, and no change of access. Lines from before the log said so are
+/// known by what they lack: a count of nothing, and no rule.
+fn has_no_effect(line: &Line<'_>) -> bool {
+    let is_end = matches!(&*line.event, "complete" | "revoke");
+    line.no_effect || (is_end && &*line.outcome == "done" && line.count == Some(0) && line.position.is_none())
 }
 
 /// What an operator's revocation named.

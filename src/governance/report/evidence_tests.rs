@@ -101,13 +101,51 @@ fn ends_are_told_apart_and_timed_and_a_task_s_time_with_access_is_known() {
 }
 
 #[test]
+fn an_act_that_did_nothing_is_no_end_and_no_change() {
+    let lines = [
+        line(
+            "2026-11-02T10:00:00",
+            "quarantine",
+            "done",
+            r#""workload":"alpha","actor":"uid:0","position":2,"count":0"#,
+        ),
+        line(
+            "2026-11-02T10:00:01",
+            "quarantine",
+            "done",
+            r#""workload":"alpha","actor":"uid:0","position":3,"count":0,"no_effect":true,"took_us":5"#,
+        ),
+        line(
+            "2026-11-02T10:00:02",
+            "revoke",
+            "done",
+            r#""lease":"l","actor":"uid:0","count":0,"no_effect":true,"took_us":5"#,
+        ),
+        line("2026-11-02T10:00:03", "revoke", "done", r#""lease":"l","actor":"uid:0","count":0,"took_us":5"#),
+        line("2026-11-02T10:00:04", "complete", "done", r#""workload":"alpha","task":"t","count":0,"took_us":5"#),
+        line("2026-11-02T10:00:05", "release", "done", r#""workload":"beta","actor":"uid:0","no_effect":true"#),
+    ];
+    with(&lines, |evidence, _| {
+        assert_eq!(evidence.total.ended, 1);
+        assert_eq!(evidence.ends.keys().collect::<Vec<_>>(), [&"a workload quarantined"]);
+        assert_eq!(
+            evidence.ends["a workload quarantined"].quantiles().max_us,
+            None,
+            "its time is not in the percentiles"
+        );
+        let told: Vec<&str> = evidence.changes.iter().map(|change| change.what.as_str()).collect();
+        assert_eq!(told, ["quarantine"]);
+    });
+}
+
+#[test]
 fn a_start_and_the_same_policies_again_are_no_change() {
     let reload = |at: &str, digest: &str| line(at, "policy.reload", "done", &format!(r#""detail":"{digest}""#));
     let lines = [
         line("2026-10-02T10:00:00", "start", "done", r#""detail":"one""#),
         reload("2026-11-02T10:00:00", "one"),
         reload("2026-11-02T11:00:00", "two"),
-        line("2026-11-02T12:00:00", "policy.reload", "failed", ""),
+        line("2026-11-02T12:00:00", "policy.reload", "failed", r#""detail":"a.cedar:1:2: no""#),
         line("2026-11-02T13:00:00", "start", "done", r#""detail":"three""#),
         line("2026-11-03T13:00:00", "release", "done", r#""workload":"alpha","actor":"uid:0""#),
     ];
@@ -115,6 +153,7 @@ fn a_start_and_the_same_policies_again_are_no_change() {
         let told: Vec<String> =
             evidence.changes.iter().map(|change| format!("{} {}", change.what, change.of)).collect();
         assert_eq!(told, ["policies in force two", "policies refused ", "policies in force three", "release alpha"]);
+        assert_eq!(evidence.changes[1].why.as_deref(), Some("a.cedar:1:2: no"));
         assert_eq!(evidence.activity[0].quarantined_since, None);
     });
 }
