@@ -270,6 +270,29 @@ mod what_passes_for_now {
         assert_eq!(with(&WHOLE.replace("2027-01-31", "2026-11-28")).codes(), [""; 0]);
     }
 
+    /// What is shown is what an entry takes: the rule, and the policy that it is about.
+    #[test]
+    fn is_named_as_the_finding_is_shown() {
+        let gone = "\n@id(\"left-behind\")\npermit (principal == Jitney::Workload::\"gone\", action, resource == \
+            Jitney::Scope::\"https://orders.example.com orders:read\") when { context.task like \"x-*\" };\n";
+        let broken = Tree::clean().with(&[("orders.cedar", "", gone)]);
+        let (_, told, _) = broken.text(&[]);
+        assert!(told.contains("warning[permit-never/unknown-name]: policy `left-behind`"), "{told}");
+        let said = |code: &str, whom: &str| {
+            let whole = WHOLE.replace("owner-missing", code).replace("file = \"workloads/mailer.toml\"", whom);
+            broken.with(&[("check.toml", "", &whole)]).check(&["--deny", "note"])
+        };
+        let subject = "subject = \"left-behind\"";
+        for code in ["permit-never", "permit-never/unknown-name"] {
+            assert_eq!(said(code, subject).codes(), [""; 0], "{code}");
+        }
+        assert_eq!(said("permit-never/open-scope", subject).codes(), ["suppression", "permit-never"]);
+        let said = said("unknown-name", subject);
+        assert_eq!(said.codes(), ["suppression", "permit-never"]);
+        assert!(said.text.contains("of the rule `permit-never`"), "{}", said.text);
+        assert_eq!(said.findings()[1]["subject"], "left-behind");
+    }
+
     #[test]
     fn what_a_broker_refuses_never_does() {
         let said = Tree::clean()

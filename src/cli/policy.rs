@@ -46,7 +46,7 @@ fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
 }
 
 fn print(report: &Report, deny: Severity) -> Result<ExitCode, Failure> {
-    report.open().try_for_each(|finding| show(&finding.diagnostic))?;
+    report.open().try_for_each(|finding| print_plain(&finding.told()))?;
     let levels = [Severity::Error, Severity::Warning, Severity::Note];
     let mut found: Vec<String> = levels
         .into_iter()
@@ -79,7 +79,10 @@ fn print(report: &Report, deny: Severity) -> Result<ExitCode, Failure> {
 
 /// A finding with its excerpt. A file's words could move a terminal's cursor.
 fn show(finding: &Diagnostic) -> Result<(), Failure> {
-    let told = finding.to_string();
+    print_plain(&finding.to_string())
+}
+
+fn print_plain(told: &str) -> Result<(), Failure> {
     let told: Vec<String> = told.lines().map(output::plain).collect();
     output::line(format_args!("{}\n", told.join("\n")))
 }

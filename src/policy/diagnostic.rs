@@ -57,6 +57,7 @@ struct Excerpt {
     source: Arc<str>,
     span: Range<usize>,
     label: Option<String>,
+    policy: Option<Box<str>>,
 }
 
 /// A file's name and text, shared by all findings in it.
@@ -83,8 +84,17 @@ impl Diagnostic {
     }
 
     fn new(severity: Severity, code: &'static str, message: String) -> Self {
-        let (help, file) = (None, String::new());
-        Self { severity, code, message, help, file, line: 1, column: 1, is_withheld: false, excerpt: None }
+        Self {
+            severity,
+            code,
+            message,
+            help: None,
+            file: String::new(),
+            line: 1,
+            column: 1,
+            is_withheld: false,
+            excerpt: None,
+        }
     }
 
     /// Points without showing: the text may be a secret, and findings end up in logs.
@@ -106,7 +116,7 @@ impl Diagnostic {
         let end = floor(span.end).max(start);
         (self.line, self.column) = place(&file.text, start);
         self.file = file.path.to_string();
-        let excerpt = Excerpt { source: file.text.clone(), span: start..end, label: None };
+        let excerpt = Excerpt { source: file.text.clone(), span: start..end, label: None, policy: None };
         self.excerpt = (!self.is_withheld).then(|| Box::new(excerpt));
         self
     }
@@ -127,6 +137,19 @@ impl Diagnostic {
     pub(crate) fn in_file(mut self, path: &str) -> Self {
         path.clone_into(&mut self.file);
         self
+    }
+
+    /// Names the policy it is about, once it points into its text.
+    pub(super) fn about(mut self, policy: &str) -> Self {
+        if let Some(excerpt) = &mut self.excerpt {
+            excerpt.policy = Some(policy.into());
+        }
+        self
+    }
+
+    /// The policy it is about, where that is known.
+    pub(crate) fn policy(&self) -> Option<&str> {
+        self.excerpt.as_deref()?.policy.as_deref()
     }
 
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
@@ -185,16 +208,22 @@ impl Diagnostic {
 }
 
 impl fmt::Display for Diagnostic {
-    /// As rustc prints: title, place, excerpt, help; without colours.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown_as(self.code))
+    }
+}
+
+impl Diagnostic {
+    /// As rustc prints: title, place, excerpt, help; without colours. It is called `id`.
+    pub(crate) fn shown_as(&self, id: &str) -> String {
         let level = match self.severity {
             Severity::Note => Level::NOTE,
             Severity::Warning => Level::WARNING,
             Severity::Error => Level::ERROR,
         };
-        let title = level.primary_title(&self.message).id(self.code);
+        let title = level.primary_title(&self.message).id(id);
         let mut group = match self.excerpt.as_deref() {
-            Some(Excerpt { source, span, label }) => {
+            Some(Excerpt { source, span, label, .. }) => {
                 let mark = AnnotationKind::Primary.span(span.clone()).label(label.as_deref());
                 title.element(Snippet::source(&**source).path(&self.file).annotation(mark))
             }
@@ -207,11 +236,9 @@ impl fmt::Display for Diagnostic {
         if let Some(help) = &self.help {
             group = group.element(Level::HELP.message(help));
         }
-        f.write_str(&Renderer::plain().render(&[group]))
+        Renderer::plain().render(&[group])
     }
-}
 
-impl Diagnostic {
     /// Its place, and what is wrong there.
     pub fn in_one_line(&self) -> String {
         match self.file.as_str() {

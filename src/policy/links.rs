@@ -55,7 +55,7 @@ impl Links {
     pub fn lead_out(&self, path: &Path) -> bool {
         let is_deep = path.components().count() > DEEPEST;
         let is_by_link = || path.ancestors().any(|part| self.all.contains_key(part));
-        if (self.all.is_empty() && !is_deep) || !(is_deep || is_by_link()) {
+        if !is_deep && (self.all.is_empty() || !is_by_link()) {
             return false;
         }
         let inside =

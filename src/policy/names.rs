@@ -120,7 +120,7 @@ impl<'a> Known<'a> {
         if uid.type_name() == &self.words.scope && id.ends_with(":*") {
             let finding =
                 Diagnostic::error("open-scope", format!("policy `{}` equals no scope that is asked for", rule.id));
-            let finding = finding.at(&rule.file, place_of(rule, id));
+            let finding = finding.at(&rule.file, place_of(rule, id)).about(&rule.id);
             findings.push(finding.help("write `resource in` for all its instances, or `==` with one in place of `*`"));
         }
     }
@@ -136,7 +136,7 @@ impl<'a> Known<'a> {
             true => Diagnostic::warning(UNKNOWN, message),
             false => Diagnostic::error(UNKNOWN, message),
         };
-        let finding = finding.at(&rule.file, place_of(rule, id));
+        let finding = finding.at(&rule.file, place_of(rule, id)).about(&rule.id);
         match (near, *what) {
             (Some(near), _) => finding.help(format!("did you mean `{near}`?")),
             (None, "scope") => finding.help("a scope's id is its audience's id, a space, and the scope as declared"),

@@ -111,7 +111,9 @@ fn unique(rules: Vec<Rule>, findings: &mut Vec<Diagnostic>) -> Vec<Rule> {
             continue;
         };
         // Places are told only here: each counts the lines before it.
-        let placed = |text: &str, rule: &Rule| Diagnostic::error("policy-id", text).at(&rule.file, rule.span.clone());
+        let placed = |text: &str, rule: &Rule| {
+            Diagnostic::error("policy-id", text).at(&rule.file, rule.span.clone()).about(&rule.id)
+        };
         let first = placed("", &kept[*first]);
         let finding = placed(&format!("policy id `{}` is taken", rule.id), &rule);
         findings.push(finding.help(format!("the other one stands at {}:{}", first.file, first.line)));

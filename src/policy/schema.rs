@@ -7,7 +7,7 @@ use std::str::FromStr as _;
 use std::sync::LazyLock;
 
 use cedar_policy::{
-    Effect, EntityTypeName, EntityUid, Schema, SchemaFragment, ValidationMode, ValidationWarning, Validator,
+    Effect, EntityTypeName, EntityUid, PolicyId, Schema, SchemaFragment, ValidationMode, ValidationWarning, Validator,
 };
 
 use super::diagnostic::{Diagnostic, Severity, SourceFile};
@@ -84,17 +84,19 @@ impl Words {
     /// Validates the policies of one file, strictly.
     pub fn validate(&self, file: &SourceFile, set: &cedar_policy::PolicySet, findings: &mut Vec<Diagnostic>) {
         let result = self.validator.validate(set, ValidationMode::Strict);
-        let cedar =
-            |severity, error: &dyn miette::Diagnostic| Diagnostic::of_cedar(severity, "cedar-schema", file, error);
-        findings.extend(result.validation_errors().map(|error| cedar(Severity::Error, error)));
+        // Policies are called here as their @id says.
+        let cedar = |severity, policy: &PolicyId, error: &dyn miette::Diagnostic| {
+            Diagnostic::of_cedar(severity, "cedar-schema", file, error).about(policy.as_ref())
+        };
+        findings.extend(result.validation_errors().map(|error| cedar(Severity::Error, error.policy_id(), error)));
         findings.extend(result.validation_warnings().map(|warning| {
             let guards_nothing = matches!(warning, ValidationWarning::ImpossiblePolicy(_))
                 && set.policy(warning.policy_id()).is_some_and(|policy| policy.effect() == Effect::Forbid);
             match guards_nothing {
-                true => cedar(Severity::Error, warning).help(
+                true => cedar(Severity::Error, warning.policy_id(), warning).help(
                     "it can never apply, so it guards nothing; a claim it speaks of must be in some identity's `keep`",
                 ),
-                false => cedar(Severity::Warning, warning),
+                false => cedar(Severity::Warning, warning.policy_id(), warning),
             }
         }));
     }

@@ -109,7 +109,7 @@ fn a_file_that_nothing_reads_is_told_of() {
     }
     let (code, told) = check(&broker.policy(""));
     assert_eq!(code, Some(0), "{told}");
-    assert_eq!(told.matches("warning[stray]").count(), 3, "{told}");
+    assert_eq!(told.matches("warning[stray-file/stray]").count(), 3, "{told}");
     assert!(told.contains("rename it to no.cedar"), "{told}");
     assert_eq!(digest(&broker), before, "they are no part of the set");
     broker.mint("demo", "t");

@@ -104,6 +104,12 @@ impl Report {
 }
 
 impl Finding {
+    /// For people: called as `check.toml` names it, by its rule, and by its own code where that is finer.
+    pub fn told(&self) -> String {
+        let (rule, code) = (self.rule.code, self.diagnostic.code);
+        self.diagnostic.shown_as(&if rule == code { rule.to_owned() } else { format!("{rule}/{code}") })
+    }
+
     fn json(&self) -> Value {
         let Diagnostic { severity, code, message, help, file, line, column, .. } = &self.diagnostic;
         let end = self.diagnostic.end();
@@ -132,8 +138,9 @@ impl Findings {
     pub fn load(&mut self, told: &[Diagnostic]) {
         for diagnostic in told.iter().filter(|each| each.code != "governance") {
             let path = self.relative(&diagnostic.file);
-            let (rule, diagnostic) = (rules::of_load(diagnostic.code), diagnostic.clone());
-            self.all.push(Finding { rule, diagnostic, path, subject: String::new(), suppressed: None });
+            let rule = rules::of_load(diagnostic.code);
+            let (diagnostic, subject) = (diagnostic.clone(), diagnostic.policy().unwrap_or_default().to_owned());
+            self.all.push(Finding { rule, diagnostic, path, subject, suppressed: None });
         }
     }
 

@@ -164,6 +164,29 @@ pub static RULES: [Rule; 40] = [
     )),
 ];
 
+/// The finer codes of what a load tells, and the rule that each belongs to; the page has a line for each.
+pub static FINER: [(&str, &str); 19] = [
+    ("audience", "load-error"),
+    ("cedar-depth", "load-error"),
+    ("cedar-schema", "load-error"),
+    ("cedar-syntax", "load-error"),
+    ("entities", "load-error"),
+    ("identity", "issuer-unpinned"),
+    ("jwks", "load-error"),
+    ("load", "load-error"),
+    ("name", "load-error"),
+    ("open-scope", "permit-never"),
+    ("policy-id", "load-error"),
+    ("schema", "load-error"),
+    ("scope", "load-error"),
+    ("secret-unsearched", "stray-file"),
+    ("stray", "stray-file"),
+    ("toml", "load-error"),
+    ("unknown-name", "permit-never"),
+    ("unreadable", "load-error"),
+    ("workload", "load-error"),
+];
+
 /// The rule with this code.
 ///
 /// A code that the table does not have is a mistake in this room; its finding then stands as a load error.
@@ -173,12 +196,7 @@ pub fn of(code: &str) -> &'static Rule {
 
 /// The rule that a finding of the load belongs to.
 pub fn of_load(code: &str) -> &'static Rule {
-    match code {
-        "identity" => of("issuer-unpinned"),
-        "stray" => of("stray-file"),
-        "unknown-name" | "open-scope" => of("permit-never"),
-        _ => &RULES[0],
-    }
+    FINER.iter().find(|(finer, _)| *finer == code).map_or(&RULES[0], |(_, rule)| of(rule))
 }
 
 /// The rule with this code, where there is one.
@@ -201,6 +219,11 @@ mod tests {
             for word in [rule.severity.as_str(), rule.owasp, rule.nist] {
                 assert!(part.contains(word), "{}: its part leaves out `{word}`", rule.code);
             }
+        }
+        for (code, rule) in FINER {
+            assert!(find(rule).is_some() && find(code).is_none(), "{code}: {rule}");
+            let line = page.lines().find(|line| line.starts_with(&format!("| `{code}` | [{rule}](#{rule}) |")));
+            assert!(line.is_some(), "{code} has no line");
         }
         assert_eq!(page.matches("\n### ").count(), RULES.len(), "the page has a part for a rule that there is not");
     }

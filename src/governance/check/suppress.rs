@@ -53,7 +53,7 @@ pub(super) fn apply(tree: &Tree<'_>, findings: &mut Findings) {
         let entry = spanned.into_inner();
         match entry.judged(tree.now, &span) {
             Ok(why) => let_pass(&entry, &why, (text, span), findings),
-            Err((at, told, mend)) => findings.at(what::suppression(), (&text.file, at), "", (told, mend.into())),
+            Err((at, told, mend)) => findings.at(what::suppression(), (&text.file, at), "", (told, mend)),
         }
     }
 }
@@ -71,21 +71,32 @@ fn let_pass(entry: &Entry, why: &Suppressed, (text, span): (&Text, Range<usize>)
     }
 }
 
+/// The rule that a code names, and the finer code behind it.
+fn rule_of(code: &str) -> (&str, Option<&str>) {
+    code.split_once('/').map_or((code, None), |(rule, finer)| (rule, Some(finer)))
+}
+
 impl Entry {
     /// Why and until when it lets pass; else where it is wrong, how, and the mend.
-    fn judged(&self, now: UnixTime, whole: &Range<usize>) -> Result<Suppressed, (Range<usize>, String, &'static str)> {
-        let wrong = |at: Range<usize>, told: &str, mend| Err((at, told.to_owned(), mend));
+    fn judged(&self, now: UnixTime, whole: &Range<usize>) -> Result<Suppressed, (Range<usize>, String, String)> {
+        let wrong = |at: Range<usize>, told: &str, mend: &str| Err((at, told.to_owned(), mend.to_owned()));
         let Some(code) = &self.code else {
             return wrong(whole.clone(), "this entry names no rule", "write code = \"…\", as findings show it");
         };
-        match rules::find(code.get_ref()) {
+        match rules::find(rule_of(code.get_ref()).0) {
             None => {
                 let told = format!("there is no rule `{}`", code.get_ref());
-                return Err((code.span(), told, "write a code as findings show it"));
+                let mend =
+                    "write a code as findings show it: `rule`, or `rule/finer-code`; docs/policy-check.md has both";
+                let rule = rules::FINER.iter().find(|(finer, _)| *finer == code.get_ref());
+                let mend = rule.map_or_else(|| mend.into(), |(finer, rule)| {
+                    format!("`{finer}` is a finer code of the rule `{rule}`: write code = \"{rule}\", or \"{rule}/{finer}\"")
+                });
+                return Err((code.span(), told, mend));
             }
             Some(rule) if !rule.may_pass => {
                 let told = format!("nothing lets `{}` pass", code.get_ref());
-                return Err((code.span(), told, "mend what it finds"));
+                return Err((code.span(), told, "mend what it finds".into()));
             }
             Some(_) => {}
         }
@@ -123,7 +134,11 @@ impl Entry {
     }
 
     fn names(&self, finding: &Finding) -> bool {
-        self.code.as_ref().is_some_and(|code| code.get_ref() == finding.rule.code)
+        let is_code = |code: &str| {
+            let (rule, finer) = rule_of(code);
+            rule == finding.rule.code && finer.is_none_or(|finer| finer == finding.diagnostic.code)
+        };
+        self.code.as_ref().is_some_and(|code| is_code(code.get_ref()))
             && self.file.as_ref().is_none_or(|file| *file == finding.path)
             && self.subject.as_ref().is_none_or(|subject| *subject == finding.subject)
     }
