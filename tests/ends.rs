@@ -154,13 +154,18 @@ fn the_first_quarantine_stands_on_every_broker(backing: &Backing) {
     let brokers: Vec<&Broker> = std::iter::once(&first).chain(second.as_ref()).collect();
     let other = *brokers.last().unwrap();
     let token = first.mint("demo", "t");
-    said(&first.cli("demo", &["workload", "quarantine", "demo", "--reason", "key leaked"]));
+    let endless = first.cli("demo", &["workload", "quarantine", "demo", "--reason", &"x".repeat(1025)]);
+    assert!(String::from_utf8_lossy(&endless.stderr).contains("1024 characters at most"), "{endless:?}");
+    said(&first.cli("demo", &["workload", "quarantine", "demo", "--reason", "key leaked\nok \u{202e}"]));
     let stands = |broker: &Broker| document(&broker.cli("demo", &["workload", "show", "demo", "--output", "json"]));
     let quarantine = stands(&first)["quarantine"].clone();
-    assert_eq!(quarantine["reason"], "key leaked");
+    assert_eq!(quarantine["reason"], "key leaked\nok \u{202e}");
     for broker in &brokers {
         let told = said(&broker.cli("demo", &["workload", "quarantine", "demo", "--reason", "me too"]));
-        assert!(told.contains("already in quarantine since 2") && told.contains("because: key leaked"), "{told}");
+        assert!(
+            told.contains("already in quarantine since 2") && told.contains(r"because: key leaked\nok \u{202e}"),
+            "{told}"
+        );
     }
     let again = ["workload", "quarantine", "demo", "--reason", "me too", "--output", "json"];
     assert_eq!(document(&other.cli("demo", &again))["already"], quarantine);

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::model::without_credentials;
+use crate::model::{is_hidden, without_credentials};
 
 /// Text of at most a given number of characters, safe to print on a terminal.
 #[derive(Clone, PartialEq, Eq)]
@@ -34,11 +34,6 @@ pub(super) fn told(raw: &str, max: usize) -> Cow<'_, str> {
         if is_hidden(c) { text.extend(c.escape_unicode()) } else { text.push(c) }
     }
     text.into()
-}
-
-fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 impl fmt::Debug for Text {

@@ -103,9 +103,7 @@ impl Broker {
         dry_run: bool,
     ) -> Result<Revoked, OperatorRefusal> {
         let begun = Instant::now();
-        if reason.trim().is_empty() {
-            return Err(OperatorRefusal::Invalid("a reason is required: say why it ends".into()));
-        }
+        said(reason, "a reason is required: say why it ends")?;
         let now = self.parts.clock.now();
         let (selector, target) = self.resolve(what, now).await?;
         // An end among millions does not wait to be counted.
@@ -153,9 +151,7 @@ impl Broker {
     pub async fn quarantine(&self, workload: &str, reason: &str, actor: &str) -> Result<Revoked, OperatorRefusal> {
         let begun = Instant::now();
         let workload = self.known_workload(workload).await?;
-        if reason.trim().is_empty() {
-            return Err(OperatorRefusal::Invalid("a reason is required: say why it is shut out".into()));
-        }
+        said(reason, "a reason is required: say why it is shut out")?;
         let now = self.parts.clock.now();
         let decision = self.operator_decision()?;
         let selected = self.selected(&Selector::Workload(workload.clone()), Looks::Few).await?;
@@ -196,9 +192,7 @@ impl Broker {
         actor: &str,
     ) -> Result<(bool, DecisionId), OperatorRefusal> {
         let workload = WorkloadId::parse(workload)?;
-        if reason.trim().is_empty() {
-            return Err(OperatorRefusal::Invalid("a reason is required: say why it is let in again".into()));
-        }
+        said(reason, "a reason is required: say why it is let in again")?;
         let decision = self.operator_decision()?;
         let was = self.parts.store.release(workload.clone()).await?;
         self.shut.released(&workload);
@@ -291,6 +285,20 @@ impl Broker {
     fn operator_decision(&self) -> Result<DecisionId, OperatorRefusal> {
         self.decision().map_err(|refused| OperatorRefusal::Internal(refused.refusal.description.into_owned()))
     }
+}
+
+/// Whether a reason is one: some words, and no more than an audit line holds of them.
+fn said(reason: &str, otherwise: &str) -> Result<(), OperatorRefusal> {
+    let most = AuditRecord::MAX_TEXT;
+    if reason.trim().is_empty() {
+        return Err(OperatorRefusal::Invalid(otherwise.to_owned()));
+    }
+    if reason.chars().nth(most).is_some() {
+        return Err(OperatorRefusal::Invalid(format!(
+            "a reason has {most} characters at most: say the rest elsewhere"
+        )));
+    }
+    Ok(())
 }
 
 fn revoked(selected: Tally, ended: Ended, closed_until: Option<UnixTime>, decision: DecisionId) -> Revoked {

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::Failure;
 use super::admin::pasted;
-use crate::model::without_credentials;
+use crate::model::{is_hidden, without_credentials};
 
 /// The colours, by what they mean.
 pub mod style {
@@ -155,12 +155,12 @@ pub fn counted(count: impl Display, what: &str) -> String {
     }
 }
 
-/// `text` without control characters: they could move a terminal's cursor over what stands there.
+/// `text` without characters that could move a terminal's cursor over what stands there, or turn its direction.
 pub fn plain(text: &str) -> String {
-    if !text.chars().any(char::is_control) {
+    if !text.chars().any(is_hidden) {
         return text.to_owned();
     }
-    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+    text.chars().map(|c| if is_hidden(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
 #[cfg(test)]
@@ -205,6 +205,6 @@ mod tests {
     #[test]
     fn what_others_wrote_cannot_move_the_cursor() {
         assert_eq!(plain("left\u{1b}[2Aover\nnext"), "left\\u{1b}[2Aover\\nnext");
-        assert_eq!(plain("Größe ok"), "Größe ok");
+        assert_eq!(plain("Größe ok \u{202e}ko"), "Größe ok \\u{202e}ko");
     }
 }

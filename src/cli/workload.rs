@@ -42,7 +42,8 @@ fn shut_out(outcome: &Value) -> String {
         return format!("{state}, {leases}, ended by {}", positions(outcome));
     }
     let since = admin::moment(first, "since");
-    format!("already in quarantine since {since} by {} because: {}", text(first, "actor"), text(first, "reason"))
+    let (actor, reason) = (text(first, "actor"), output::plain(&text(first, "reason")));
+    format!("already in quarantine since {since} by {actor} because: {reason}")
 }
 
 async fn all(client: &AdminClient, due: bool, format: Format) -> Result<(), Failure> {

@@ -18,7 +18,7 @@ pub mod time;
 pub use claims::{AccessClaims, Actor as ActClaim, Introspected};
 pub use ids::{AudienceUri, DecisionId, Epoch, InvalidName, KeyId, LeaseId, WorkloadId};
 pub use lease::{Lease, LeaseEnd, LeaseRecord};
-pub use redact::without_credentials;
+pub use redact::{is_hidden, without_credentials};
 pub use refusal::{Reason, Refusal};
 pub use rule::{Position, Rule, RuleDigest, RuleKind, Selector};
 pub use scope::{Scope, ScopeSet};

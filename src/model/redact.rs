@@ -35,6 +35,13 @@ fn is_jws(word: &str) -> bool {
     word.contains(JWS) || (word.matches('.').count() >= 2 && parts().filter(|part| is_long(part)).count() >= 2)
 }
 
+/// Whether a character moves a cursor, turns the direction of what follows, or takes no room: what shows it raw can be made to
+/// show something else.
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
