@@ -188,9 +188,18 @@ fn a_workload_without_a_file_is_shown_and_can_be_ended(backing: &Backing) {
     }
     eventually("the policies are read again", || {
         let known = document(&broker.cli("demo", &["workload", "list", "--output", "json"]));
-        let ids: Vec<_> = known["workloads"].as_array().unwrap().iter().map(|each| each["id"].clone()).collect();
-        (!ids.contains(&json!("demo")) && !ids.contains(&json!("other"))).then_some(())
+        let all = known["workloads"].as_array().unwrap().clone();
+        let gone = |id: &str| all.iter().any(|each| each["id"] == id && each["declared"] == false);
+        (gone("demo") && gone("other")).then_some(())
     });
+    // What it has is to be seen by who does not know its name.
+    let listed = document(&broker.cli("demo", &["workload", "list", "--output", "json"]));
+    let all = listed["workloads"].as_array().unwrap();
+    let of_demo = all.iter().find(|each| each["id"] == "demo").unwrap();
+    assert_eq!((&of_demo["state"], &of_demo["live_leases"]), (&json!("undeclared"), &json!(1)), "{listed:#}");
+    assert_eq!((&of_demo["last_use"]["task"], &listed["more_undeclared"]), (&json!("one"), &json!(false)));
+    let told = said(&broker.cli("demo", &["workload", "list"]));
+    assert!(told.lines().any(|line| line.starts_with("other") && line.contains("no longer declared")), "{told}");
     assert_eq!(broker.ask(&Ask::of("demo").task("two")).outcome().0, 401, "it is nobody by now");
     let story = said(&broker.cli("demo", &["workload", "show", "demo"]));
     let row = |name: &str| {
@@ -210,6 +219,9 @@ fn a_workload_without_a_file_is_shown_and_can_be_ended(backing: &Backing) {
     assert!(told.contains("released, its state is undeclared"), "{told}");
     let told = said(&broker.cli("demo", &["lease", "revoke", "--workload", "other", "--reason", "forgotten"]));
     assert!(told.contains("1 live lease selected") && !broker.stands(&tokens[1]), "{told}");
+    let listed = document(&broker.cli("demo", &["workload", "list", "--output", "json"]));
+    let all = listed["workloads"].as_array().unwrap();
+    assert!(!all.iter().any(|each| each["id"] == "other"), "nothing of it lives any more: {listed:#}");
 
     let missing = broker.cli("demo", &["workload", "show", "nobody"]);
     assert_eq!(missing.status.code(), Some(1), "of a name that never was there is nothing to tell");

@@ -47,6 +47,15 @@ pub struct LeaseList {
     pub next: Option<String>,
 }
 
+/// All workloads.
+#[derive(Debug, Clone, Serialize)]
+pub struct WorkloadList {
+    /// The workloads.
+    pub workloads: Vec<WorkloadView>,
+    /// Not all leases were looked at: there may be workloads that no file declares and that have some.
+    pub more_undeclared: bool,
+}
+
 /// A workload of the inventory.
 #[derive(Debug, Clone, Serialize)]
 pub struct WorkloadView {
@@ -58,7 +67,7 @@ pub struct WorkloadView {
     pub is_declared: bool,
     /// The quarantine it is in.
     pub quarantine: Option<Quarantine>,
-    /// Its live leases, where one workload is shown.
+    /// Its live leases, where one workload is shown, and of one that no file declares, so many as were found in a moment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub live_leases: Option<u64>,
     /// There may be more than were counted.
@@ -110,17 +119,18 @@ impl Broker {
         views
     }
 
-    /// All workloads that are declared, and those in quarantine that are so no more.
+    /// All workloads that are declared, and those that are so no more and are in quarantine, or have live leases.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn workloads(&self) -> Result<Vec<WorkloadView>, StoreError> {
+    pub async fn workloads(&self) -> Result<WorkloadList, StoreError> {
         let set = self.parts.policies.current();
         let all = self.parts.store.quarantines().await?.all;
         let mut quarantines: BTreeMap<_, _> =
             all.into_iter().map(|each| (each.workload.as_str().to_owned(), each)).collect();
         let mut names: BTreeSet<String> = set.workloads().map(|workload| workload.id.to_string()).collect();
-        names.extend(quarantines.keys().cloned());
+        let (mut live, more_undeclared) = self.strangers(|id| names.contains(id)).await?;
+        names.extend(quarantines.keys().chain(live.keys()).cloned());
         let uses = self.last_uses(names.into_iter().collect(), FOR_ALL).await;
         let inventory = Inventory::of(&set, self.parts.clock.now());
         let declared = inventory.workloads().map(|declared| {
@@ -128,9 +138,13 @@ impl Broker {
             view_workload(declared, quarantine, &uses)
         });
         let mut views: Vec<WorkloadView> = declared.collect();
-        let left = quarantines.into_iter();
-        views.extend(left.map(|(id, quarantine)| view_workload(Inventory::undeclared(&id), Some(quarantine), &uses)));
-        Ok(views)
+        let left: BTreeSet<String> = quarantines.keys().chain(live.keys()).cloned().collect();
+        views.extend(left.into_iter().map(|id| {
+            let view = view_workload(Inventory::undeclared(&id), quarantines.remove(&id), &uses);
+            let live_leases = Some(live.remove(&id).unwrap_or_default());
+            WorkloadView { live_leases, more_leases: more_undeclared, ..view }
+        }));
+        Ok(WorkloadList { workloads: views, more_undeclared })
     }
 
     /// One workload, with the number of its live leases. One that no file declares is told of while anything is known of it: a

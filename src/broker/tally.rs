@@ -1,6 +1,7 @@
 //! How many leases an end selects, and whose they are: read page by page, each small, with as much rest between two as the
 //! one before took, so that who counts a million takes no mint's turn.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::model::{Lease, LeaseRecord, Selector, TaskId, UnixTime, WorkloadId};
@@ -20,6 +21,9 @@ const REST: Duration = Duration::from_millis(50);
 
 /// So long somebody who asks for nothing but a count waits for it, well within the time that an answer may take.
 const PATIENCE: Duration = Duration::from_secs(4);
+
+/// So long who lists workloads waits for those that only leases tell of.
+const A_MOMENT: Duration = Duration::from_secs(1);
 
 /// How many leases there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -93,6 +97,29 @@ impl Broker {
         }
         recent.tally.more = !pages.is_over();
         Ok(recent)
+    }
+
+    /// The live leases of workloads that are not `known`, as far as a moment goes; and whether leases were left that nobody looked
+    /// at.
+    pub(super) async fn strangers(
+        &self,
+        known: impl Fn(&str) -> bool,
+    ) -> Result<(BTreeMap<String, u64>, bool), StoreError> {
+        self.follower.catch_up().await?;
+        let now = self.parts.clock.now();
+        let mut pages = Pages::new(self, LeaseFilter { now, looks: Some(PAGE), ..LeaseFilter::default() });
+        let (begun, mut found) = (Instant::now(), BTreeMap::new());
+        while let Some(leases) = pages.next().await? {
+            let strange = leases.into_iter().filter(|record| !known(record.lease.workload.as_str()));
+            let views = self.view_leases(strange.collect()).await.into_iter();
+            for view in views.filter(|view| view.state == LeaseState::Live) {
+                *found.entry(view.record.lease.workload.to_string()).or_default() += 1;
+            }
+            if begun.elapsed() >= A_MOMENT {
+                break;
+            }
+        }
+        Ok((found, !pages.is_over()))
     }
 
     /// Whether a selector selects a lease that has not expired, ended ones too. Where not all can be looked at in a moment, it

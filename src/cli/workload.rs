@@ -12,6 +12,10 @@ use crate::client::admin::AdminClient;
 use crate::governance::inventory::NEAR;
 use crate::model::WorkloadId;
 
+/// Where there are more leases than can be looked at while somebody waits.
+const MORE_UNDECLARED: &str = "There are more leases than can be looked at in a moment: one that is no longer declared and has some \
+                               may be missing here. `jitney lease list` goes through all of them.";
+
 /// Does what one of `jitney workload …` says.
 ///
 /// # Errors
@@ -62,7 +66,11 @@ async fn all(client: &AdminClient, due: bool, format: Format) -> Result<(), Fail
     });
     let nothing = if due { "nothing is due within 30 days" } else { "no workload" };
     let headings = ["WORKLOAD", "STATE", "OWNER", "EXPIRES", "REVIEW", "LAST USE", "PURPOSE"];
-    output::table(&headings, rows.collect(), nothing)
+    output::table(&headings, rows.collect(), nothing)?;
+    match document["more_undeclared"] == true {
+        true => output::line(pasted(MORE_UNDECLARED)),
+        false => Ok(()),
+    }
 }
 
 /// The fewer of the days until its end and its review.

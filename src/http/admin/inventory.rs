@@ -22,7 +22,7 @@ pub(super) async fn status(State(broker): State<Arc<Broker>>) -> Response {
 }
 
 pub(super) async fn workloads(State(broker): State<Arc<Broker>>) -> Response {
-    told(broker.workloads().await.map(|workloads| json!({ "workloads": workloads })))
+    told(broker.workloads().await)
 }
 
 pub(super) async fn workload(State(broker): State<Arc<Broker>>, Path(id): Path<String>) -> Response {
