@@ -146,7 +146,8 @@ fn ends(workload: &Value) -> Vec<(&'static str, String)> {
         ),
     ];
     if workload["declared"] != false {
-        let delete = format!("delete {}, once its leases are ended", text(workload, "file"));
+        let delete =
+            format!("delete {} and the forbids that name it, once its leases are ended", text(workload, "file"));
         ends.push(("end it for good", delete));
     }
     ends

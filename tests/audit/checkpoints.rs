@@ -178,7 +178,8 @@ fn a_checkpoint_that_is_forged_dropped_or_by_another_s_key_is_refused() {
     fails("", &given, "there is no checkpoint in");
     // Whoever took them away is not to be helped by the advice.
     fs::remove_file(beside(&log)).unwrap();
-    let (code, _, stderr) = said(&broker.cli("demo", &["audit", "verify", given[0], given[1]]));
+    let (code, _, stderr) =
+        said(&broker.cli("demo", &["audit", "verify", "--file", log.to_str().unwrap(), given[0], given[1]]));
     assert!(
         code == Some(1) && stderr.contains("the checkpoints are missing: somebody may have removed them"),
         "{stderr}"

@@ -87,7 +87,7 @@ fn a_grant_is_explained_too_and_so_is_what_no_policy_decided() {
     assert!(
         code == Some(0)
             && stdout.contains("was refused: the workload was in quarantine")
-            && stdout.contains("next: see since when and why: jitney workload show demo"),
+            && stdout.contains("next: see whether it still is, since when and why: jitney workload show demo"),
         "{stdout}"
     );
     let stranger = broker.ask(&Ask::of("nobody").task("u")).field("decision_id");

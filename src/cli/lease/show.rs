@@ -18,6 +18,8 @@ use crate::model::LeaseId;
 const EVENTS: usize = 100;
 /// How many of the latest ends of each kind are looked through.
 const ENDS: usize = 10_000;
+/// So much of a line is its version and its moment.
+const UP_TO_THE_MOMENT: usize = 39;
 
 pub(super) async fn show(client: &AdminClient, id: LeaseId, format: Format) -> Result<(), Failure> {
     let mut lease = client.lease(id).await.map_err(explain)?;
@@ -45,6 +47,8 @@ async fn events(client: &AdminClient, id: LeaseId, lease: &mut Value) -> Vec<Str
     {
         add(lease, &event);
         lines.extend((!lines.contains(&line)).then_some(line));
+        // In the order of time, which each begins with.
+        lines.sort_by_cached_key(|line| line.get(..UP_TO_THE_MOMENT).map(str::to_owned));
     }
     lines
 }

@@ -91,6 +91,36 @@ fn what_a_workload_cannot_prove_is_refused_with_what_it_can() {
     assert!(first.proven && first.text == "prove it by private_key_jwt", "{first:?}");
 }
 
+#[test]
+fn what_is_to_be_added_goes_no_further_than_the_task_and_keeps_what_nearly_permits() {
+    let near = r#"@id("near") permit(principal == Jitney::Workload::"alpha", action,
+        resource == Jitney::Scope::"https://api.example.com orders:read") when { context.task like "nightly-*" };"#;
+    let (_dir, basis) = basis(near);
+    let explained = |scope: &str, task: &str| {
+        let text = format!(
+            r#"{{"workload": "alpha", "audience": "https://api.example.com", "scope": "{scope}", "task": "{task}"}}"#
+        );
+        basis.explain(&basis.question(&Described::from_json(&text).unwrap(), Limits::default()).unwrap())
+    };
+    let pasted = |explained: &Explanation| {
+        let change = explained.changes.iter().find(|change| change.paste.is_some()).expect("something to add");
+        assert!(change.proven);
+        (change.text.clone(), change.paste.clone().unwrap().1)
+    };
+    for (task, condition) in [
+        ("job-7", Some(r#"context.task like "job-*""#)),
+        ("cleanup", Some(r#"context.task == "cleanup""#)),
+        ("77.1", None),
+    ] {
+        let (_, text) = pasted(&explained("orders:write", task));
+        assert_eq!(text.contains("context.task"), condition.is_some(), "{text}");
+        assert!(condition.is_none_or(|condition| text.contains(condition)), "{text}");
+    }
+    let (told, text) = pasted(&explained("orders:read orders:write", "adhoc"));
+    assert!(told.contains("name the task like `nightly-*`"), "{told}");
+    assert!(text.contains("orders:write") && !text.contains("orders:read"), "{text}");
+}
+
 /// The example organisation's job of GitHub Actions: what its file demands, what is kept of it, and whose word its task is.
 #[test]
 fn a_platform_s_workload_is_asked_with_what_its_token_says() {

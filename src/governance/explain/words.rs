@@ -112,7 +112,8 @@ fn refused(reason: Reason, line: &Line<'_>) -> (&'static str, String) {
             return (
                 "the workload was in quarantine",
                 format!(
-                    "see since when and why: jitney workload show {workload}; once it is safe: jitney workload release {workload} --reason …"
+                    "see whether it still is, since when and why: jitney workload show {workload}; once it is safe: jitney workload \
+                     release {workload} --reason …"
                 ),
             );
         }

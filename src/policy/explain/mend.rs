@@ -4,10 +4,11 @@
 use super::super::denial::Outcome;
 use super::super::limits::Times;
 use super::super::set::PolicySet;
-use super::bend::{Bend, bent, told_now, told_ttl};
-use super::change::{Change, ways, within};
+use super::bend::{Bend, bent, combined, told_bends, told_now, told_ttl};
+use super::change::{Change, is_allowed, ways, within};
 use super::{PolicyExplained, Question};
 use crate::model::time::format_span;
+use crate::model::{ScopeSet, TaskId};
 
 /// The policies that are in the way, and for scopes that nothing permits, policies that would.
 pub(super) fn policies(set: &PolicySet, question: &Question) -> Vec<Change> {
@@ -20,6 +21,10 @@ pub(super) fn policies(set: &PolicySet, question: &Question) -> Vec<Change> {
     if let Some((later, forbids)) = past_forbids(set, &then) {
         before.push(told_now(&later, &forbids));
         then = later;
+    }
+    if let Some((nearer, bends)) = nearer(set, &then) {
+        before.extend(bends);
+        then = nearer;
     }
     let scopes = set.scopes_explained(&then.ask());
     let place = |policy: &PolicyExplained| format!("{} ({}:{})", policy.id, policy.file, policy.line);
@@ -65,6 +70,27 @@ pub(super) fn policies(set: &PolicySet, question: &Question) -> Vec<Change> {
     changes
 }
 
+/// Of several scopes, where a policy nearly permits one and none the others: the request as that policy would have it. Its
+/// condition is kept rather than written around.
+fn nearer(set: &PolicySet, question: &Question) -> Option<(Question, Vec<String>)> {
+    let scopes = set.scopes_explained(&question.ask());
+    if scopes.len() < 2 {
+        return None;
+    }
+    let unmet = scopes.iter().filter(|scope| scope.outcome == Some(Outcome::NotPermitted));
+    unmet.filter_map(|scope| Some((scope, ScopeSet::parse(&scope.scope).ok()?))).find_map(|(scope, alone)| {
+        let near = scope.policies.iter().filter(|policy| policy.permits && !policy.applies);
+        near.flat_map(|permit| combined(&ways(set, permit, true))).filter(|bends| !bends.is_empty()).find_map(|bends| {
+            let then = bent(set, question, &bends)?;
+            let alone = Question { scopes: alone.clone(), ..then.clone() };
+            is_allowed(set, &alone).then(|| {
+                let told = told_bends(&bends, question, &then, &[]);
+                (then, told)
+            })
+        })
+    })
+}
+
 /// The first moment at which nothing forbids what is asked any more, and what forbids it until then.
 fn past_forbids(set: &PolicySet, question: &Question) -> Option<(Question, Vec<String>)> {
     let forbidding = |question: &Question| {
@@ -90,7 +116,21 @@ fn past_forbids(set: &PolicySet, question: &Question) -> Option<(Question, Vec<S
     Some((later, names))
 }
 
-/// Policies that permit these scopes to this workload for as long as it asks, and nothing else.
+/// A condition that holds for the task, and for those that are called like it but for a number at their end. None where it is
+/// all numbers, as runs of a platform are.
+fn of_the_task(task: &TaskId) -> Option<String> {
+    let name = task.as_str();
+    if !name.bytes().any(|byte| byte.is_ascii_alphabetic()) {
+        return None;
+    }
+    let head = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    Some(match head.len() < name.len() {
+        true => format!("context.task like \"{head}*\""),
+        false => format!("context.task == \"{name}\""),
+    })
+}
+
+/// Policies that permit these scopes to this workload, for as long as it asks and for tasks like the one it names, and nothing else.
 fn missing(set: &PolicySet, then: &Question, scopes: &[&str], before: &[String]) -> Change {
     let audience = set.audience(&then.audience);
     let known = audience.map_or(then.audience.as_str(), |known| known.id.as_str());
@@ -99,6 +139,7 @@ fn missing(set: &PolicySet, then: &Question, scopes: &[&str], before: &[String])
     let ttl = format_span(ttl.or(then.ttl).unwrap_or(then.limits.default_ttl));
     let mut taken: Vec<String> = set.rule_views().map(|rule| rule.id.to_string()).collect();
     let plain = |text: &str| text.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let when = of_the_task(&then.task).map_or_else(String::new, |condition| format!(" when {{\n    {condition}\n}}"));
     let mut ids = Vec::new();
     let mut text = String::new();
     for scope in scopes {
@@ -107,7 +148,7 @@ fn missing(set: &PolicySet, then: &Question, scopes: &[&str], before: &[String])
         let id = all.clone().find(|id| !taken.contains(id)).unwrap_or_else(|| base.clone());
         let policy = format!(
             "@id(\"{id}\")\n@max_ttl(\"{ttl}\")\npermit (\n    principal == Jitney::Workload::\"{}\",\n    action == \
-             Jitney::Action::\"mint\",\n    resource == Jitney::Scope::\"{known} {scope}\"\n);\n",
+             Jitney::Action::\"mint\",\n    resource == Jitney::Scope::\"{known} {scope}\"\n){when};\n",
             then.workload
         );
         text = if text.is_empty() { policy } else { format!("{text}\n{policy}") };
