@@ -5,11 +5,9 @@
 
 mod common;
 
-use std::process::Output;
-
 use serde_json::{Value, json};
 
-use common::{Ask, Backing, Broker, Rule, Setup, Token, eventually, on_both_stores, workload_path};
+use common::{Ask, Backing, Broker, Rule, Setup, Token, document, done, eventually, on_both_stores, workload_path};
 
 on_both_stores!(
     a_lease_that_its_task_ended_keeps_that_end,
@@ -20,17 +18,6 @@ on_both_stores!(
     the_first_quarantine_stands_on_every_broker,
     a_workload_without_a_file_is_shown_and_can_be_ended,
 );
-
-#[track_caller]
-fn said(output: &Output) -> String {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-#[track_caller]
-fn document(output: &Output) -> Value {
-    serde_json::from_str(&said(output)).unwrap()
-}
 
 #[track_caller]
 fn shown(broker: &Broker, token: &Token) -> Value {
@@ -53,7 +40,7 @@ fn position(done: &Value) -> u64 {
 fn a_lease_that_its_task_ended_keeps_that_end(backing: &Backing) {
     let broker = Broker::start(backing);
     let token = broker.mint("demo", "t");
-    said(&broker.cli("demo", &["complete", "--task", "t"]));
+    done(&broker.cli("demo", &["complete", "--task", "t"]));
     let first = end(&broker, &token);
     assert_eq!(first.0, "task");
     let dry = document(&broker.cli(
@@ -61,19 +48,19 @@ fn a_lease_that_its_task_ended_keeps_that_end(backing: &Backing) {
         &["lease", "revoke", "--lease", &token.lease(), "--reason", "late", "--dry-run", "--output", "json"],
     ));
     assert_eq!(dry["selected"], 0, "{dry}");
-    let told = said(&broker.cli("demo", &["lease", "revoke", "--lease", &token.lease(), "--reason", "late"]));
+    let told = done(&broker.cli("demo", &["lease", "revoke", "--lease", &token.lease(), "--reason", "late"]));
     let rule = first.1;
     assert!(told.contains(&format!("already ended (task), by rule {rule} of the log")), "{told}");
     assert!(told.contains(&format!("jitney lease show {}", token.lease())), "{told}");
-    let done = broker.operator_revokes(json!({"lease": token.lease()}));
-    assert_eq!((done["rules"].clone(), done["leases"].clone()), (json!([]), json!([])), "{done}");
-    assert_eq!(done["already"]["ended"]["position"], rule, "{done}");
+    let ended = broker.operator_revokes(json!({"lease": token.lease()}));
+    assert_eq!((ended["rules"].clone(), ended["leases"].clone()), (json!([]), json!([])), "{ended}");
+    assert_eq!(ended["already"]["ended"]["position"], rule, "{ended}");
     assert_eq!(end(&broker, &token), first);
-    let story = said(&broker.cli("demo", &["lease", "show", &token.lease()]));
-    let ended = story.lines().find(|line| line.starts_with("ended ")).unwrap();
-    assert!(ended.contains("complete by the workload") && !ended.contains("late"), "{story}");
+    let story = done(&broker.cli("demo", &["lease", "show", &token.lease()]));
+    let row = story.lines().find(|line| line.starts_with("ended ")).unwrap();
+    assert!(row.contains("complete by the workload") && !row.contains("late"), "{story}");
     // The audit log tells both.
-    let line = broker.decision(done["decision_id"].as_str().unwrap());
+    let line = broker.decision(ended["decision_id"].as_str().unwrap());
     assert_eq!((line["event"].clone(), line["count"].clone()), (json!("revoke"), json!(0)), "{line}");
     assert_eq!((line["detail"].clone(), line["no_effect"].clone()), (json!("it had ended before"), json!(true)));
 }
@@ -85,12 +72,12 @@ fn a_lease_that_was_revoked_keeps_that_end(backing: &Backing) {
         let words = ["lease", "revoke", "--lease", &token.lease(), "--reason", reason, "--output", "json"];
         document(&broker.cli("demo", &words))
     };
-    let done = revoke("leaked");
+    let ended = revoke("leaked");
     let first = end(&broker, &token);
-    assert_eq!((first.0.clone(), first.1), (json!("lease"), position(&done)));
+    assert_eq!((first.0.clone(), first.1), (json!("lease"), position(&ended)));
     assert_eq!(revoke("again")["rules"], json!([]));
     // Its task's end is one of all that it may have besides.
-    said(&broker.cli("demo", &["complete", "--task", "t"]));
+    done(&broker.cli("demo", &["complete", "--task", "t"]));
     assert_eq!(end(&broker, &token), first);
     let lease = shown(&broker, &token);
     assert_eq!((lease["ended"]["reason"].clone(), lease["ended"]["event"].clone()), (json!("leaked"), json!("revoke")));
@@ -100,9 +87,9 @@ fn a_lease_that_was_revoked_keeps_that_end(backing: &Backing) {
 fn a_workload_s_own_revocation_rewrites_no_end(backing: &Backing) {
     let broker = Broker::start(backing);
     let token = broker.mint("demo", "t");
-    let done = broker.operator_revokes(json!({"task": "t"}));
+    let ended = broker.operator_revokes(json!({"task": "t"}));
     let first = end(&broker, &token);
-    assert_eq!((first.0.clone(), first.1), (json!("task"), position(&done)));
+    assert_eq!((first.0.clone(), first.1), (json!("task"), position(&ended)));
     let request = Ask::bare("demo").with("token", &token.text).at("/oauth2/revoke");
     assert_eq!(broker.send(&request).status, 200);
     assert_ne!(broker.send(&request).status, 200, "its assertion counts once");
@@ -140,8 +127,8 @@ fn a_successor_under_a_key_that_stands_ends_with_the_lease_whose_key_was_revoked
     assert!(!broker.stands(&first) && broker.stands(&second));
     let before = end(&broker, &first);
     assert_eq!(before.0, "key");
-    let done = broker.operator_revokes(json!({"lease": first.lease()}));
-    assert_eq!((done["selected"].clone(), done["leases"].clone()), (json!(1), json!([second.lease()])), "{done}");
+    let ended = broker.operator_revokes(json!({"lease": first.lease()}));
+    assert_eq!((ended["selected"].clone(), ended["leases"].clone()), (json!(1), json!([second.lease()])), "{ended}");
     assert!(!broker.stands(&second));
     assert_eq!(end(&broker, &first), before);
     assert_eq!(end(&broker, &second).0, "lease");
@@ -156,12 +143,12 @@ fn the_first_quarantine_stands_on_every_broker(backing: &Backing) {
     let token = first.mint("demo", "t");
     let endless = first.cli("demo", &["workload", "quarantine", "demo", "--reason", &"x".repeat(1025)]);
     assert!(String::from_utf8_lossy(&endless.stderr).contains("1024 characters at most"), "{endless:?}");
-    said(&first.cli("demo", &["workload", "quarantine", "demo", "--reason", "key leaked\nok \u{202e}"]));
+    done(&first.cli("demo", &["workload", "quarantine", "demo", "--reason", "key leaked\nok \u{202e}"]));
     let stands = |broker: &Broker| document(&broker.cli("demo", &["workload", "show", "demo", "--output", "json"]));
     let quarantine = stands(&first)["quarantine"].clone();
     assert_eq!(quarantine["reason"], "key leaked\nok \u{202e}");
     for broker in &brokers {
-        let told = said(&broker.cli("demo", &["workload", "quarantine", "demo", "--reason", "me too"]));
+        let told = done(&broker.cli("demo", &["workload", "quarantine", "demo", "--reason", "me too"]));
         assert!(
             told.contains("already in quarantine since 2") && told.contains(r"because: key leaked\nok \u{202e}"),
             "{told}"
@@ -174,7 +161,7 @@ fn the_first_quarantine_stands_on_every_broker(backing: &Backing) {
         assert!(!broker.stands(&token));
     }
     assert_eq!(end(&first, &token).0, "workload");
-    said(&other.cli("demo", &["workload", "release", "demo", "--reason", "new key"]));
+    done(&other.cli("demo", &["workload", "release", "demo", "--reason", "new key"]));
     assert_eq!(stands(&first)["quarantine"], Value::Null);
     assert_eq!(document(&first.cli("demo", &again))["already"], Value::Null);
     assert_eq!(stands(other)["quarantine"]["reason"], "me too", "a new one has its own reason");
@@ -198,10 +185,10 @@ fn a_workload_without_a_file_is_shown_and_can_be_ended(backing: &Backing) {
     let of_demo = all.iter().find(|each| each["id"] == "demo").unwrap();
     assert_eq!((&of_demo["state"], &of_demo["live_leases"]), (&json!("undeclared"), &json!(1)), "{listed:#}");
     assert_eq!((&of_demo["last_use"]["task"], &listed["more_undeclared"]), (&json!("one"), &json!(false)));
-    let told = said(&broker.cli("demo", &["workload", "list"]));
+    let told = done(&broker.cli("demo", &["workload", "list"]));
     assert!(told.lines().any(|line| line.starts_with("other") && line.contains("no longer declared")), "{told}");
     assert_eq!(broker.ask(&Ask::of("demo").task("two")).outcome().0, 401, "it is nobody by now");
-    let story = said(&broker.cli("demo", &["workload", "show", "demo"]));
+    let story = done(&broker.cli("demo", &["workload", "show", "demo"]));
     let row = |name: &str| {
         story.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {story}")).to_owned()
     };
@@ -210,14 +197,14 @@ fn a_workload_without_a_file_is_shown_and_can_be_ended(backing: &Backing) {
     assert!(row("end all its leases").contains("jitney lease revoke --workload demo"), "{story}");
     assert!(!story.contains("end it for good"), "{story}");
 
-    let told = said(&broker.cli("demo", &["workload", "quarantine", "demo", "--reason", "forgotten"]));
+    let told = done(&broker.cli("demo", &["workload", "quarantine", "demo", "--reason", "forgotten"]));
     assert!(told.contains("quarantined, 1 live lease selected"), "{told}");
     assert!(!broker.stands(&tokens[0]) && broker.stands(&tokens[1]));
-    let listed = said(&broker.cli("demo", &["workload", "list"]));
+    let listed = done(&broker.cli("demo", &["workload", "list"]));
     assert!(listed.contains("quarantined, no longer declared"), "{listed}");
-    let told = said(&broker.cli("demo", &["workload", "release", "demo", "--reason", "was a mistake"]));
+    let told = done(&broker.cli("demo", &["workload", "release", "demo", "--reason", "was a mistake"]));
     assert!(told.contains("released, its state is undeclared"), "{told}");
-    let told = said(&broker.cli("demo", &["lease", "revoke", "--workload", "other", "--reason", "forgotten"]));
+    let told = done(&broker.cli("demo", &["lease", "revoke", "--workload", "other", "--reason", "forgotten"]));
     assert!(told.contains("1 live lease selected") && !broker.stands(&tokens[1]), "{told}");
     let listed = document(&broker.cli("demo", &["workload", "list", "--output", "json"]));
     let all = listed["workloads"].as_array().unwrap();

@@ -10,22 +10,7 @@ mod report;
 mod story;
 
 use std::path::Path;
-use std::process::{Command, Output};
-
-use serde_json::Value;
-
-/// Standard output of a command that did what it was asked.
-#[track_caller]
-fn done(output: &Output) -> String {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-/// The same as a document.
-#[track_caller]
-fn document(output: &Output) -> Value {
-    serde_json::from_str(&done(output)).unwrap()
-}
+use std::process::Command;
 
 /// Makes a folder a repository with one commit of all that is in it.
 fn commit(dir: &Path, author: &str, subject: &str) {
@@ -45,5 +30,5 @@ fn commit(dir: &Path, author: &str, subject: &str) {
 /// A day so many days from now, as a file has it.
 fn day(ahead: i64) -> String {
     let output = Command::new("date").args(["-u", "+%F", "-d", &format!("{ahead} days")]).output().unwrap();
-    done(&output).trim().to_owned()
+    common::done(&output).trim().to_owned()
 }

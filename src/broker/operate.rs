@@ -172,10 +172,15 @@ impl Broker {
         if ended.imposed {
             self.shut.imposed(quarantine);
         } else {
-            // The end is done: what cannot be read now is left out of what is told of it.
-            let all = self.parts.store.quarantines().await.map_or_else(|_| Vec::new(), |found| found.all);
-            standing = all.into_iter().find(|each| each.workload == workload);
             record = record.detail("it was in quarantine already").no_effect(true);
+            // Acknowledged, it is kept here as well, for the day on which the store loses it: the first one, or where that cannot be
+            // read now, this one. Released in this moment, it is none any more.
+            let told = self.parts.store.quarantines().await.map(|told| told.all);
+            match told.map(|all| all.into_iter().find(|each| each.workload == workload)) {
+                Ok(found) => standing = found,
+                Err(_) => self.shut.imposed(quarantine),
+            }
+            standing.iter().for_each(|first| self.shut.imposed(first.clone()));
         }
         self.parts.audit.post(record.workload(workload).count(selected.count).took(took));
         Ok(Revoked { standing, ..revoked(selected, ended, None, decision) })

@@ -14,17 +14,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use http_body_util::Full;
-use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioExecutor;
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
-use rustls::{ClientConfig, RootCertStore};
 use tower_service::Service;
 
 use super::address::inside;
-use super::{Answer, FetchError, Target, whole};
+use super::{Answer, FetchError, Target, trust, whole};
 
 /// Scheme, host and port of a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,35 +110,15 @@ impl ForeignFetch {
     }
 
     fn make_open(&self) -> Result<Open, String> {
-        let roots = match &self.options.ca_pem {
-            None => None,
-            Some(pem) => {
-                let mut roots = RootCertStore::empty();
-                for cert in CertificateDer::pem_slice_iter(pem) {
-                    let cert = cert.map_err(|error| format!("the file of certificates is no PEM: {error}"))?;
-                    roots.add(cert).map_err(|error| error.to_string())?;
-                }
-                Some(roots)
-            }
-        };
-        let https = HttpsConnectorBuilder::new().with_tls_config(config(roots)?);
+        let config = trust::client(self.options.ca_pem.as_deref())?;
+        let https = HttpsConnectorBuilder::new().with_tls_config(config);
         Ok(client(https.https_or_http().enable_http1().wrap_connector(tcp(HttpConnector::new()))))
     }
 }
 
 fn make_guarded() -> Result<Guarded, String> {
-    let https = HttpsConnectorBuilder::new().with_tls_config(config(None)?);
+    let https = HttpsConnectorBuilder::new().with_tls_config(trust::client(None)?);
     Ok(client(https.https_only().enable_http1().wrap_connector(tcp(HttpConnector::new_with_resolver(Outside)))))
-}
-
-fn config(roots: Option<RootCertStore>) -> Result<ClientConfig, String> {
-    let builder = ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into());
-    let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
-    let builder = match roots {
-        Some(roots) => builder.with_root_certificates(roots),
-        None => builder.with_native_roots().map_err(|error| error.to_string())?,
-    };
-    Ok(builder.with_no_client_auth())
 }
 
 fn tcp<R>(mut connector: HttpConnector<R>) -> HttpConnector<R> {

@@ -7,6 +7,7 @@ mod address;
 mod error;
 pub mod foreign;
 mod stream;
+pub mod trust;
 pub mod unix;
 
 use std::fmt;

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::task::coop::has_budget_remaining;
 use tokio_rustls::TlsAcceptor;
 
 use super::limits::Entered;
@@ -154,11 +155,13 @@ async fn connection(guest: Guest, entered: Entered, host: Host, watcher: Watcher
         let mut speaking = pin!(speak(guest, seat, host.shared, watcher));
         let mut is_listening = false;
         poll_fn(|cx| {
-            // Once it listens it is woken for a word; to look whether there is one costs less than to listen again.
-            if (!std::mem::replace(&mut is_listening, true) || !told.is_empty())
-                && let Poll::Ready(next) = told.poll_recv(cx)
-            {
-                return Poll::Ready(next);
+            // Once it listens it is woken for a word; to look whether there is one costs less than to listen again. Without a
+            // turn left it has not listened.
+            if !is_listening || !told.is_empty() {
+                is_listening = has_budget_remaining();
+                if let Poll::Ready(next) = told.poll_recv(cx) {
+                    return Poll::Ready(next);
+                }
             }
             speaking.as_mut().poll(cx).map(|()| None)
         })

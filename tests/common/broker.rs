@@ -334,3 +334,16 @@ fn run(mut command: Command) -> Output {
     let output = child.wait_with_output().unwrap();
     Output { status, ..output }
 }
+
+/// Standard output of a command that did what it was asked.
+#[track_caller]
+pub fn done(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// The same as a document.
+#[track_caller]
+pub fn document(output: &Output) -> serde_json::Value {
+    serde_json::from_str(&done(output)).unwrap()
+}

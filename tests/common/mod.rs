@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 pub use ask::Ask;
 pub use assertion::{Assertion, JWT_BEARER};
 pub use audit::Audit;
-pub use broker::{Broker, Setup, clean, jitney, wait_for_exit};
+pub use broker::{Broker, Setup, clean, document, done, jitney, wait_for_exit};
 pub use catalogue::{API, Catalogue, SECOND, key_of_kind, workload, workload_path};
 pub use chance::Chance;
 pub use flows::complete_path;

@@ -5,8 +5,8 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use super::{commit, document, done};
-use crate::common::{API, Backing, Broker, Setup, clean, jitney};
+use super::commit;
+use crate::common::{API, Backing, Broker, Setup, clean, document, done, jitney};
 
 /// A broker that has granted, refused and ended something, and whose policies have a history.
 fn scene() -> Broker {

@@ -4,8 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{commit, day, document, done};
-use crate::common::{API, Backing, Broker, Redis, Request, Setup, eventually, key_of, workload};
+use super::{commit, day};
+use crate::common::{API, Backing, Broker, Redis, Request, Setup, document, done, eventually, key_of, workload};
 
 const POLICY: &str = r#"
 @id("batch-may-write")

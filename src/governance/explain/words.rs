@@ -82,10 +82,17 @@ fn counted(line: &Line<'_>) -> String {
 
 /// Why, and what to do.
 fn refused(reason: Reason, line: &Line<'_>) -> (&'static str, String) {
-    let workload = line.workload.as_deref().unwrap_or("ID");
-    let audience = line.audience.as_deref().unwrap_or("URI");
-    let lease = line.lease.as_deref().or(line.predecessor.as_deref()).unwrap_or("ID");
-    let (why, next) = match reason {
+    let (why, next) = mend(reason);
+    let next = next
+        .replace("{workload}", line.workload.as_deref().unwrap_or("ID"))
+        .replace("{audience}", line.audience.as_deref().unwrap_or("URI"))
+        .replace("{lease}", line.lease.as_deref().or(line.predecessor.as_deref()).unwrap_or("ID"));
+    (why, next)
+}
+
+/// The same, with the line's names still to be filled in: braces, which no name has.
+const fn mend(reason: Reason) -> (&'static str, &'static str) {
+    match reason {
         Reason::InvalidRequest => (
             "a parameter was missing, repeated or malformed, or more time was asked than may be had",
             "correct the parameter that the line's detail names; docs/tokens.md has all of them",
@@ -95,10 +102,7 @@ fn refused(reason: Reason, line: &Line<'_>) -> (&'static str, String) {
             "the line's detail says what was wrong with the assertion; where the workload runs: jitney doctor",
         ),
         Reason::UnknownScope => {
-            return (
-                "its audience declares no such scope",
-                format!("ask for one that is declared: jitney audience show {audience}"),
-            );
+            ("its audience declares no such scope", "ask for one that is declared: jitney audience show {audience}")
         }
         Reason::DeniedScope => (
             "no policy grants a scope that was asked, or one forbids it",
@@ -108,37 +112,27 @@ fn refused(reason: Reason, line: &Line<'_>) -> (&'static str, String) {
             "no such audience is declared",
             "ask for one that is, or declare it in policies/audiences: jitney audience list",
         ),
-        Reason::Quarantined => {
-            return (
-                "the workload was in quarantine",
-                format!(
-                    "see whether it still is, since when and why: jitney workload show {workload}; once it is safe: jitney workload \
-                     release {workload} --reason …"
-                ),
-            );
-        }
-        Reason::Expired => {
-            return (
-                "the workload was past the end that its file gives it",
-                format!("where its owner still needs it, give workloads/{workload}.toml a later `expires`"),
-            );
-        }
-        Reason::Ungoverned => {
-            return (
-                "the workload is in no file, or its file lacks an owner, a purpose or an end",
-                format!("complete workloads/{workload}.toml; `jitney policy check` says what it lacks"),
-            );
-        }
+        Reason::Quarantined => (
+            "the workload was in quarantine",
+            "see whether it still is, since when and why: jitney workload show {workload}; once it is safe: jitney workload \
+                     release {workload} --reason …",
+        ),
+        Reason::Expired => (
+            "the workload was past the end that its file gives it",
+            "where its owner still needs it, give workloads/{workload}.toml a later `expires`",
+        ),
+        Reason::Ungoverned => (
+            "the workload is in no file, or its file lacks an owner, a purpose or an end",
+            "complete workloads/{workload}.toml; `jitney policy check` says what it lacks",
+        ),
         Reason::TaskEnded => (
             "the task had ended, and an ended task takes no lease for a while",
             "name a new task, or wait for as long as [tasks] closed_for says",
         ),
-        Reason::InvalidGrant => {
-            return (
-                "the lease cannot be renewed: it is unknown, another's, ended, renewed before, or its chain is at its limit",
-                format!("ask for a new token; what became of the lease: jitney lease show {lease}"),
-            );
-        }
+        Reason::InvalidGrant => (
+            "the lease cannot be renewed: it is unknown, another's, ended, renewed before, or its chain is at its limit",
+            "ask for a new token; what became of the lease: jitney lease show {lease}",
+        ),
         Reason::UnsupportedGrantType => ("another grant type was asked", "ask with grant_type=client_credentials"),
         Reason::InvalidToken => (
             "the token that was shown is not good",
@@ -164,6 +158,16 @@ fn refused(reason: Reason, line: &Line<'_>) -> (&'static str, String) {
             "the authorization endpoint refuses everyone: nobody is asked for consent here",
             "ask the token endpoint, with grant_type=client_credentials",
         ),
+        Reason::StoreUnavailable
+        | Reason::AuditUnavailable
+        | Reason::IssuerUnavailable
+        | Reason::Busy
+        | Reason::Internal => mend_of_the_service(reason),
+    }
+}
+
+const fn mend_of_the_service(reason: Reason) -> (&'static str, &'static str) {
+    match reason {
         Reason::StoreUnavailable => (
             "the store could not be reached, or what it said could not be trusted, and what is not recorded is not signed",
             "the caller tries again with a fresh assertion; where it lasts, look at the store: jitney status",
@@ -180,11 +184,8 @@ fn refused(reason: Reason, line: &Line<'_>) -> (&'static str, String) {
             "more was asked than is served at once",
             "the caller slows down and tries again; [limits] in jitney.toml says how much is served",
         ),
-        Reason::Internal => {
-            ("jitney made a mistake of its own", "please report it, with this line and `jitney --version`")
-        }
-    };
-    (why, next.to_owned())
+        _ => ("jitney made a mistake of its own", "please report it, with this line and `jitney --version`"),
+    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ const KID: &str = "kid";
 impl PolicySet {
     /// Whether the workload of the question has an identity that can show what the question says was shown, and have such a task.
     pub fn can_prove(&self, question: &Question) -> bool {
-        self.showing(question).any(|identity| match &identity.task {
+        self.showing(question.workload.as_str(), &question.identity).any(|identity| match &identity.task {
             TaskNaming::Attested(template) => template.may_attest(&question.task, &question.identity.claims),
             _ => true,
         })
@@ -23,10 +23,11 @@ impl PolicySet {
 
     /// The templates of the tasks of those that can show it, where all of them are named by the platform.
     pub fn attested_tasks(&self, question: &Question) -> Option<Vec<Arc<TaskTemplate>>> {
-        let templates = self.showing(question).map(|identity| match &identity.task {
-            TaskNaming::Attested(template) => Some(Arc::clone(template)),
-            _ => None,
-        });
+        let templates =
+            self.showing(question.workload.as_str(), &question.identity).map(|identity| match &identity.task {
+                TaskNaming::Attested(template) => Some(Arc::clone(template)),
+                _ => None,
+            });
         templates.collect::<Option<Vec<_>>>().filter(|templates| !templates.is_empty())
     }
 
@@ -55,21 +56,16 @@ impl PolicySet {
 
     /// A task that the workload may have where nobody says one: `otherwise`, or one like those that its platform names.
     pub fn usual_task(&self, workload: &str, used: &IdentityUsed, otherwise: TaskId) -> TaskId {
-        let identities = self.workload(workload).map_or(&[][..], |workload| &workload.identities);
-        let fitting = identities.iter().find(|identity| match (&identity.proof, used.kind) {
-            (Proof::Oidc(oidc), IdentityKind::Oidc) => can_show(oidc, &used.claims),
-            (Proof::Oidc(_), _) | (_, IdentityKind::Oidc) => false,
-            _ => true,
-        });
-        match fitting.map(|identity| &identity.task) {
+        match self.showing(workload, used).next().map(|identity| &identity.task) {
             Some(TaskNaming::Attested(template)) => template.example().unwrap_or(otherwise),
             _ => otherwise,
         }
     }
 
-    fn showing(&self, question: &Question) -> impl Iterator<Item = &Identity> {
-        let (kind, claims) = (question.identity.kind, Arc::clone(&question.identity.claims));
-        let identities = self.workload(question.workload.as_str()).map_or(&[][..], |workload| &workload.identities);
+    /// The identities of a workload that can show this.
+    fn showing(&self, workload: &str, used: &IdentityUsed) -> impl Iterator<Item = &Identity> {
+        let (kind, claims) = (used.kind, Arc::clone(&used.claims));
+        let identities = self.workload(workload).map_or(&[][..], |workload| &workload.identities);
         identities.iter().filter(move |identity| match (&identity.proof, kind) {
             (Proof::Oidc(oidc), IdentityKind::Oidc) => can_show(oidc, &claims),
             (Proof::Oidc(_), _) | (_, IdentityKind::Oidc) => false,

@@ -11,9 +11,7 @@ use redis::{
     AsyncConnectionConfig, ConnectionAddr, IntoConnectionInfo as _, ProtocolVersion, PushInfo, PushKind,
     RedisConnectionInfo, RedisError,
 };
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -23,6 +21,7 @@ use super::driver::{Begun, Driver};
 use super::layout::MOVED;
 use super::line::{Line, classify, unavailable};
 use super::shared::Shared;
+use crate::fetch::trust;
 use crate::store::StoreError;
 
 /// How long a connection may take to stand.
@@ -60,7 +59,9 @@ impl Address {
             ConnectionAddr::Tcp(host, port) => (host.clone(), *port, None),
             ConnectionAddr::TcpTls { host, port, .. } => {
                 let name = ServerName::try_from(host.clone()).map_err(|_| no_url())?;
-                (host.clone(), *port, Some((connector(options.ca_pem.as_deref())?, name)))
+                let config = trust::client(options.ca_pem.as_deref());
+                let config = config.map_err(|why| unavailable(format!("TLS to the store: {why}")))?;
+                (host.clone(), *port, Some((TlsConnector::from(Arc::new(config)), name)))
             }
             _ => return Err(no_url()),
         };
@@ -93,28 +94,6 @@ impl Address {
         let opened = MultiplexedConnection::new_with_config(&self.as_whom, stream, config).await;
         opened.map(|(connection, driving)| (connection, Driver::start(driving, begun)))
     }
-}
-
-/// TLS that trusts these certificates, or without any those of the system.
-fn connector(ca_pem: Option<&[u8]>) -> Result<TlsConnector, StoreError> {
-    let wrong = |error: &dyn std::fmt::Display| unavailable(format!("the certificates for store.url: {error}"));
-    let mut roots = RootCertStore::empty();
-    match ca_pem {
-        Some(pem) => {
-            for cert in CertificateDer::pem_slice_iter(pem) {
-                roots.add(cert.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))?;
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| wrong(&error))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// Connects a line and looks at the log through the new connection before anyone may use it.
