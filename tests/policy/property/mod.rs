@@ -22,7 +22,9 @@ use random::World;
 /// So many pairs of sets are compared.
 const PAIRS: usize = 2000;
 /// So many sets are compared with each other: each is loaded once, and is in many pairs.
-const FAMILY: usize = 12;
+const FAMILY: usize = 6;
+/// What the pairs that nobody has to look for are made from: what this test meets at least must not hang on chance.
+const SEED: u64 = 2;
 /// So many requests are decided under each set of a family.
 const REQUESTS: usize = 32;
 /// So many requests jitney tries itself for one question: more make it sure of more, not more right.
@@ -243,17 +245,27 @@ fn compare(pairs: usize, chance: &mut Chance, effort: Effort<'_>) -> Counts {
     counts
 }
 
+fn without_a_solver() -> Effort<'static> {
+    Effort { tries: TRIES, ..Effort::within(Duration::ZERO, None) }
+}
+
+/// It says something: not everything is in doubt, and what is called not wider is not only what nobody touched.
 #[test]
 #[allow(clippy::disallowed_macros, reason = "how much was tried is what a reader of the test's output wants")]
-fn what_is_called_not_wider_is_never_seen_to_widen() {
-    let counts = compare(pairs(), &mut Chance::new(), Effort { tries: TRIES, ..Effort::within(Duration::ZERO, None) });
+fn what_is_called_not_wider_is_not_seen_to_widen_in_known_pairs_of_all_kinds() {
+    let counts = compare(pairs() / 2, &mut Chance::seeded(SEED), without_a_solver());
     println!("{counts:?}");
-    // It says something: not everything is in doubt, and what is called not wider is not only what nobody touched.
     assert!(counts.wider > counts.pairs / 25, "{counts:?}");
     assert!(counts.not_wider > counts.pairs / 10, "{counts:?}");
     assert!(counts.in_doubt < counts.pairs / 2, "{counts:?}");
-    assert!(counts.gains[0] > 0 && counts.gains[1] > 0, "each usual kind of gain is met: {counts:?}");
+    assert!(counts.gains.iter().all(|of_kind| *of_kind > 0), "each kind of gain is met: {counts:?}");
     assert!(counts.breaches > 0 && counts.kept > counts.invariants / 10, "{counts:?}");
+}
+
+#[test]
+#[allow(clippy::disallowed_macros, reason = "how much was tried is what a reader of the test's output wants")]
+fn what_is_called_not_wider_is_never_seen_to_widen() {
+    println!("{:?}", compare(pairs() / 2, &mut Chance::new(), without_a_solver()));
 }
 
 /// The two halves of this test must mean the same: what plain Cedar permits is what a broker grants.
