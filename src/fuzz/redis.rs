@@ -79,7 +79,8 @@ fn record(raw: &[u8]) {
     let id = LeaseId::new(1_790_000_000_000, [1, 2, 3, 4], 5);
     let Ok(record) = packed::record(id, raw) else { return };
     let position = record.lease.position.get().to_be_bytes();
-    let again = [&[1], &position[2..], &packed::behind_position(&record.lease)].concat();
+    let mut again = [&[1], &position[2..]].concat();
+    packed::behind_position(&mut again, &record.lease);
     let again = packed::record(id, &again).expect("what is written reads");
     assert_eq!(again.lease, record.lease);
     assert!(record.lease.position < Position::new(1 << 48));

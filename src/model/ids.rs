@@ -196,6 +196,16 @@ impl Epoch {
         self.0
     }
 
+    /// Its text, 16 lower-case hex digits.
+    pub const fn digits(self) -> [u8; 16] {
+        let (mut text, mut at) = ([0; 16], 0);
+        while at < text.len() {
+            text[at] = b"0123456789abcdef"[(self.0 >> (60 - 4 * at) & 15) as usize];
+            at += 1;
+        }
+        text
+    }
+
     /// Reads what [`Epoch`]'s `Display` writes: 16 lower-case hex digits.
     pub fn parse(raw: &str) -> Option<Self> {
         let lower = raw.len() == 16 && raw.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
@@ -205,7 +215,7 @@ impl Epoch {
 
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
+        f.write_str(std::str::from_utf8(&self.digits()).unwrap_or_default())
     }
 }
 

@@ -8,12 +8,12 @@ use super::packed;
 use super::script::{Answer, Call, END, SETTLE, Seen, bytes, odd};
 use super::shared::Shared;
 use crate::model::{LeaseId, Selector};
-use crate::store::{End, EndTarget, Ended, RecordError, StoreError};
+use crate::store::{End, EndTarget, Ended, Quarantine, RecordError, StoreError};
 
 /// What the script is told of a target: its word, the key it keeps, the digest of its rule, further arguments.
 struct Told {
     word: &'static str,
-    key: Vec<u8>,
+    key: layout::Key,
     selector: Selector,
     arguments: Vec<Vec<u8>>,
 }
@@ -45,7 +45,7 @@ pub(super) async fn end(shared: &Shared, end: End) -> Result<Ended, RecordError>
     match answer.word.as_str() {
         "OK" => {
             if let EndTarget::Task { closed_until, .. } | EndTarget::LiveTask { closed_until, .. } = &end.target {
-                shared.witness((told.key, Vec::new()), *closed_until);
+                shared.witness((told.key, None), *closed_until);
             }
             Ok(read(answer)?)
         }
@@ -65,13 +65,13 @@ pub(super) async fn settle(shared: &Shared) -> Result<(), StoreError> {
 }
 
 fn told(target: &EndTarget) -> Result<Told, StoreError> {
-    let head = || layout::HEAD.into();
+    let head = || layout::HEAD.as_bytes().into();
     let json = |quarantine| serde_json::to_vec(quarantine).map_err(|error| StoreError::Corrupt(error.to_string()));
     Ok(match target {
         EndTarget::Task { workload, task, closed_until } | EndTarget::LiveTask { workload, task, closed_until } => {
             Told {
                 word: if matches!(target, EndTarget::Task { .. }) { "task" } else { "livetask" },
-                key: layout::ended(workload, task.as_str()),
+                key: layout::ended(LeaseId::shard_of(workload), workload, task.as_str()),
                 selector: Selector::Task(workload.clone(), task.clone()),
                 arguments: vec![
                     closed_until.to_string().into(),
@@ -93,13 +93,13 @@ fn told(target: &EndTarget) -> Result<Told, StoreError> {
         },
         EndTarget::Quarantine(quarantine) => Told {
             word: "quarantine",
-            key: layout::quarantine(&quarantine.workload).into(),
+            key: quarantined(quarantine),
             selector: Selector::Workload(quarantine.workload.clone()),
             arguments: vec![json(quarantine)?, quarantine.workload.as_str().into()],
         },
         EndTarget::Restore(quarantine, epoch) => Told {
             word: "restore",
-            key: layout::quarantine(&quarantine.workload).into(),
+            key: quarantined(quarantine),
             selector: Selector::Workload(quarantine.workload.clone()),
             arguments: vec![json(quarantine)?, quarantine.workload.as_str().into(), epoch.to_string().into()],
         },
@@ -108,12 +108,16 @@ fn told(target: &EndTarget) -> Result<Told, StoreError> {
         }
         EndTarget::Key(kid) => Told {
             word: "key",
-            key: layout::published(kid).into(),
+            key: layout::published(kid),
             selector: Selector::Key(kid.clone()),
             arguments: vec![kid.as_str().into()],
         },
         EndTarget::All => Told { word: "all", key: head(), selector: Selector::All, arguments: Vec::new() },
     })
+}
+
+fn quarantined(Quarantine { workload, .. }: &Quarantine) -> layout::Key {
+    layout::quarantine(LeaseId::shard_of(workload), workload)
 }
 
 /// Reads the script's answer.

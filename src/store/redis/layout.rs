@@ -3,7 +3,10 @@
 //! Owns the names only; what lies under them is written by the scripts in `lua/`. All of one workload shares a hash tag
 //! (its shard), the log and the published keys have tags of their own.
 
-use std::fmt::Write as _;
+use std::ops::Deref;
+
+use redis::{RedisWrite, ToRedisArgs};
+use smallvec::SmallVec;
 
 use crate::model::{KeyId, LeaseId, RuleDigest, UnixTime, WorkloadId};
 
@@ -25,6 +28,62 @@ const LONGEST: u64 = 10 * 365 * 86_400;
 
 /// A workload's corner of the key space.
 pub(super) type Shard = [u8; 4];
+
+/// A key's name, or a field's. Most fit in without an allocation: a mint makes ten of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Key(SmallVec<[u8; 88]>);
+
+impl Key {
+    /// Inlined, or the whole name would be moved once more.
+    #[inline]
+    fn with(mut self, part: &[u8]) -> Self {
+        self.0.extend_from_slice(part);
+        self
+    }
+
+    /// A number in decimal digits, without what a formatter costs.
+    #[inline]
+    fn with_number(self, number: u64) -> Self {
+        let (mut digits, mut at, mut rest) = ([0; 20], 20, number);
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.with(&digits[at..])
+    }
+}
+
+impl From<&[u8]> for Key {
+    fn from(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl From<Key> for Vec<u8> {
+    fn from(key: Key) -> Self {
+        key.0.into_vec()
+    }
+}
+
+impl Deref for Key {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl ToRedisArgs for Key {
+    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
+        out.write_arg(self);
+    }
+}
+
+impl redis::ToSingleRedisArg for Key {}
 
 /// Seconds from `now` until `until` and the grace behind it. Relative, so that Redis' clock need not agree with ours.
 pub(super) fn seconds(until: UnixTime, now: UnixTime) -> u64 {
@@ -48,20 +107,18 @@ pub(super) fn seconds_of_minute(at: UnixTime, now: UnixTime) -> u64 {
 
 /// The leases of a shard that were made in the minute of this one, a hash of their records: no key of its own each, for a
 /// key and its time to live are as large as a record.
-pub(super) fn lease(id: LeaseId) -> Vec<u8> {
-    leases(id.shard(), made_in(id)).into_bytes()
+pub(super) fn lease(id: LeaseId) -> Key {
+    leases(id.shard(), made_in(id))
 }
 
 /// The same by shard and minute.
-pub(super) fn leases(shard: Shard, minute: u64) -> String {
-    let mut key = lease_prefix(shard);
-    let _ = write!(key, "{minute}");
-    key
+pub(super) fn leases(shard: Shard, minute: u64) -> Key {
+    lease_prefix(shard).with_number(minute)
 }
 
 /// What stands before the minute of it.
-pub(super) fn lease_prefix(shard: Shard) -> String {
-    in_shard(shard, 'l')
+pub(super) fn lease_prefix(shard: Shard) -> Key {
+    in_shard(shard, b'l')
 }
 
 /// The minute in which a lease was made, by its name.
@@ -71,11 +128,11 @@ pub(super) fn made_in(id: LeaseId) -> u64 {
 
 /// Where a lease lies among those: its name without what is the same of the whole shard. A name that no broker gives is
 /// looked for whole, and not found. The scripts know it by the same name.
-pub(super) fn field(id: LeaseId) -> Vec<u8> {
+pub(super) fn field(id: LeaseId) -> Key {
     let raw = id.to_bytes();
     match raw[8] >> 6 {
-        0b10 => [&raw[..8], &raw[12..]].concat(),
-        _ => raw.to_vec(),
+        0b10 => Key::from(&raw[..8]).with(&raw[12..]),
+        _ => Key::from(&raw[..]),
     }
 }
 
@@ -100,53 +157,49 @@ pub(super) fn window(issued_at: UnixTime, expires_at: UnixTime) -> u64 {
 
 /// The marks of a shard's tasks in one window, a hash: no key of its own each, for the same reason. All such windows are named
 /// by what stands before and `all`.
-pub(super) fn marks(shard: Shard, window: u64) -> String {
-    let mut key = marks_prefix(shard);
-    let _ = write!(key, "{window}");
-    key
+pub(super) fn marks(shard: Shard, window: u64) -> Key {
+    marks_prefix(shard).with_number(window)
 }
 
 /// What stands before the window of it.
-pub(super) fn marks_prefix(shard: Shard) -> String {
-    in_shard(shard, 'm')
+pub(super) fn marks_prefix(shard: Shard) -> Key {
+    in_shard(shard, b'm')
 }
 
-/// A task that was ended, a string.
-pub(super) fn ended(workload: &WorkloadId, task: &str) -> Vec<u8> {
-    let mut key = in_shard(LeaseId::shard_of(workload), 't').into_bytes();
-    key.extend_from_slice(&RuleDigest::task(workload, task).to_bytes());
-    key
+/// A task that was ended, a string. The shard is the workload's.
+pub(super) fn ended(shard: Shard, workload: &WorkloadId, task: &str) -> Key {
+    in_shard(shard, b't').with(&RuleDigest::task(workload, task).to_bytes())
 }
 
 /// The assertions of a shard that cannot be used after one minute, a set of their digests.
-pub(super) fn replay(shard: Shard, minute: u64) -> String {
-    let mut key = in_shard(shard, 'r');
-    let _ = write!(key, "{minute}");
-    key
+pub(super) fn replay(shard: Shard, minute: u64) -> Key {
+    in_shard(shard, b'r').with_number(minute)
 }
 
 /// The shards with leases that were made in one minute, a set. With it, listing all leases needs no walk over all keys.
-pub(super) fn directory(minute: u64) -> String {
-    format!("jitney:{{dir}}:{minute}")
+pub(super) fn directory(minute: u64) -> Key {
+    Key::from(&b"jitney:{dir}:"[..]).with_number(minute)
 }
 
-/// A workload's quarantine, JSON; no expiry.
-pub(super) fn quarantine(workload: &WorkloadId) -> String {
-    let mut key = in_shard(LeaseId::shard_of(workload), 'q');
-    key.push_str(workload.as_str());
-    key
+/// A workload's quarantine, JSON; no expiry. The shard is the workload's.
+pub(super) fn quarantine(shard: Shard, workload: &WorkloadId) -> Key {
+    in_shard(shard, b'q').with(workload.as_str().as_bytes())
 }
 
 /// A published key: 16 hex digits of its epoch, then JSON.
-pub(super) fn published(kid: &KeyId) -> String {
-    format!("jitney:{{keys}}:k:{kid}")
+pub(super) fn published(kid: &KeyId) -> Key {
+    Key::from(&b"jitney:{keys}:k:"[..]).with(kid.as_str().as_bytes())
 }
 
-fn in_shard(shard: Shard, what: char) -> String {
-    // One allocation: the longest name behind it is a workload's.
-    let mut key = String::with_capacity(84);
-    let _ = write!(key, "jitney:{{{:08x}}}:{what}:", u32::from_be_bytes(shard));
-    key
+#[inline]
+fn in_shard(shard: Shard, what: u8) -> Key {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut name = *b"jitney:{00000000}:?:";
+    for (pair, byte) in name[8..16].chunks_exact_mut(2).zip(shard) {
+        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
+    name[18] = what;
+    Key::from(&name[..])
 }
 
 #[cfg(test)]
@@ -162,10 +215,10 @@ mod tests {
         let tag = format!("jitney:{{{:08x}}}:", u32::from_be_bytes(shard));
         for key in [
             lease(LeaseId::new(1, shard, 2)),
-            ended(&workload, "a/b"),
-            marks(shard, 1).into_bytes(),
-            replay(shard, 1).into_bytes(),
-            quarantine(&workload).into_bytes(),
+            ended(shard, &workload, "a/b"),
+            marks(shard, 1),
+            replay(shard, 1),
+            quarantine(shard, &workload),
         ] {
             assert!(key.starts_with(tag.as_bytes()), "{}", String::from_utf8_lossy(&key));
         }
@@ -176,7 +229,8 @@ mod tests {
         for random in [0, 2, 0x1234_5678_9abc_def0, u64::MAX] {
             let id = LeaseId::new(1_790_000_000_123, [1, 255, 3, 0xa7], random);
             assert_eq!(lease_at(id.shard(), &field(id)), Some(id));
-            assert_eq!(lease(id), leases(id.shard(), 29_833_333).into_bytes());
+            assert_eq!(lease(id), leases(id.shard(), 29_833_333));
+            assert!(lease(id).ends_with(b"}:l:29833333"));
             // The same but for the two bits that are the same in every name.
             let other = LeaseId::from_bytes((u128::from_be_bytes(id.to_bytes()) ^ 1 << 62).to_be_bytes());
             assert_ne!(field(other), field(id));

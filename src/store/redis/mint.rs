@@ -2,12 +2,12 @@
 //!
 //! The order head → marks → record is the script's (`lua/mint.lua`); here its arguments are laid out and its words read.
 
-use super::begun::{Begun, Kept};
+use super::begun::Kept;
 use super::layout;
 use super::packed;
 use super::script::{Answer, Call, MINT, SPEND, Script, Seen, odd};
 use super::shared::Shared;
-use crate::model::{Lease, Position, RuleDigest, UnixTime};
+use crate::model::{Lease, LeaseId, Position, RuleDigest, UnixTime};
 use crate::store::{Head, LeaseDraft, RecordError, Recorded, Spent};
 
 /// Records a lease.
@@ -15,13 +15,21 @@ use crate::store::{Head, LeaseDraft, RecordError, Recorded, Spent};
 /// # Errors
 /// As [`LeaseStore::record`](crate::store::LeaseStore::record) says.
 pub(super) async fn record(shared: &Shared, draft: LeaseDraft) -> Result<Recorded, RecordError> {
-    let answer = shared.call(&shared.main, |seen| call(&draft, seen, &shared.begun)).await?;
+    let mut begins = false;
+    let answer = shared
+        .call(&shared.main, |seen| {
+            begins = !shared.begun.knows(seen.generation, kept(&draft));
+            call(&draft, seen, begins)
+        })
+        .await?;
     if answer.word != "OK" {
         return Err(refusal(answer, &draft));
     }
     let lease = draft.lease();
-    shared.begun.note(answer.seen.generation, kept(&draft));
-    shared.witness((layout::lease(lease.id), layout::field(lease.id)), lease.expires_at);
+    if begins {
+        shared.begun.note(answer.seen.generation, kept(&draft));
+    }
+    shared.witness((layout::lease(lease.id), Some(layout::field(lease.id))), lease.expires_at);
     Ok(Recorded::by_the_store(draft.at(answer.seen.position)))
 }
 
@@ -41,67 +49,61 @@ fn kept(draft: &LeaseDraft) -> impl Iterator<Item = (Kept, u64)> {
     [(leases, layout::minute_behind(lease.expires_at)), (marks, window(lease))].into_iter().chain(assertion)
 }
 
-fn call(draft: &LeaseDraft, seen: &Seen, begun: &Begun) -> Call {
+fn call(draft: &LeaseDraft, seen: &Seen, begins: bool) -> Call {
     let lease = draft.lease();
     let shard = lease.id.shard();
     let quarantines = 1 + lease.actors.len();
     let names = lease.task.lineage().count();
     let renews = lease.predecessor.is_some();
-    let begins = !begun.knows(seen.generation, kept(draft));
     let leases = layout::lease(lease.id);
-    let replay = draft.spent().map(|spent| layout::replay(spent.shard(), layout::minute(spent.until)).into_bytes());
-    let mut call = Call::new(&MINT, 4 + quarantines + names + usize::from(renews))
-        .with(&leases)
-        .with(replay.as_ref().unwrap_or(&leases))
-        .with(layout::marks(shard, window(lease)))
-        .with(layout::published(&lease.kid));
-    for workload in std::iter::once(&lease.workload).chain(&lease.actors) {
-        call = call.with(layout::quarantine(workload));
+    let replay = draft.spent().map(|spent| layout::replay(spent.shard(), layout::minute(spent.until)));
+    let mut call = Call::new(&MINT, 4 + quarantines + names + usize::from(renews));
+    call.add(&leases).add(replay.as_ref().unwrap_or(&leases)).add(layout::marks(shard, window(lease)));
+    call.add(layout::published(&lease.kid)).add(layout::quarantine(shard, &lease.workload));
+    for actor in &lease.actors {
+        call.add(layout::quarantine(LeaseId::shard_of(actor), actor));
     }
     for name in lease.task.lineage() {
-        call = call.with(layout::ended(&lease.workload, name));
+        call.add(layout::ended(shard, &lease.workload, name));
     }
     if let Some(predecessor) = lease.predecessor {
-        call = call.with(layout::lease(predecessor));
+        call.add(layout::lease(predecessor));
     }
     let (digest, remembered) = replay_of(draft.spent(), lease.issued_at);
     let is_plain =
         quarantines == 1 && names == 1 && !renews && !begins && digest.len() == 16 && lease.epoch == seen.epoch;
     let position = draft.ceiling().map_or(seen.position, |ceiling| ceiling.min(seen.position));
-    call = call
-        .seen(seen)
-        .with(numbers(draft, quarantines, begins, remembered))
-        .with(&digest)
-        .with(layout::field(lease.id))
-        .with(packed::at(lease, position))
-        .with(packed::mark(lease));
+    call.add_seen(seen).pack(|packed| numbers(packed, draft, begins, remembered)).add(&digest);
+    call.add(layout::field(lease.id)).pack(|record| packed::at(record, lease, position));
+    call.pack(|mark| packed::mark(mark, lease));
     // Only a successor's rule is asked for by its digest later, when its chain is walked.
     if let Some(predecessor) = lease.predecessor {
         let (id, rule) = (lease.id.to_bytes(), RuleDigest::lease(lease.id).to_bytes());
-        call = call.with(layout::field(predecessor)).with(&id).with(&rule);
+        call.add(layout::field(predecessor)).add(&id).add(&rule);
     }
-    if is_plain { call } else { call.with(layout::made_in(lease.id)).with(&shard) }
+    if !is_plain {
+        call.add(layout::made_in(lease.id)).add(&shard);
+    }
+    call
 }
 
 /// The numbers of a mint in one argument, for each argument costs Redis as much as a small command: epoch 16, now 5, ceiling
 /// 6, since when the assertion is usable 5, exp 5, quarantines 1, whether it is a renewal 1, whether it begins a minute 1, for
 /// how many seconds its minute's leases are kept 4, and its assertions 4; its window 4, and for how many seconds that is 4.
-fn numbers(draft: &LeaseDraft, quarantines: usize, begins: bool, remembered: u64) -> Vec<u8> {
+fn numbers(packed: &mut Vec<u8>, draft: &LeaseDraft, begins: bool, remembered: u64) {
     let lease = draft.lease();
     let (now, window) = (lease.issued_at, window(lease));
-    let mut packed = Vec::with_capacity(64);
-    packed.extend_from_slice(lease.epoch.to_string().as_bytes());
-    packed::number(&mut packed, now.secs(), 5);
-    packed::number(&mut packed, draft.ceiling().map_or(u64::MAX, Position::get), 6);
-    packed::number(&mut packed, draft.spent().map_or(0, |spent| spent.from.secs()), 5);
-    packed::number(&mut packed, lease.expires_at.secs(), 5);
-    packed::number(&mut packed, quarantines as u64, 1);
+    packed.extend_from_slice(&lease.epoch.digits());
+    packed::number(packed, now.secs(), 5);
+    packed::number(packed, draft.ceiling().map_or(u64::MAX, Position::get), 6);
+    packed::number(packed, draft.spent().map_or(0, |spent| spent.from.secs()), 5);
+    packed::number(packed, lease.expires_at.secs(), 5);
+    packed::number(packed, 1 + lease.actors.len() as u64, 1);
     packed.extend([u8::from(lease.predecessor.is_some()), u8::from(begins)]);
-    packed::number(&mut packed, layout::seconds_of_minute(lease.expires_at, now), 4);
-    packed::number(&mut packed, remembered, 4);
-    packed::number(&mut packed, window, 4);
-    packed::number(&mut packed, layout::seconds(UnixTime::from_secs(window.saturating_mul(60)), now), 4);
-    packed
+    packed::number(packed, layout::seconds_of_minute(lease.expires_at, now), 4);
+    packed::number(packed, remembered, 4);
+    packed::number(packed, window, 4);
+    packed::number(packed, layout::seconds(UnixTime::from_secs(window.saturating_mul(60)), now), 4);
 }
 
 /// The digest of an assertion, that of its purpose behind it where it has one, and the seconds its minute is remembered

@@ -16,53 +16,66 @@ use crate::store::{LogEntry, StoreError};
 const VERSION: u64 = 1;
 /// Before a `kid` that is the base64url of 32 bytes, as a thumbprint is: it is kept as those.
 const RAW_KID: u8 = 0;
+/// Into less, those 32 bytes are not decoded; what is longer is no such `kid`.
+const RAW_KID_ROOM: usize = 33;
 
-/// A lease's record as it is written at this head. Only the script knows the head: where that is another one, it writes it.
-pub(super) fn at(lease: &Lease, position: Position) -> Vec<u8> {
-    let mut record = Vec::with_capacity(224);
-    number(&mut record, VERSION, 1);
-    number(&mut record, position.get(), 6);
-    record.extend_from_slice(&behind_position(lease));
-    record
+/// Appends a lease's record as it is written at this head. Only the script knows the head: where that is another one, it writes it.
+pub(super) fn at(record: &mut Vec<u8>, lease: &Lease, position: Position) {
+    number(record, VERSION, 1);
+    number(record, position.get(), 6);
+    behind_position(record, lease);
 }
 
-/// All of a lease's record behind its position.
-pub(crate) fn behind_position(lease: &Lease) -> Vec<u8> {
-    let mut body = Vec::with_capacity(192);
-    short(&mut body, lease.audience.as_str());
-    short(&mut body, lease.workload.as_str());
-    short(&mut body, lease.task.as_str());
-    let scopes = lease.scopes.to_string();
-    number(&mut body, scopes.len() as u64, 2);
-    body.extend_from_slice(scopes.as_bytes());
-    match B64.decode(lease.kid.as_str()).ok().filter(|raw| raw.len() == 32) {
-        Some(raw) => {
-            body.push(RAW_KID);
-            body.extend_from_slice(&raw);
+/// Appends all of a lease's record behind its position.
+pub(crate) fn behind_position(record: &mut Vec<u8>, lease: &Lease) {
+    number(record, lease.epoch.bits(), 8);
+    number(record, lease.expires_at.secs(), 5);
+    // The lengths of the body and, within, of the scopes are known when they are written.
+    let body = held(record);
+    short(record, lease.audience.as_str());
+    short(record, lease.workload.as_str());
+    short(record, lease.task.as_str());
+    let scopes = held(record);
+    for (at, scope) in lease.scopes.iter().enumerate() {
+        record.extend_from_slice(if at > 0 { b" " } else { b"" });
+        record.extend_from_slice(scope.as_str().as_bytes());
+    }
+    fill(record, scopes);
+    let mut raw = [0; RAW_KID_ROOM];
+    match B64.decode_slice(lease.kid.as_str(), &mut raw) {
+        Ok(32) => {
+            record.push(RAW_KID);
+            record.extend_from_slice(&raw[..32]);
         }
-        None => short(&mut body, lease.kid.as_str()),
+        _ => short(record, lease.kid.as_str()),
     }
-    number(&mut body, lease.issued_at.secs(), 5);
-    number(&mut body, lease.chain_limit.secs(), 5);
-    body.push(u8::from(lease.predecessor.is_some()));
-    body.extend(lease.predecessor.iter().flat_map(|id| id.to_bytes()));
+    number(record, lease.issued_at.secs(), 5);
+    number(record, lease.chain_limit.secs(), 5);
+    record.push(u8::from(lease.predecessor.is_some()));
+    record.extend(lease.predecessor.iter().flat_map(|id| id.to_bytes()));
     for actor in &lease.actors {
-        short(&mut body, actor.as_str());
+        short(record, actor.as_str());
     }
-    let mut all = Vec::with_capacity(15 + body.len());
-    number(&mut all, lease.epoch.bits(), 8);
-    number(&mut all, lease.expires_at.secs(), 5);
-    number(&mut all, body.len() as u64, 2);
-    all.extend_from_slice(&body);
-    all
+    fill(record, body);
 }
 
-/// The mark of a task by one lease, as the scripts write it: 0, the lease's exp 5, its audience.
-pub(super) fn mark(lease: &Lease) -> Vec<u8> {
-    let mut mark = vec![0];
-    number(&mut mark, lease.expires_at.secs(), 5);
+/// Holds a place for the length, of two bytes, of what follows.
+fn held(record: &mut Vec<u8>) -> usize {
+    record.extend([0, 0]);
+    record.len()
+}
+
+/// Writes it where it was held: the length of all since then.
+fn fill(record: &mut [u8], since: usize) {
+    let length = u16::try_from(record.len() - since).unwrap_or(u16::MAX);
+    record[since - 2..since].copy_from_slice(&length.to_be_bytes());
+}
+
+/// Appends the mark of a task by one lease, as the scripts write it: 0, the lease's exp 5, its audience.
+pub(super) fn mark(mark: &mut Vec<u8>, lease: &Lease) {
+    mark.push(0);
+    number(mark, lease.expires_at.secs(), 5);
     mark.extend_from_slice(lease.audience.as_str().as_bytes());
-    mark
 }
 
 /// Reads a lease's record.
@@ -179,7 +192,10 @@ mod tests {
     use super::*;
 
     fn written(lease: &Lease, trailers: &[u8]) -> Vec<u8> {
-        [&at(lease, lease.position), trailers].concat()
+        let mut bytes = Vec::new();
+        at(&mut bytes, lease, lease.position);
+        bytes.extend_from_slice(trailers);
+        bytes
     }
 
     fn lease() -> impl Strategy<Value = Lease> {

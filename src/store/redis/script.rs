@@ -95,14 +95,13 @@ impl Seen {
     }
 
     /// As scripts are told it: epoch 16, generation 4, tag 12, then the position.
-    fn told(&self) -> Vec<u8> {
-        let mut told = Vec::with_capacity(40);
-        let _ = write!(told, "{}", self.epoch);
+    fn tell(&self, told: &mut Vec<u8>) {
+        told.extend_from_slice(&self.epoch.digits());
         // A log that has begun anew four thousand million times counts as the last of them.
         told.extend_from_slice(&u32::try_from(self.generation).unwrap_or(u32::MAX).to_be_bytes());
         told.extend_from_slice(&self.tag);
+        // Into memory, nothing fails.
         let _ = write!(told, "{}", self.position);
-        told
     }
 
     /// Whether this is further on than `other`.
@@ -120,7 +119,12 @@ pub(super) struct Call {
     pub(super) command: Cmd,
     /// What the script is told that was seen.
     told: Seen,
+    /// Where an argument is packed before it is added.
+    room: Vec<u8>,
 }
+
+/// Room for what is packed into one argument, as a rule: a lease's record is the longest.
+const LONGEST_ARGUMENT: usize = 256;
 
 impl Call {
     /// A call with `keys` keys besides the head.
@@ -128,19 +132,39 @@ impl Call {
         // So much for each key, each of the arguments that follow, and a lease's record among them.
         let mut command = Cmd::with_capacity(keys + MOST_ARGUMENTS, 64 * keys + 512);
         command.arg("EVALSHA").arg(&script.hash).arg(keys + 1).arg(layout::HEAD);
-        Self { script, command, told: Seen::NOTHING }
+        Self { script, command, told: Seen::NOTHING, room: Vec::with_capacity(LONGEST_ARGUMENT) }
     }
 
     /// The next key, or the next argument.
     pub(super) fn with(mut self, value: impl ToRedisArgs) -> Self {
+        self.add(value);
+        self
+    }
+
+    /// The same where it is: what is put together in twenty steps is else moved by each.
+    pub(super) fn add(&mut self, value: impl ToRedisArgs) -> &mut Self {
         self.command.arg(value);
         self
     }
 
     /// What was last seen, behind the keys and before the arguments.
     pub(super) fn seen(mut self, seen: &Seen) -> Self {
+        self.add_seen(seen);
+        self
+    }
+
+    /// The same where it is.
+    pub(super) fn add_seen(&mut self, seen: &Seen) -> &mut Self {
         self.told = *seen;
-        self.with(&seen.told()[..])
+        self.pack(|told| seen.tell(told))
+    }
+
+    /// The next argument, as it is packed into memory that all of them share.
+    pub(super) fn pack(&mut self, pack: impl FnOnce(&mut Vec<u8>)) -> &mut Self {
+        self.room.clear();
+        pack(&mut self.room);
+        self.command.arg(&self.room[..]);
+        self
     }
 
     /// Reads the answer to it. A script that has nothing to say but that all is well, and found the very head that it was

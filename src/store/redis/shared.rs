@@ -28,8 +28,8 @@ const REPLICAS: u64 = 500;
 /// So many of the last acknowledged writes are looked for on a new connection.
 const WITNESSES: usize = 16;
 
-/// A key that was written, and what part of it; all of it where the part has no name.
-pub(super) type Written = (Vec<u8>, Vec<u8>);
+/// A key that was written, and the field of it, where not all of it was.
+pub(super) type Written = (layout::Key, Option<layout::Key>);
 
 /// One broker's side of a Redis.
 pub(super) struct Shared {
@@ -128,7 +128,8 @@ impl Shared {
         // Mostly this is all, and the connection's own limit on an answer is the only clock that is set.
         let mut answer = send(&mut connection, &call.command).await;
         if line.replicas > 0 || answer.as_ref().is_err_and(knows_no_script) {
-            let rest = async {
+            // Boxed: it is rare, and each call's own work would be twice as large for it.
+            let rest = Box::pin(async {
                 if answer.as_ref().is_err_and(knows_no_script) {
                     answer = taught(&mut connection, &call).await;
                 }
@@ -136,7 +137,7 @@ impl Shared {
                     replicated(&mut connection, line, live.number).await?;
                 }
                 Ok::<_, StoreError>(())
-            };
+            });
             let left = CALL.saturating_sub(begun.elapsed());
             tokio::time::timeout(left, rest).await.map_err(|_| unavailable("no answer in time"))??;
         }
@@ -268,7 +269,8 @@ impl Shared {
         for key in keys {
             call = call.with(key);
         }
-        let call = parts.into_iter().fold(call.seen(&self.seen()), Call::with);
+        let parts = parts.iter().map(|part| part.as_deref().unwrap_or_default());
+        let call = parts.fold(call.seen(&self.seen()), Call::with);
         let value = run(&mut connection.clone(), &call).await.map_err(|error| classify(&error))?;
         Answer::read(call.script, value)
     }

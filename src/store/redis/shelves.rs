@@ -3,7 +3,7 @@
 use super::layout;
 use super::script::{Answer, Call, KEYS, PUBLISH, QUARANTINES, RELEASE, Seen, bytes, odd};
 use super::shared::Shared;
-use crate::model::{Epoch, KeyId, WorkloadId};
+use crate::model::{Epoch, KeyId, LeaseId, WorkloadId};
 use crate::store::{PublishedKey, Quarantines, RecordError, StoreError};
 
 /// The published keys of this epoch.
@@ -74,7 +74,7 @@ pub(super) async fn withdraw(shared: &Shared, kid: KeyId) -> Result<(), StoreErr
 pub(super) async fn release(shared: &Shared, workload: &WorkloadId) -> Result<bool, StoreError> {
     let build = |seen: &Seen| {
         Call::new(&RELEASE, 2)
-            .with(layout::quarantine(workload))
+            .with(layout::quarantine(LeaseId::shard_of(workload), workload))
             .with(layout::QUARANTINES)
             .seen(seen)
             .with(workload.as_str())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::server::Server;
-use crate::model::{Epoch, RuleDigest, UnixTime};
+use crate::model::{Epoch, LeaseId, RuleDigest, UnixTime};
 use crate::store::suite::{Ask, KEY, WORKLOAD, complete, now, published, ready, workload};
 use crate::store::{LeaseStore, RecordError};
 
@@ -27,7 +27,7 @@ const SCRIPT_OF_BEFORE: &str = "
 
 /// Writes the mark of a task as it lay then: its last exp, and where it was closed the rule's place and until when.
 async fn mark(server: &Server, task: &str, exp: UnixTime, closed: Option<(u64, UnixTime)>) {
-    let key = super::super::layout::ended(&workload(WORKLOAD), task);
+    let key = super::super::layout::ended(LeaseId::shard_of(&workload(WORKLOAD)), &workload(WORKLOAD), task);
     let exp = &exp.secs().to_be_bytes()[3..];
     let value = match closed {
         None => [&[0], exp, b"https://api.example.com"].concat(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::server::Server;
-use crate::model::{Position, Rule};
+use crate::model::{LeaseId, Position, Rule};
 use crate::store::EndTarget;
 use crate::store::suite::{Ask, assertion, complete, end, kid, published, quarantine, ready, workload};
 
@@ -35,10 +35,14 @@ async fn no_key_lives_for_ever_but_the_head_and_quarantines() {
             assert!(seconds <= 86_400 + 90, "{}", String::from_utf8_lossy(&key));
         }
     }
-    let quarantine = crate::store::redis::layout::quarantine(&workload("w"));
+    let quarantine = crate::store::redis::layout::quarantine(LeaseId::shard_of(&workload("w")), &workload("w"));
     assert_eq!(
         for_ever,
-        BTreeSet::from(["jitney:{log}:head".to_owned(), "jitney:{log}:quarantines".to_owned(), quarantine])
+        BTreeSet::from([
+            "jitney:{log}:head".to_owned(),
+            "jitney:{log}:quarantines".to_owned(),
+            String::from_utf8(quarantine.into()).unwrap()
+        ])
     );
 }
 
