@@ -83,7 +83,7 @@ fn record(writer: u64, n: u64) -> AuditRecord {
         .ttl(Duration::from_secs(300))
         .key(KeyId::parse("NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs").expect(name))
         .position(Position::new(n))
-        .policies(&["orders-of-the-night".into()])
+        .policies(["orders-of-the-night".into()])
         .identity("private_key_jwt")
 }
 

@@ -237,7 +237,7 @@ mod tests {
             .actor(&worst)
             .identity(&worst)
             .scopes(crate::model::ScopeSet::parse(&scopes.join(" ")).unwrap())
-            .policies(&names);
+            .policies(names);
         let mut line = Vec::new();
         let mut chain = Chain::START;
         chain.push(&mut line, &"b".repeat(64), u64::MAX, &record).unwrap();

@@ -175,7 +175,7 @@ mod tests {
             .predecessor(LeaseId::new(1, [2; 4], 4))
             .ttl(std::time::Duration::from_secs(300))
             .position(Position::new(9))
-            .policies(&[Arc::from("p"), Arc::from("q")])
+            .policies([Arc::from("p"), Arc::from("q")])
             .count(4)
             .took(std::time::Duration::from_micros(7))
             .no_effect(true)

@@ -261,7 +261,7 @@ impl AuditRecord {
         self
     }
     /// The policies that determined it, by `@id`; the names beyond the first 4 KiB are left out and counted as `+n`.
-    pub fn policies(mut self, ids: &[Arc<str>]) -> Self {
+    pub fn policies(mut self, ids: impl Into<Arc<[Arc<str>]>>) -> Self {
         self.0.policies = ids.into();
         self
     }

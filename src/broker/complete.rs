@@ -76,8 +76,8 @@ impl Broker {
                     Ok((workload, task))
                 });
                 match parsed {
-                    Ok((workload, task)) => (workload, task, caller.spent),
-                    Err(no) => return Err(self.spend(caller.spent).await.err().unwrap_or(no)),
+                    Ok((workload, task)) => (workload, task, caller.spent.clone()),
+                    Err(no) => return Err(self.spend(caller.spent.clone()).await.err().unwrap_or(no)),
                 }
             }
             Credential::Bearer(token) => {

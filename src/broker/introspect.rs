@@ -54,7 +54,7 @@ impl Broker {
         if let Who::Workload(workload) = &caller.who {
             trail.workload = Some(workload.id.clone());
         }
-        let head = self.spend(caller.spent).await.map_err(|no| no.with(&trail))?;
+        let head = self.spend(caller.spent.clone()).await.map_err(|no| no.with(&trail))?;
         self.see(head).await.map_err(|no| no.with(&trail))?;
         let token =
             token.ok_or_else(|| No::new(Reason::InvalidRequest, "the parameter token is missing").with(&trail))?;

@@ -74,7 +74,7 @@ impl Broker {
         match self.decide(&set, &caller, ask, now, &mut trail) {
             Ok(grant) => self.carry_out(Event::Mint, &grant, &caller, None, decision, &trail).await,
             // An assertion counts once, also where it got nothing.
-            Err(no) => Err(self.spend(caller.spent).await.err().unwrap_or(no).with(&trail)),
+            Err(no) => Err(self.spend(caller.spent.clone()).await.err().unwrap_or(no).with(&trail)),
         }
     }
 
@@ -108,7 +108,7 @@ impl Broker {
             limits: self.options.limits,
             renews: None,
         })?;
-        trail.policies = grant.policies().to_vec();
+        trail.policies = grant.policies().clone();
         Ok(grant)
     }
 

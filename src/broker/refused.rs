@@ -121,7 +121,7 @@ impl From<Denial> for No {
     fn from(denial: Denial) -> Self {
         let considered: Vec<String> = denial.considered.iter().map(ToString::to_string).collect();
         let trail = Trail {
-            policies: denial.policies,
+            policies: denial.policies.into(),
             detail: (!considered.is_empty()).then(|| considered.join("; ")),
             ..Trail::default()
         };

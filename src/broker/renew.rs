@@ -69,13 +69,13 @@ impl Broker {
                 limits: self.options.limits,
                 renews: Some(Renewed { lease: predecessor.lease.id, chain_limit: predecessor.lease.chain_limit }),
             })?;
-            trail.policies = grant.policies().to_vec();
+            trail.policies = grant.policies().clone();
             Ok::<_, No>((grant, head.position))
         };
         let outcome = decided.await;
         match outcome {
             Ok((grant, head)) => self.carry_out(Event::Renew, &grant, &caller, Some(head), decision, &trail).await,
-            Err(no) => Err(self.spend(caller.spent).await.err().unwrap_or(no).with(&trail)),
+            Err(no) => Err(self.spend(caller.spent.clone()).await.err().unwrap_or(no).with(&trail)),
         }
     }
 

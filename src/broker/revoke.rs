@@ -54,14 +54,14 @@ impl Broker {
             trail.workload = Some(workload.id.clone());
         }
         let Some(lease) = self.own_lease(&caller.who, token).await? else {
-            self.spend(caller.spent).await?;
+            self.spend(caller.spent.clone()).await?;
             let missing = || No::new(Reason::InvalidRequest, "the parameter token is missing");
             return token.map(|_| None).ok_or_else(missing);
         };
         trail.lease = Some(lease);
         // Straight to the store: of a lease that has ended by a wider rule one more says nothing that counts, and to look
         // first would cost each of the others two questions.
-        let end = End { target: EndTarget::Lease(lease), at: now, spent: caller.spent };
+        let end = End { target: EndTarget::Lease(lease), at: now, spent: caller.spent.clone() };
         let ended = self.end(end).await.map_err(|error| No::from_record(&error))?;
         self.follower.hear(&ended.rules);
         if ended.leases.is_empty() {

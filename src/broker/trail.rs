@@ -21,7 +21,7 @@ pub(super) struct Trail {
     /// How long the token was asked to live.
     pub ttl: Option<Duration>,
     pub identity: Option<&'static str>,
-    pub policies: Vec<Arc<str>>,
+    pub policies: Arc<[Arc<str>]>,
     /// What was kept from a platform's token, its issuer among it.
     pub claims: Option<Arc<BTreeMap<String, String>>>,
     pub detail: Option<String>,
@@ -93,7 +93,7 @@ impl Trail {
             record = record.claims(claims.clone());
         }
         if !self.policies.is_empty() {
-            record = record.policies(&self.policies);
+            record = record.policies(self.policies.clone());
         }
         if let Some(detail) = &self.detail {
             record = record.detail(detail);

@@ -1,5 +1,6 @@
 //! The proof that policies allowed it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{AudienceUri, LeaseId, ScopeSet, TaskId, UnixTime, WorkloadId};
@@ -16,7 +17,7 @@ pub struct Grant {
     pub(super) ttl: Duration,
     pub(super) chain_limit: UnixTime,
     pub(super) predecessor: Option<LeaseId>,
-    pub(super) policies: Vec<std::sync::Arc<str>>,
+    pub(super) policies: Arc<[Arc<str>]>,
     pub(super) single_use: Option<SingleUse>,
 }
 
@@ -64,7 +65,7 @@ impl Grant {
         self.predecessor
     }
     /// The ids of the policies that permitted it, each once.
-    pub fn policies(&self) -> &[std::sync::Arc<str>] {
+    pub const fn policies(&self) -> &Arc<[Arc<str>]> {
         &self.policies
     }
     /// How far the platform token that asked may go, where a policy that permitted it says so.
@@ -92,7 +93,7 @@ pub(crate) fn grant_for_tests(
         ttl,
         chain_limit: at.plus(Duration::from_secs(8 * 3600)),
         predecessor: None,
-        policies: vec!["test".into()],
+        policies: Arc::new(["test".into()]),
         single_use: None,
     }
 }

@@ -8,7 +8,7 @@ use crate::policy::Grant;
 /// A lease that was decided and is not yet recorded.
 #[derive(Debug)]
 pub struct LeaseDraft {
-    lease: Lease,
+    lease: Box<Lease>,
     spent: Option<Spent>,
     ceiling: Option<Position>,
 }
@@ -16,7 +16,7 @@ pub struct LeaseDraft {
 impl LeaseDraft {
     /// Turns a decision into a draft. `kid` and `epoch` are the signer's at this moment; the store refuses others.
     pub fn new(grant: &Grant, id: LeaseId, kid: KeyId, epoch: Epoch) -> Self {
-        let lease = Lease {
+        let lease = Box::new(Lease {
             id,
             workload: grant.workload().clone(),
             audience: grant.audience().clone(),
@@ -31,7 +31,7 @@ impl LeaseDraft {
             epoch,
             // The store writes the head it reads over this.
             position: Position::START,
-        };
+        });
         Self { lease, spent: None, ceiling: None }
     }
 
@@ -66,9 +66,9 @@ impl LeaseDraft {
     }
 
     /// The lease with the head that the store read. Only a store takes a draft apart.
-    pub(in crate::store) fn at(self, position: Position) -> Lease {
-        let position = self.ceiling.map_or(position, |ceiling| ceiling.min(position));
-        Lease { position, ..self.lease }
+    pub(in crate::store) fn at(mut self, position: Position) -> Box<Lease> {
+        self.lease.position = self.ceiling.map_or(position, |ceiling| ceiling.min(position));
+        self.lease
     }
 }
 

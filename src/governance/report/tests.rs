@@ -57,7 +57,7 @@ impl Scene {
             .audience(AudienceUri::parse("https://api.example.com").unwrap())
             .scopes(ScopeSet::parse(scope).unwrap())
             .task(TaskId::parse("t").unwrap())
-            .policies(&[policy.into()]);
+            .policies([policy.into()]);
         self.line(at_ms, &record);
     }
 
