@@ -6,7 +6,7 @@ use std::fmt;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use memchr::{memchr, memchr_iter, memchr2};
+use memchr::{memchr, memchr_iter, memchr2_iter};
 
 use crate::attest::ClientAuth;
 use crate::model::{Reason, Refusal};
@@ -50,11 +50,11 @@ impl<'a> Form<'a> {
     /// Reads a form.
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Refusal> {
         let wrong = |why: &'static str| Refusal::new(Reason::InvalidRequest, why);
-        if !is_form_text(body) {
+        let Some(text) = form_text(body) else {
             return Err(wrong("the body is not form-encoded: visible ASCII with % and two hex digits for all else"));
-        }
+        };
         let mut parameters: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::with_capacity(8);
-        for (name, value) in pairs(body) {
+        for (name, value) in pairs(text) {
             if is_spoilt(&name) || is_spoilt(&value) {
                 return Err(wrong("a parameter holds a control character, or bytes that are no UTF-8"));
             }
@@ -147,30 +147,31 @@ pub(super) fn check_query(query: Option<&str>) -> Result<(), Refusal> {
     }
 }
 
-/// Whether bytes are what a form encoder writes: no raw controls or bytes beyond ASCII, and no half percent-encoding.
-fn is_form_text(body: &[u8]) -> bool {
+/// The text of bytes that a form encoder writes: no raw controls or bytes beyond ASCII, and no half percent-encoding.
+fn form_text(body: &[u8]) -> Option<&str> {
     let is_encoded = |part: &[u8]| matches!(part, [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
     // Without a branch for each byte: an assertion has many.
-    body.iter().fold(true, |all, byte| all & matches!(byte, 0x20..=0x7e))
-        && memchr_iter(b'%', body).all(|at| is_encoded(&body[at + 1..]))
+    let is_form_text = body.iter().fold(true, |all, byte| all & matches!(byte, 0x20..=0x7e))
+        && memchr_iter(b'%', body).all(|at| is_encoded(&body[at + 1..]));
+    std::str::from_utf8(body).ok().filter(|_| is_form_text)
 }
 
 /// The pairs of a form's text. What stands as it means, as an assertion does, is not decoded byte by byte.
-fn pairs(body: &[u8]) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-    let is_plain = |pair: &[u8]| memchr2(b'%', b'+', pair).is_none();
+fn pairs(text: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    let body = text.as_bytes();
     let ends = memchr_iter(b'&', body).chain(std::iter::once(body.len()));
-    let each = ends.scan(0, |start, end| Some(&body[std::mem::replace(start, end + 1)..end]));
-    each.filter(|pair| !pair.is_empty()).filter_map(move |pair| {
-        if is_plain(pair)
-            && let Ok(text) = std::str::from_utf8(pair)
-        {
-            let (name, value) = match memchr(b'=', pair) {
-                Some(at) => (&text[..at], &text[at + 1..]),
-                None => (text, ""),
-            };
-            return Some((name.into(), value.into()));
+    let mut escapes = memchr2_iter(b'%', b'+', body).peekable();
+    let mut start = 0;
+    ends.filter_map(move |end| {
+        let pair = &text[std::mem::replace(&mut start, end + 1)..end];
+        let is_plain = escapes.peek().is_none_or(|at| *at > end);
+        while escapes.next_if(|at| *at < end).is_some() {}
+        match memchr(b'=', pair.as_bytes()) {
+            _ if pair.is_empty() => None,
+            Some(at) if is_plain => Some((pair[..at].into(), pair[at + 1..].into())),
+            None if is_plain => Some((pair.into(), "".into())),
+            _ => form_urlencoded::parse(pair.as_bytes()).next(),
         }
-        form_urlencoded::parse(pair).next()
     })
 }
 
@@ -255,9 +256,9 @@ mod tests {
         }
 
         #[test]
-        fn a_form_means_what_the_standard_says(body in prop::collection::vec(prop::sample::select(&b"ab=&+% 2c~"[..]), 0..60)) {
+        fn a_form_means_what_the_standard_says(body in "[ab=&+% 2c~]{0,60}") {
             let ours: Vec<_> = pairs(&body).collect();
-            let standard: Vec<_> = form_urlencoded::parse(&body).collect();
+            let standard: Vec<_> = form_urlencoded::parse(body.as_bytes()).collect();
             prop_assert_eq!(ours, standard);
         }
 
