@@ -111,7 +111,7 @@ impl Attestor {
         auth: &ClientAuth<'_>,
         endpoint: Endpoint<'_>,
         now: UnixTime,
-    ) -> Result<Caller, Unproven> {
+    ) -> Result<Arc<Caller>, Unproven> {
         self.judge(set, auth, endpoint, now).map_err(|(unproven, _)| unproven)
     }
 
@@ -126,7 +126,7 @@ impl Attestor {
         auth: &ClientAuth<'_>,
         endpoint: Endpoint<'_>,
         now: UnixTime,
-    ) -> Result<Caller, Unproven> {
+    ) -> Result<Arc<Caller>, Unproven> {
         match self.judge(set, auth, endpoint, now) {
             Err((_, Some(wish))) => {
                 wish.granted(self.issuers.patience()).await;
@@ -142,7 +142,7 @@ impl Attestor {
         auth: &ClientAuth<'_>,
         endpoint: Endpoint<'_>,
         now: UnixTime,
-    ) -> Result<Caller, (Unproven, Option<Wish>)> {
+    ) -> Result<Arc<Caller>, (Unproven, Option<Wish>)> {
         let named = |wrong| (Unproven::named(wrong), None);
         let assertion = assertion(auth).map_err(named)?;
         let is_trusting = set.issuers().next().is_some();
@@ -164,9 +164,9 @@ impl Attestor {
         let token = oidc::Token::judge((&compact, digest), &payload, set, &expect).map_err(named)?;
         match oidc::judge(&self.issuers, &self.decoys, set, &token, auth.client_id) {
             Judged::Proven(caller, trust) => {
-                let proof = Proof::new(name, set.digest(), token.ends, trust, Caller::clone(&caller));
+                let proof = Proof::new(name, set.shared_digest(), token.ends, trust, caller.clone());
                 self.seen.put(assertion, auth.client_id, proof);
-                Ok(*caller)
+                Ok(caller)
             }
             Judged::Not(fault, why) => Err((nobody_s(&token, fault, why), None)),
             Judged::Unsure(wish, fault, why) => Err((nobody_s(&token, fault, why), Some(wish))),
@@ -182,7 +182,7 @@ impl Attestor {
         now: UnixTime,
         compact: &Compact<'_>,
         payload: &Claims<'_>,
-    ) -> Result<Caller, Unproven> {
+    ) -> Result<Arc<Caller>, Unproven> {
         check_own(auth.assertion.map_or(0, str::len), compact).map_err(Unproven::named)?;
         let url = format!("{}{}", self.issuer.trim_end_matches('/'), endpoint.0);
         let expect = Expect {
@@ -202,12 +202,12 @@ impl Attestor {
     }
 
     /// From here on there is one answer to everything that is not proven.
-    fn prove(&self, set: &PolicySet, compact: &Compact<'_>, claims: &OwnClaims<'_>) -> Result<Caller, Unproven> {
+    fn prove(&self, set: &PolicySet, compact: &Compact<'_>, claims: &OwnClaims<'_>) -> Result<Arc<Caller>, Unproven> {
         let header = &compact.header;
         let found = find(set, &self.decoys, claims.client, header);
         let is_signed = self.decoys.verify(compact, found.as_ref().ok().map(|found| found.key));
         let fault = match found {
-            Ok(found) if is_signed => return Ok(caller(found, header, claims)),
+            Ok(found) if is_signed => return Ok(Arc::new(caller(found, header, claims))),
             Ok(_) => Fault::BadSignature,
             Err(fault) => fault,
         };

@@ -1,5 +1,7 @@
 //! Client authentication as the contract states it, on assertions crafted by hand.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::fixtures::{AUDIENCE, Key, NOW, World, claims, with};
@@ -15,11 +17,11 @@ fn attestor() -> Attestor {
     super::fixtures::attestor(false)
 }
 
-fn attest(world: &World, assertion: &str) -> Result<Caller, Unproven> {
+fn attest(world: &World, assertion: &str) -> Result<Arc<Caller>, Unproven> {
     attest_as(world, assertion, None)
 }
 
-fn attest_as(world: &World, assertion: &str, client_id: Option<&str>) -> Result<Caller, Unproven> {
+fn attest_as(world: &World, assertion: &str, client_id: Option<&str>) -> Result<Arc<Caller>, Unproven> {
     let auth = ClientAuth { assertion_type: Some(JWT_BEARER), assertion: Some(assertion), client_id };
     attestor().attest(&world.set, &auth, Endpoint::TOKEN, UnixTime::from_secs(NOW))
 }
@@ -72,7 +74,7 @@ fn an_audience_proves_itself_by_its_uri_and_a_path_of_one_slash_equals_none() {
         let assertion = signed(&world.ec, json!({"alg": "ES256", "kid": "api"}), sub);
         let caller = attest_as(&world, &assertion, client_id).unwrap();
         assert!(matches!(&caller.who, Who::Audience(audience) if audience.id.as_str() == AUDIENCE));
-        assert_eq!(caller.spent.unwrap().subject, AUDIENCE);
+        assert_eq!(caller.spent.as_ref().unwrap().subject, AUDIENCE);
     }
 }
 

@@ -139,7 +139,7 @@ pub fn assertion(data: &[u8]) {
                 }
                 assert_eq!(caller.who.id(), "alpha", "a signature proves another client than its own");
                 assert_eq!((&claims["iss"], &claims["sub"]), (&"alpha".into(), &"alpha".into()));
-                let spent = caller.spent.expect("an assertion is used up");
+                let spent = caller.spent.clone().expect("an assertion is used up");
                 // Within 300 s of its `iat`, or of now; and twice the skew.
                 assert!((NOW..=NOW + 300 + 3 * 30).contains(&spent.until.secs()), "kept until {}", spent.until);
             }
@@ -174,7 +174,7 @@ fn of_the_platform(caller: &Caller, claims: &Value) {
 const SIGNED_ASSERTION: &str =
     r#"{"iss":"alpha","sub":"alpha","aud":"https://broker.example","iat":1790000000,"exp":1790000060,"jti":"1"}"#;
 
-fn attest(raw: &str) -> Result<Caller, Unproven> {
+fn attest(raw: &str) -> Result<Arc<Caller>, Unproven> {
     static CLIENTS: LazyLock<(PolicySet, Attestor)> = LazyLock::new(|| {
         let file = |jwks: &str| {
             format!(

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::IdentityUsed;
 use super::catalogue::{Audience, Claims, KeySource, Oidc, Proof, TaskNaming, Workload, text_of_claim};
 
 /// A platform whose tokens prove somebody of the set.
@@ -62,6 +63,18 @@ pub struct Member {
     pub oidc: Arc<Oidc>,
     /// Who names its tasks.
     pub task: TaskNaming,
+    /// What is seen of a token from which nothing is kept: the same for each.
+    bare: IdentityUsed,
+}
+
+impl Member {
+    /// How whoever showed these claims proved itself, as policies see it.
+    pub fn used(&self, claims: &Claims<'_>) -> IdentityUsed {
+        match self.oidc.keep.is_empty() {
+            true => self.bare.clone(),
+            false => IdentityUsed::oidc(&self.oidc.issuer, self.oidc.kept(claims)),
+        }
+    }
 }
 
 /// A workload or an audience.
@@ -103,7 +116,9 @@ impl Issuers {
         for (client, identities) in workloads.chain(audiences) {
             for identity in identities {
                 if let Proof::Oidc(oidc) = &identity.proof {
-                    issuers.add(Member { client: client.clone(), oidc: oidc.clone(), task: identity.task.clone() });
+                    let (client, oidc, task) = (client.clone(), oidc.clone(), identity.task.clone());
+                    let bare = IdentityUsed::oidc(&oidc.issuer, std::iter::empty());
+                    issuers.add(Member { client, oidc, task, bare });
                 }
             }
         }

@@ -25,7 +25,7 @@ use crate::model::{Clock, UnixTime};
 
 /// The workloads, the audiences, and what may be granted.
 pub struct PolicySet {
-    digest: String,
+    digest: Arc<str>,
     /// What it was made from, by path.
     files: BTreeMap<String, SourceFile>,
     mint: EntityUid,
@@ -149,6 +149,11 @@ impl PolicySet {
         &self.digest
     }
 
+    /// The same, for whoever keeps it.
+    pub(crate) const fn shared_digest(&self) -> &Arc<str> {
+        &self.digest
+    }
+
     /// Every claim that some identity keeps.
     pub(super) fn kept(&self) -> std::collections::BTreeSet<&str> {
         self.issuers.kept()
@@ -186,7 +191,7 @@ impl PolicySet {
         let world = World::new(words, &principals, &targets, &scopes, &named)?;
         let slices = Slices::cut(&rules, &principals, &targets, &scopes)?;
         let set = Self {
-            digest: sources.digest(),
+            digest: sources.digest().into(),
             files: sources.files().clone(),
             by_workload: (0..).zip(&principals).map(|(at, each)| (each.workload.id.as_str().into(), at)).collect(),
             by_audience: (0..).zip(&targets).map(|(at, each)| (each.audience.id.as_str().into(), at)).collect(),

@@ -108,11 +108,11 @@ impl Scene {
         Self { attestor, set, task, url: fake.url.clone() }
     }
 
-    async fn show(&self, key: &Key, kid: &str) -> Result<Caller, Unproven> {
+    async fn show(&self, key: &Key, kid: &str) -> Result<Arc<Caller>, Unproven> {
         self.show_for(key, kid, 300).await
     }
 
-    async fn show_for(&self, key: &Key, kid: &str, secs: u64) -> Result<Caller, Unproven> {
+    async fn show_for(&self, key: &Key, kid: &str, secs: u64) -> Result<Arc<Caller>, Unproven> {
         let claims = json!({"iss": self.url, "sub": "a", "aud": ISSUER, "exp": NOW + secs});
         let token = key.jws(&json!({"alg": "ES256", "kid": kid}).to_string(), &claims.to_string());
         let jwt_bearer = Some("urn:ietf:params:oauth:client-assertion-type:jwt-bearer");

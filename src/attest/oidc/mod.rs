@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use crate::jose::Jwk;
 use crate::model::UnixTime;
-use crate::policy::{IdentityUsed, Issuer, IssuerKeys, KeySource, Member, PolicySet, TaskNaming};
+use crate::policy::{Issuer, IssuerKeys, KeySource, Member, PolicySet, TaskNaming};
 
 use super::caller::{Caller, Fault, PlatformToken, TaskBy, Who};
 use super::keys::Decoys;
@@ -30,7 +30,7 @@ pub(super) use token::{Expect, Token, is_platform_token};
 /// What came of a token.
 pub(super) enum Judged {
     /// Proven; where its issuer's keys are fetched, by these.
-    Proven(Box<Caller>, Option<Trust>),
+    Proven(Arc<Caller>, Option<Trust>),
     /// Not proven, with words for the audit log.
     Not(Fault, String),
     /// Not proven with the keys at hand; newer ones are being fetched.
@@ -169,12 +169,12 @@ fn by_claims(token: &Token<'_>, trusted: &[(&IssuerKeys, Option<Trust>)], client
         let why = format!("both {} and {} fit: send client_id", who.id(), Who::of(&other.client).id());
         return Judged::Not(Fault::AmbiguousClient, why);
     }
-    Judged::Proven(Box::new(caller(token, member, who)), trust.clone())
+    Judged::Proven(Arc::new(caller(token, member, who)), trust.clone())
 }
 
 fn caller(token: &Token<'_>, member: &Member, who: Who) -> Caller {
     Caller {
-        identity: IdentityUsed::oidc(token.iss, member.oidc.kept(token.claims)),
+        identity: member.used(token.claims),
         task: match &member.task {
             TaskNaming::Auto => TaskBy::Auto,
             TaskNaming::Attested(template) => TaskBy::Platform(template.fill(token.claims)),
@@ -194,10 +194,17 @@ fn why_not(token: &Token<'_>, member: &Member, is_addressed: bool) -> String {
 
 impl Seen {
     /// What was proven by this very token before, if all it rests on still holds.
-    pub(super) fn again(&self, token: &str, client_id: Option<&str>, set: &PolicySet, now: UnixTime) -> Option<Caller> {
+    pub(super) fn again(
+        &self,
+        token: &str,
+        client_id: Option<&str>,
+        set: &PolicySet,
+        now: UnixTime,
+    ) -> Option<Arc<Caller>> {
         let proof = self.get(token, client_id)?;
-        let holds =
-            *proof.set == *set.digest() && now < proof.until && proof.trust.as_ref().is_none_or(Trust::still_holds);
+        let holds = proof.set == *set.shared_digest()
+            && now < proof.until
+            && proof.trust.as_ref().is_none_or(Trust::still_holds);
         holds.then(|| proof.caller.clone())
     }
 }

@@ -23,17 +23,23 @@ pub(in crate::attest) struct Proof {
     /// Of the token that proved it.
     name: Name,
     /// The digest of the policy set that it was proven against.
-    pub(super) set: Box<str>,
+    pub(super) set: Arc<str>,
     /// From this moment on the token has expired, skew included.
     pub(super) until: UnixTime,
     /// The keys; none where they are pinned in the set itself.
     pub(super) trust: Option<Trust>,
-    pub(super) caller: Caller,
+    pub(super) caller: Arc<Caller>,
 }
 
 impl Proof {
-    pub(in crate::attest) fn new(name: Name, set: &str, until: UnixTime, trust: Option<Trust>, caller: Caller) -> Self {
-        Self { name, set: set.into(), until, trust, caller }
+    pub(in crate::attest) fn new(
+        name: Name,
+        set: &Arc<str>,
+        until: UnixTime,
+        trust: Option<Trust>,
+        caller: Arc<Caller>,
+    ) -> Self {
+        Self { name, set: set.clone(), until, trust, caller }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Platform tokens under pinned keys: whose they are, and everything that makes them nobody's.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::super::fixtures::{ISSUER, Key, NOW, attestor, with};
@@ -68,13 +70,13 @@ fn show_at(
     token: &str,
     client_id: Option<&str>,
     now: u64,
-) -> Result<Caller, Unproven> {
+) -> Result<Arc<Caller>, Unproven> {
     let jwt_bearer = Some("urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
     let auth = ClientAuth { assertion_type: jwt_bearer, assertion: Some(token), client_id };
     attestor.attest(set, &auth, Endpoint::TOKEN, UnixTime::from_secs(now))
 }
 
-fn show(world: &World, token: &str) -> Result<Caller, Unproven> {
+fn show(world: &World, token: &str) -> Result<Arc<Caller>, Unproven> {
     show_at(&attestor(false), &world.set, token, None, NOW)
 }
 
@@ -107,7 +109,7 @@ fn the_audience_is_the_one_its_identity_names() {
     });
     let signed = |over: Value| world.other.jws(r#"{"alg":"ES256","kid":"c"}"#, &with(pod.clone(), &over).to_string());
     let caller = show(&world, &signed(json!({}))).unwrap();
-    assert_eq!((caller.who.id(), caller.task), ("pod", TaskBy::Auto));
+    assert_eq!((caller.who.id(), &caller.task), ("pod", &TaskBy::Auto));
     assert_eq!(caller.identity.claims["kubernetes.io/namespace"], "ci");
     // The broker's own issuer is accepted here, but not of this one; nor is this one's audience of another's.
     assert_eq!(show(&world, &signed(json!({"aud": ISSUER}))).unwrap_err().fault, Fault::Claims);
