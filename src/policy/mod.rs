@@ -57,6 +57,7 @@ pub(crate) use grant::grant_for_tests;
 pub use grant::{Grant, SingleUse};
 pub(crate) use invariant::Invariant;
 pub use inventory::PossibleGrant;
+pub(crate) use inventory::asks_no_more;
 pub use issuers::{Client, Issuer, IssuerKeys, Member};
 pub(crate) use links::Links;
 pub use reload::{LOOK_EVERY, OnReload, Policies, RefusedSet, Reloaded};
