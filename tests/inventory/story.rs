@@ -189,6 +189,33 @@ fn an_audience_tells_who_may_ask_for_what_there() {
 }
 
 #[test]
+fn a_name_of_nothing_is_told_with_the_one_that_was_probably_meant() {
+    let broker = setup().start(&Backing::Embedded);
+    for (words, told) in [
+        (&["workload", "show", "dmeo"][..], "there is no workload dmeo: did you mean demo?"),
+        (&["workload", "quarantine", "dmeo", "--reason", "drill"], "there is no workload dmeo: did you mean demo?"),
+        (
+            &["audience", "show", "https://api.exmaple.com"],
+            "audience https://api.exmaple.com: did you mean https://api.example.com?",
+        ),
+        (&["lease", "revoke", "--workload", "dmeo", "--reason", "drill"], "and no lease of one: did you mean demo?"),
+    ] {
+        let output = broker.cli("demo", words);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && stderr.contains(told), "{words:?}: {stderr}");
+    }
+    let output = broker.cli("demo", &["lease", "list", "--workload", "dmeo"]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        stderr.contains("the policies know no workload dmeo (did you mean demo?): `jitney workload list`"),
+        "{stderr}"
+    );
+    let output = broker.cli("demo", &["workload", "show", "quite-another"]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("there is no workload quite-another") && !stderr.contains("did you mean"), "{stderr}");
+}
+
+#[test]
 fn ends_and_reviews_are_told_ahead_in_the_log_the_metrics_and_the_list() {
     let soon = workload("soon", &day(5), &key_of("soon").jwks(), "");
     let later = workload("later", &day(300), &key_of("later").jwks(), "");
