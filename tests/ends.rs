@@ -14,6 +14,7 @@ on_both_stores!(
     a_lease_that_was_revoked_keeps_that_end,
     a_workload_s_own_revocation_rewrites_no_end,
     wider_ends_rewrite_no_narrower_one,
+    a_list_names_the_first_end_of_each_of_many_leases,
     a_successor_under_a_key_that_stands_ends_with_the_lease_whose_key_was_revoked,
     the_first_quarantine_stands_on_every_broker,
     a_workload_without_a_file_is_shown_and_can_be_ended,
@@ -114,7 +115,37 @@ fn wider_ends_rewrite_no_narrower_one(backing: &Backing) {
         assert_eq!(end(&broker, &token), ended, "{selector}");
     }
     let listed = document(&broker.cli("demo", &["lease", "list", "--output", "json"]));
-    assert_eq!(listed["leases"][0]["state"], "ended", "{listed}");
+    let listed = &listed["leases"][0];
+    assert_eq!((&listed["state"], &listed["ended_by"]), (&json!("ended"), &json!("workload")), "{listed}");
+    assert_eq!(listed["ended"]["position"], place, "a list names the first of the rules too: {listed}");
+}
+
+fn a_list_names_the_first_end_of_each_of_many_leases(backing: &Backing) {
+    let broker = Broker::start(backing);
+    let rounds: Vec<(Token, Token, u64)> = (0..3)
+        .map(|round| {
+            let tokens = ["t", "t/child"].map(|task| broker.mint("demo", task));
+            // Each of these is on a name that the rounds before have rules on.
+            let selector = if round == 1 { json!({"audience": common::API}) } else { json!({"workload": "demo"}) };
+            let place = position(&broker.operator_revokes(selector));
+            let [parent, child] = tokens;
+            (parent, child, place)
+        })
+        .collect();
+    broker.operator_revokes(json!({"audience": common::API}));
+    let stands = broker.mint("demo", "u");
+    let listed = document(&broker.cli("demo", &["lease", "list", "--output", "json"]));
+    let of = |token: &Token| {
+        let found = listed["leases"].as_array().unwrap().iter().find(|each| each["id"] == token.lease());
+        found.unwrap_or_else(|| panic!("{listed}")).clone()
+    };
+    for (parent, child, place) in &rounds {
+        for token in [parent, child] {
+            assert_eq!(of(token)["ended"]["position"], *place, "{listed}");
+            assert_eq!((of(token)["ended_by"].clone(), *place), (end(&broker, token).0, end(&broker, token).1));
+        }
+    }
+    assert_eq!((&of(&stands)["state"], &of(&stands)["ended"]), (&json!("live"), &Value::Null));
 }
 
 fn a_successor_under_a_key_that_stands_ends_with_the_lease_whose_key_was_revoked(backing: &Backing) {

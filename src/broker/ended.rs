@@ -9,6 +9,7 @@ use crate::revocation::TokenDigests;
 use crate::store::{End, EndTarget, Ended, RecordError, StoreError};
 
 use super::Broker;
+use super::first::ByRule;
 use super::inventory::{LeaseState, LeaseView};
 
 /// A chain of renewals is followed so far by single questions; the store itself follows the rest.
@@ -31,18 +32,17 @@ impl Broker {
     pub async fn lease(&self, id: LeaseId) -> Result<Option<LeaseView>, StoreError> {
         self.follower.catch_up().await?;
         let Some(record) = self.parts.store.lease(id).await? else { return Ok(None) };
-        let by_view = self.first_end(&record.lease);
-        // Of several rules on one name the view knows the last, the list knows all.
-        let by_rule = by_view.and_then(|known| self.first_rule(&record.lease).or(Some(known)));
-        Ok(Some(self.view_ended(record, by_rule)))
+        let first = self.first_ends(std::slice::from_ref(&record)).await;
+        Ok(Some(self.view_ended(record, first.into_iter().flatten().next())))
     }
 
+    /// A lease with its state. Of several rules on one of its names the last may be told as its end.
     pub(super) fn view_lease(&self, record: LeaseRecord) -> LeaseView {
         let by_rule = self.first_end(&record.lease);
         self.view_ended(record, by_rule)
     }
 
-    fn view_ended(&self, mut record: LeaseRecord, by_rule: Option<(RuleKind, Position)>) -> LeaseView {
+    pub(super) fn view_ended(&self, mut record: LeaseRecord, by_rule: Option<ByRule>) -> LeaseView {
         let own = record.ended.take();
         let by_own = own.as_ref().map(|end| (RuleKind::Lease, end.position));
         let first = by_rule.into_iter().chain(by_own).min_by_key(|(_, position)| *position);
@@ -58,17 +58,8 @@ impl Broker {
         LeaseView { record, state, ended_by, ended }
     }
 
-    fn first_end(&self, lease: &Lease) -> Option<(RuleKind, Position)> {
+    fn first_end(&self, lease: &Lease) -> Option<ByRule> {
         self.follower.view().first_end(&TokenDigests::of_lease(lease), lease.position)
-    }
-
-    /// The first of the live rules behind a lease that selects it.
-    fn first_rule(&self, lease: &Lease) -> Option<(RuleKind, Position)> {
-        let digests = TokenDigests::of_lease(lease);
-        let chunks = self.follower.with_rules(|rules| rules.live.chunks());
-        let behind = chunks.iter().flat_map(|chunk| chunk.behind(lease.position));
-        let first = behind.map(|(rule, _)| rule).find(|rule| digests.are_selected_by(rule));
-        first.map(|rule| (rule.kind, rule.position))
     }
 
     /// Ends a lease and the leases that renewed it, as far as they stand. One that has ended keeps its first end: nothing is

@@ -85,7 +85,7 @@ pub struct WorkloadView {
 }
 
 /// So many leases are held against the rules in one go.
-const A_FEW: usize = 32;
+pub(super) const A_FEW: usize = 32;
 
 impl Broker {
     /// A page of the leases that have not expired, ended ones too where no state is asked for. It may be short, or empty, and
@@ -102,12 +102,22 @@ impl Broker {
     ) -> Result<LeaseList, StoreError> {
         self.follower.catch_up().await?;
         let page = self.parts.store.leases(filter, cursor, limit).await?;
-        let views = self.view_leases(page.leases).await.into_iter();
-        let leases = views.filter(|view| state.is_none_or(|state| state == view.state)).collect();
+        let views = match state {
+            // Which rule was the first does not matter of one that stands.
+            Some(LeaseState::Live) => self.view_leases(page.leases).await,
+            _ => self.view_ends(page.leases).await,
+        };
+        let leases = views.into_iter().filter(|view| state.is_none_or(|state| state == view.state)).collect();
         Ok(LeaseList { leases, next: page.next })
     }
 
-    /// Many of them, a few at a time: who looks through a million holds up no mint.
+    /// Many of them, each with its first end.
+    async fn view_ends(&self, records: Vec<LeaseRecord>) -> Vec<LeaseView> {
+        let first = self.first_ends(&records).await;
+        records.into_iter().zip(first).map(|(record, first)| self.view_ended(record, first)).collect()
+    }
+
+    /// Many of them with their state, a few at a time: who looks through a million holds up no mint.
     pub(super) async fn view_leases(&self, records: Vec<LeaseRecord>) -> Vec<LeaseView> {
         let mut views = Vec::with_capacity(records.len());
         for (at, record) in (1..).zip(records) {

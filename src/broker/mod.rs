@@ -10,6 +10,7 @@ mod dates;
 mod ended;
 mod ends;
 mod feed;
+mod first;
 mod follow;
 mod introspect;
 mod inventory;

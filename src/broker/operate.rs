@@ -7,6 +7,7 @@ use crate::model::{
     AudienceUri, DecisionId, InvalidName, KeyId, LeaseId, Rule, RuleKind, Selector, TaskId, UnixTime, WorkloadId,
     without_credentials,
 };
+use crate::policy::meant;
 use crate::store::{End, EndTarget, Ended, Quarantine, RecordError, StoreError};
 
 use super::tally::{Looks, Tally};
@@ -262,15 +263,18 @@ impl Broker {
     /// which must not look like an end. The leases of one whose file is gone can still be ended, and ended again.
     async fn refuse_typo(&self, selector: &Selector, now: UnixTime) -> Result<(), OperatorRefusal> {
         let set = self.parts.policies.current();
-        let name = match selector {
+        let (name, near) = match selector {
             Selector::Workload(id) | Selector::Task(id, _) if set.workload(id.as_str()).is_none() => {
-                format!("workload {id}")
+                (format!("workload {id}"), set.near_workload(id.as_str()))
             }
-            Selector::Audience(id) if set.audience(id.as_str()).is_none() => format!("audience {id}"),
+            Selector::Audience(id) if set.audience(id.as_str()).is_none() => {
+                (format!("audience {id}"), set.near_audience(id.as_str()))
+            }
             _ => return Ok(()),
         };
+        let meant = meant(near.as_deref());
         match self.had_some(selector, now).await? {
-            false => Err(OperatorRefusal::NotFound(format!("{name}, and no lease of one"))),
+            false => Err(OperatorRefusal::NotFound(format!("{name}, and no lease of one{meant}"))),
             true => Ok(()),
         }
     }
@@ -283,8 +287,20 @@ impl Broker {
         }
         match (WorkloadId::parse(raw), self.workload(raw).await?) {
             (Ok(id), Some(_)) => Ok(id),
-            _ => Err(OperatorRefusal::NotFound(format!("workload {raw}"))),
+            _ => Err(self.no_workload(raw)),
         }
+    }
+
+    /// There is no such workload, and which was probably meant.
+    pub fn no_workload(&self, id: &str) -> OperatorRefusal {
+        let near = self.parts.policies.current().near_workload(id);
+        OperatorRefusal::NotFound(format!("workload {id}{}", meant(near.as_deref())))
+    }
+
+    /// There is no such audience, and which was probably meant.
+    pub fn no_audience(&self, uri: &str) -> OperatorRefusal {
+        let near = self.parts.policies.current().near_audience(uri);
+        OperatorRefusal::NotFound(format!("audience {uri}{}", meant(near.as_deref())))
     }
 
     fn operator_decision(&self) -> Result<DecisionId, OperatorRefusal> {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::admin::{self, explain, list, pasted, proves, span, text};
 use super::args::{AudienceCommand, Format};
 use super::workload::grant;
-use super::{Failure, history, output};
+use super::{Failure, history, in_use, output};
 use crate::client::admin::AdminClient;
 use crate::model::AudienceUri;
 
@@ -25,7 +25,8 @@ pub async fn run(command: AudienceCommand, at: Option<&str>) -> Result<ExitCode,
 }
 
 async fn all(client: &AdminClient, format: Format) -> Result<(), Failure> {
-    let document = client.audiences().await.map_err(explain)?;
+    let mut document = client.audiences().await.map_err(explain)?;
+    in_use::warn(&mut document, &in_use::status(client).await);
     if format == Format::Json {
         return output::json(&document);
     }
@@ -39,7 +40,9 @@ async fn all(client: &AdminClient, format: Format) -> Result<(), Failure> {
 
 async fn show(client: &AdminClient, id: &AudienceUri, format: Format) -> Result<(), Failure> {
     let mut audience = client.audience(id).await.map_err(explain)?;
-    history::add(client, &mut audience).await;
+    let status = in_use::status(client).await;
+    in_use::warn(&mut audience, &status);
+    history::add(&mut audience, &status);
     if format == Format::Json {
         return output::json(&audience);
     }

@@ -6,14 +6,12 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::admin::text;
-use crate::client::admin::AdminClient;
 use crate::governance::history::History;
 use crate::model::UnixTime;
 
-/// Adds `history` to a document that names its `file`. A broker that does not say where its policies lie, or a folder without
-/// git, adds nothing: that is no reason to show less.
-pub async fn add(client: &AdminClient, document: &mut Value) {
-    let Ok(status) = client.status().await else { return };
+/// Adds `history` to a document that names its `file`; `status` is the broker's. One that does not say where its policies lie, or a
+/// folder without git, adds nothing: that is no reason to show less.
+pub fn add(document: &mut Value, status: &Value) {
     let (Some(dir), Some(file)) = (status["policies"]["dir"].as_str(), document["file"].as_str()) else { return };
     let Some(history) = History::of(Path::new(dir)) else { return };
     if let Some(story) = history.story(file) {

@@ -18,6 +18,7 @@ mod failure;
 mod fresh;
 mod guard;
 mod history;
+mod in_use;
 mod init;
 mod input;
 mod key;

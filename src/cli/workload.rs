@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::admin::{self, explain, list, pasted, proves, text};
 use super::args::{Format, OutputArgs, WorkloadCommand};
 use super::lease::{positions, selection};
-use super::{Failure, history, output};
+use super::{Failure, history, in_use, output};
 use crate::client::admin::AdminClient;
 use crate::governance::inventory::NEAR;
 use crate::model::WorkloadId;
@@ -52,6 +52,7 @@ fn shut_out(outcome: &Value) -> String {
 
 async fn all(client: &AdminClient, due: bool, format: Format) -> Result<(), Failure> {
     let mut document = client.workloads().await.map_err(explain)?;
+    in_use::warn(&mut document, &in_use::status(client).await);
     if let Some(all) = document["workloads"].as_array_mut().filter(|_| due) {
         all.retain(is_due);
         all.sort_by_key(soonest);
@@ -85,7 +86,9 @@ fn is_due(workload: &Value) -> bool {
 
 async fn show(client: &AdminClient, id: &WorkloadId, format: Format) -> Result<(), Failure> {
     let mut workload = client.workload(id).await.map_err(explain)?;
-    history::add(client, &mut workload).await;
+    let status = in_use::status(client).await;
+    in_use::warn(&mut workload, &status);
+    history::add(&mut workload, &status);
     if format == Format::Json {
         return output::json(&workload);
     }
@@ -95,6 +98,11 @@ async fn show(client: &AdminClient, id: &WorkloadId, format: Format) -> Result<(
     let headings = ["MAY", "AT", "A TOKEN", "A CHAIN", "WHERE", "BY POLICY"];
     output::table(&headings, grants, "no policy grants it anything")?;
     output::line("")?;
+    let withheld: Vec<Vec<String>> = list(&workload, "withheld").iter().map(withheld).collect();
+    if !withheld.is_empty() {
+        output::table(&["MAY NOT", "AT", "THOUGH PERMITTED BY", "FORBIDDEN BY"], withheld, "")?;
+        output::line("")?;
+    }
     output::fields(&ends(&workload))
 }
 
@@ -146,11 +154,34 @@ fn ends(workload: &Value) -> Vec<(&'static str, String)> {
         ),
     ];
     if workload["declared"] != false {
-        let delete =
-            format!("delete {} and the forbids that name it, once its leases are ended", text(workload, "file"));
-        ends.push(("end it for good", delete));
+        let file = text(workload, "file");
+        ends.push(("end it for good", format!("delete {file}{}, once its leases are ended", kept(workload))));
     }
     ends
+}
+
+/// What has to go with its file, or to change: policies that name it elsewhere than in the head of a permit.
+fn kept(workload: &Value) -> String {
+    match workload["kept_by"].as_array().map(Vec::as_slice) {
+        // An older broker does not say.
+        None => " and the forbids that name it".into(),
+        Some([]) => String::new(),
+        Some(policies) => format!(
+            ", and what else names it, or the set does not load: {}",
+            policies.iter().map(placed).collect::<Vec<_>>().join(", ")
+        ),
+    }
+}
+
+/// A policy with its place.
+fn placed(policy: &Value) -> String {
+    format!("{} ({}:{})", text(policy, "policy"), text(policy, "file"), text(policy, "line"))
+}
+
+/// What a permit names and forbids take away, as a row.
+fn withheld(withheld: &Value) -> Vec<String> {
+    let forbids: Vec<String> = list(withheld, "forbids").iter().map(placed).collect();
+    vec![text(withheld, "scope"), text(withheld, "audience"), placed(withheld), forbids.join(", ")]
 }
 
 /// A day with how far it is: `2027-03-31 (in 123 days)`.
@@ -190,7 +221,7 @@ pub(super) fn grant(grant: &Value, whose: &str) -> Vec<Vec<String>> {
         Value::Null => "-".to_owned(),
         _ => admin::span(grant, name),
     };
-    let policy = format!("{} ({}:{})", text(grant, "policy"), text(grant, "file"), text(grant, "line"));
+    let policy = placed(grant);
     let mut conditions = list(grant, "conditions").iter().map(|each| each.as_str().unwrap_or("-").to_owned());
     let first = conditions.next().unwrap_or_else(|| "always".into());
     let head =

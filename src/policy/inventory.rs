@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cedar_policy::{EntityUid, PrincipalConstraint, ResourceConstraint};
+use cedar_policy_core::ast::{Expr, ExprKind};
 
 use super::catalogue::scopes::ScopeIx;
+use super::names;
 use super::rule::Rule;
 use super::set::PolicySet;
 use super::world::{Principal, ScopeEntry};
@@ -26,14 +28,34 @@ pub struct PossibleGrant {
     pub max_lifetime: Option<Duration>,
     /// The forbids that may take a part of it away, by id.
     pub forbids: Vec<Arc<str>>,
+    /// The forbids each of which surely takes all of it away, by id: where there is one, nothing is granted by this.
+    pub taken_by: Vec<Arc<str>>,
     /// Whether it hangs on a condition: the policy's own, or that of a forbid which may apply too.
     pub conditional: bool,
 }
 
 impl PolicySet {
     /// What the policies could permit this workload, by audience and scope. Never too little: conditions count as
-    /// fulfilled, and are flagged. A forbid without condition that names all of it takes it away.
+    /// fulfilled, and are flagged. A forbid that covers all of it, and asks for nothing that the permit does not ask for, takes it away.
     pub fn grants_of(&self, workload: &str) -> Vec<PossibleGrant> {
+        let mut grants = self.permits_of(workload);
+        grants.retain(|grant| grant.taken_by.is_empty());
+        grants
+    }
+
+    /// The policies that have to go, or to change, before this workload's file can: without it they name nothing, and the set does not
+    /// load. A permit that names it in its head is none of them.
+    pub(crate) fn keepers_of(&self, workload: &str) -> Vec<&Arc<str>> {
+        let Some((_, principal)) = self.principal(workload) else { return Vec::new() };
+        let uid = &principal.uid;
+        let keeps = |rule: &&Rule| {
+            !(rule.permits() && names::head(rule).contains(uid)) && rule.policy.entity_literals().contains(uid)
+        };
+        self.rules().iter().filter(keeps).map(|rule| &rule.id).collect()
+    }
+
+    /// [`grants_of`](Self::grants_of), and what a permit says that a forbid takes away.
+    pub fn permits_of(&self, workload: &str) -> Vec<PossibleGrant> {
         let Some((at, principal)) = self.principal(workload) else { return Vec::new() };
         let scopes = (0..).zip(self.scopes()).flat_map(|(ix, scope)| self.grants_at(at, principal, ix, scope));
         scopes.collect()
@@ -50,19 +72,17 @@ impl PolicySet {
             // A forbid that names another instance has nothing to say here; one that names the same, or none, covers
             // all of it; one that names an instance of what is permitted whole takes a part.
             let mut conditional = permit.policy.has_non_scope_constraint();
-            let mut taken = false;
-            let mut limits = Vec::new();
+            let (mut limits, mut taken_by) = (Vec::new(), Vec::new());
             for forbid in &forbids {
                 let named = named_instance(forbid, scope);
                 let covers = named.is_none() || named == instance;
-                taken |= covers && !forbid.policy.has_non_scope_constraint();
+                if covers && takes_all(forbid, permit) {
+                    taken_by.push(forbid.id.clone());
+                }
                 if covers || instance.is_none() {
                     conditional = true;
                     limits.push(forbid.id.clone());
                 }
-            }
-            if taken {
-                continue;
             }
             // The id of an instance is its audience's id, a space, the scope.
             let name = instance.and_then(|uid| uid.id().unescaped().split_once(' ').map(|(_, name)| name.into()));
@@ -73,6 +93,7 @@ impl PolicySet {
                 max_ttl: permit.max_ttl.into_iter().chain(audience.max_ttl).min(),
                 max_lifetime: permit.max_lifetime.into_iter().chain(audience.max_lifetime).min(),
                 forbids: limits,
+                taken_by,
                 conditional,
             });
         }
@@ -97,6 +118,35 @@ fn named_instance(rule: &Rule, scope: &ScopeEntry) -> Option<EntityUid> {
         ResourceConstraint::Eq(uid) | ResourceConstraint::In(uid) | ResourceConstraint::IsIn(_, uid) => {
             (uid != scope.uid && !scope.parents.contains(&uid)).then_some(uid)
         }
+    }
+}
+
+/// Whether the forbid, whose head covers the permit's, leaves nothing of it.
+fn takes_all(forbid: &Rule, permit: &Rule) -> bool {
+    if !forbid.policy.has_non_scope_constraint() {
+        return true;
+    }
+    let [asked, given] = [forbid, permit].map(|rule| rule.body.as_ref().map(|body| &*body.expr));
+    asked.is_some() && asks_no_more(asked, given)
+}
+
+/// Whether each part of the forbid's condition is one of the permit's. Sound, not complete.
+pub(crate) fn asks_no_more(forbid: Option<&Expr>, permit: Option<&Expr>) -> bool {
+    let Some(forbid) = forbid else { return true };
+    let (mut asked, mut given) = (Vec::new(), Vec::new());
+    parts(forbid, &mut asked);
+    permit.into_iter().for_each(|permit| parts(permit, &mut given));
+    asked.iter().all(|part| given.contains(part))
+}
+
+/// What is joined by `&&`.
+fn parts<'a>(expr: &'a Expr, found: &mut Vec<&'a Expr>) {
+    match expr.expr_kind() {
+        ExprKind::And { left, right } => {
+            parts(left, found);
+            parts(right, found);
+        }
+        _ => found.push(expr),
     }
 }
 
@@ -137,5 +187,35 @@ mod tests {
         assert_eq!(flagged, ["items:read:* p 600 if", "orders:read p 600", "orders:write p 600"]);
         let flagged = with(") when { context.ttl > 60 }");
         assert_eq!(flagged, ["items:read:* p 600 if", "orders:read p 600 if", "orders:write p 600 if"]);
+    }
+
+    #[test]
+    fn a_forbid_takes_all_of_a_permit_where_it_asks_no_more_and_is_named() {
+        let taken = |forbid: &str| {
+            let policies = format!(
+                r#"@id("p") permit(principal, action, resource == Jitney::Scope::"https://api.example.com orders:read")
+                     when {{ context.ttl <= 60 && context.task like "a-*" }};
+                   @id("f") forbid(principal, action, resource) {forbid};"#
+            );
+            let set = set(&policies);
+            let permit = set.permits_of("alpha").into_iter().next().unwrap();
+            assert_eq!(set.grants_of("alpha").is_empty(), !permit.taken_by.is_empty(), "{forbid}");
+            permit.taken_by.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(taken(""), ["f"]);
+        assert_eq!(taken(r#"when { context.task like "a-*" }"#), ["f"]);
+        assert!(taken(r#"when { context.task like "a-*" && context.now > 5 }"#).is_empty());
+        assert!(taken("unless { context.ttl <= 60 }").is_empty());
+    }
+
+    #[test]
+    fn what_names_a_workload_and_would_break_the_set_without_it_keeps_its_file() {
+        let set = set(r#"
+            @id("own") permit(principal == Jitney::Workload::"alpha", action, resource);
+            @id("not-own") forbid(principal == Jitney::Workload::"alpha", action, resource) when { context.ttl > 60 };
+            @id("but") permit(principal, action, resource) when { principal != Jitney::Workload::"alpha" };"#);
+        let told: Vec<&str> = set.keepers_of("alpha").into_iter().map(|id| &**id).collect();
+        assert_eq!(told, ["not-own", "but"]);
+        assert!(set.keepers_of("beta").is_empty() && set.keepers_of("nobody").is_empty());
     }
 }

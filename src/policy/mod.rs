@@ -51,12 +51,14 @@ pub use denial::{Considered, Denial, Outcome};
 pub(crate) use depth::with_room;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub(crate) use diagnostic::{SourceFile, closest};
+pub(crate) use explain::spelling::{meant, meant_by};
 pub use explain::{Change, Explanation, Part, PolicyExplained, Question, ScopeExplained};
 #[cfg(test)]
 pub(crate) use grant::grant_for_tests;
 pub use grant::{Grant, SingleUse};
 pub(crate) use invariant::Invariant;
 pub use inventory::PossibleGrant;
+pub(crate) use inventory::asks_no_more;
 pub use issuers::{Client, Issuer, IssuerKeys, Member};
 pub(crate) use links::Links;
 pub use reload::{LOOK_EVERY, OnReload, Policies, RefusedSet, Reloaded};

@@ -49,7 +49,7 @@ pub(super) fn unknown(words: &Words, principals: &[Principal], targets: &[Target
 }
 
 /// What the head names.
-fn head(rule: &Rule) -> Vec<EntityUid> {
+pub(super) fn head(rule: &Rule) -> Vec<EntityUid> {
     let principal = match rule.policy.principal_constraint() {
         PrincipalConstraint::Any | PrincipalConstraint::Is(_) => None,
         PrincipalConstraint::Eq(uid) | PrincipalConstraint::In(uid) | PrincipalConstraint::IsIn(_, uid) => Some(uid),

@@ -1,6 +1,6 @@
 //! The digests under which a rule could end one token: made once, at first sight, and kept beside the token.
 
-use crate::model::{AccessClaims, AudienceUri, KeyId, Lease, LeaseId, Rule, RuleDigest, RuleKind, TaskId, WorkloadId};
+use crate::model::{AccessClaims, AudienceUri, KeyId, Lease, LeaseId, RuleDigest, RuleKind, TaskId, WorkloadId};
 
 /// Everything a view is asked about one token: lease, each name of the task's lineage, workload and actors, audience, key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,22 +51,13 @@ impl TokenDigests {
         Self { names: names.into(), key }
     }
 
-    /// Whether a rule selects the token, its place aside.
-    pub fn are_selected_by(&self, rule: &Rule) -> bool {
-        match rule.kind {
-            RuleKind::All => true,
-            RuleKind::Key => rule.digest == self.key,
-            kind => self.names.contains(&(kind, rule.digest)),
-        }
-    }
-
     /// The digests whose rules count by position, narrowest kind first.
-    pub(super) fn names(&self) -> &[(RuleKind, RuleDigest)] {
+    pub(crate) fn names(&self) -> &[(RuleKind, RuleDigest)] {
         &self.names
     }
 
     /// The digest of the key, whose rules count whatever their position.
-    pub(super) const fn key(&self) -> RuleDigest {
+    pub(crate) const fn key(&self) -> RuleDigest {
         self.key
     }
 }

@@ -81,18 +81,58 @@ fn a_grant_is_explained_too_and_so_is_what_no_policy_decided() {
         broker.audited(&[("event", "mint"), ("lease", &token.lease())])["decision_id"].as_str().unwrap().to_owned();
     let (code, told) = explained(&broker, &[&decision]);
     assert_eq!((code, &told["allowed"], &told["policies"]), (Some(0), &json!(true), &json!(["most-do-all"])), "{told}");
-    assert!(broker.cli("demo", &["workload", "quarantine", "demo", "--reason", "drill"]).status.success());
-    let shut = broker.ask(&Ask::of("demo").task("u")).field("decision_id");
-    let (code, stdout, _) = said(&broker.cli("demo", &["policy", "explain", &shut]));
-    assert!(
-        code == Some(0)
-            && stdout.contains("was refused: the workload was in quarantine")
-            && stdout.contains("next: see whether it still is, since when and why: jitney workload show demo"),
-        "{stdout}"
-    );
     let stranger = broker.ask(&Ask::of("nobody").task("u")).field("decision_id");
     let (code, stdout, _) = said(&broker.cli("demo", &["policy", "explain", &stranger]));
     assert!(code == Some(0) && stdout.contains("nobody proved who asks") && stdout.contains("next:"), "{stdout}");
+}
+
+#[test]
+fn a_refusal_by_quarantine_says_whether_it_still_stands_and_what_would_be_decided_now() {
+    let mut broker = broker();
+    assert!(broker.cli("demo", &["workload", "quarantine", "demo", "--reason", "drill"]).status.success());
+    let shut = broker.ask(&Ask::of("demo").task("u")).field("decision_id");
+    let denied = broker.ask(&Ask::of("demo").with("scope", "orders:none").task("u")).field("decision_id");
+    let (code, stdout, stderr) = said(&broker.cli("demo", &["policy", "explain", &shut]));
+    assert!(code == Some(0) && stdout.contains("was refused: the workload was in quarantine"), "{stdout}{stderr}");
+    let uid = format!("by uid:{}: drill", rustix::process::geteuid().as_raw());
+    for told in ["workload demo is in quarantine since 20", &uid, "jitney workload release demo --reason"] {
+        assert!(stdout.contains(told), "{told}: {stdout}");
+    }
+    assert!(!stdout.contains("see whether it still is") && !stdout.contains("any more"), "{stdout}");
+    let (code, told) = explained(&broker, &[&shut]);
+    assert_eq!((code, &told["allowed"], &told["reason"]), (Some(0), &json!(false), &json!("quarantined")), "{told}");
+    assert_eq!((&told["quarantine"]["in_force"], &told["quarantine"]["reason"]), (&json!(true), &json!("drill")));
+    assert!(uid.contains(told["quarantine"]["actor"].as_str().unwrap()), "{told}");
+    assert!(told["next"].as_str().unwrap().starts_with("release demo, once it is safe"), "{told}");
+    assert_eq!(told["released"], Value::Null);
+    // What the policies refuse besides is told with it.
+    let (_, stdout, _) = said(&broker.cli("demo", &["policy", "explain", &denied]));
+    assert!(stdout.contains("is in quarantine since") && stdout.contains("the policies refuse it besides"), "{stdout}");
+
+    assert!(broker.cli("demo", &["workload", "release", "demo", "--reason", "all clear"]).status.success());
+    let (code, stdout, _) = said(&broker.cli("demo", &["policy", "explain", &shut]));
+    assert!(code == Some(0) && stdout.contains("was refused: the workload was in quarantine"), "{stdout}");
+    for told in ["It is in no quarantine any more, released 20", ": all clear", "Asked again now, it would be granted"]
+    {
+        assert!(stdout.contains(told), "{told}: {stdout}");
+    }
+    assert!(stdout.contains("allowed") && !stdout.contains("the policies have changed"), "{stdout}");
+    let (_, told) = explained(&broker, &[&shut]);
+    assert_eq!((&told["allowed"], &told["next"]), (&json!(true), &Value::Null), "{told}");
+    assert_eq!((&told["quarantine"]["in_force"], &told["released"]["reason"]), (&json!(false), &json!("all clear")));
+    assert!(!told["released"]["at"].as_str().unwrap().is_empty(), "{told}");
+
+    // Where nobody can be asked, it is said how to see.
+    let (log, dir) = (broker.audit_path(), broker.data().join("policies"));
+    broker.stop();
+    let words = ["policy", "explain", &shut, "--file", log.to_str().unwrap(), "--policies", dir.to_str().unwrap()];
+    let (code, stdout, _) = said(&broker.cli("demo", &words));
+    assert!(
+        code == Some(0)
+            && stdout.contains("quarantine was not looked at")
+            && stdout.contains("next: see whether it still is, since when and why: jitney workload show demo"),
+        "{stdout}"
+    );
 }
 
 #[test]

@@ -58,6 +58,37 @@ fn who_asks_for_what_is_told_apart() {
 }
 
 #[test]
+fn a_slip_in_a_name_is_told_with_what_was_probably_meant() {
+    let broker = broker();
+    let admin = format!("unix:{}", broker.data().join("admin.sock").display());
+    let slip = || Patient::of(&broker, "demo").set("JITNEY_WORKLOAD", "dmeo");
+    // Operators may be told what workloads there are: where their socket is open to this user, it is asked.
+    let told = ["did you mean JITNEY_WORKLOAD=demo?", "policies/workloads/dmeo.toml"];
+    slip().set("JITNEY_ADMIN", &admin).finds(&ASK).only("authentication", &["invalid_client"], &told);
+    // Elsewhere the key's file may be called after its workload.
+    let alone = slip();
+    let key = alone.write("demo.pem", &key_of("demo").pem());
+    alone.set("JITNEY_KEY_FILE", key.to_str().unwrap()).finds(&ASK).only("authentication", &["invalid_client"], &told);
+    // A key that is wrong is no slip.
+    let wrong = Patient::of(&broker, "demo").set("JITNEY_ADMIN", &admin);
+    wrong.write("key.pem", &key_of("nobody").pem());
+    let found = wrong.finds(&ASK);
+    assert!(!found.mend("authentication").contains("did you mean"), "{}", found.mend("authentication"));
+
+    let of = |words: &[&str]| Patient::of(&broker, "demo").finds(words);
+    of(&["--audience", "https://api.exmaple.com", "--scope", "orders:read"]).only(
+        "audience",
+        &["did you mean https://api.example.com?"],
+        &["did you mean --audience https://api.example.com? otherwise, on the broker: jitney audience list"],
+    );
+    of(&["--audience", API, "--scope", "orders:raed"]).only(
+        "scope",
+        &["did you mean orders:read?"],
+        &["did you mean --scope orders:read? otherwise, on the broker: jitney audience show"],
+    );
+}
+
+#[test]
 fn a_quarantine_is_told_with_the_command_that_lifts_it() {
     let broker = broker();
     let put = broker.cli("demo", &["workload", "quarantine", "demo", "--reason", "drill"]);

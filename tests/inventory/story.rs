@@ -87,6 +87,94 @@ fn another_broker_s_grant_is_known_by_its_lease() {
     assert_eq!(shown["last_use"]["task"], "over-there");
 }
 
+/// Two ways to take a grant away, and one to take a part of it.
+const TAKEN: &str = r#"
+@id("brief-reads") permit (principal == Jitney::Workload::"brief", action, resource == Jitney::Scope::"https://api.example.com orders:read");
+@id("brief-reads-not") forbid (principal == Jitney::Workload::"brief", action, resource == Jitney::Scope::"https://api.example.com orders:read");
+@id("no-batches") forbid (principal, action, resource) when { context.task like "batch-*" };
+@id("other-late") forbid (principal == Jitney::Workload::"other", action, resource) when { context.ttl > 240 };
+"#;
+
+#[test]
+fn what_forbids_take_away_is_told_with_their_names_and_so_is_what_keeps_a_file() {
+    let broker = setup().policy("taken.cedar", TAKEN).start(&Backing::Embedded);
+    let show = |id: &str| document(&broker.cli("demo", &["workload", "show", id, "--output", "json"]));
+    let brief = show("brief");
+    let withheld = |permit: &str| {
+        let all = brief["withheld"].as_array().unwrap().iter();
+        let all = all.filter(|each| each["policy"] == permit).map(|each| (&each["scope"], &each["forbids"]));
+        all.collect::<Vec<_>>()
+    };
+    let [(scope, forbids)] = withheld("brief-reads")[..] else { panic!("{brief}") };
+    assert_eq!((scope, forbids.as_array().unwrap().len()), (&json!("orders:read"), 1), "{brief}");
+    assert_eq!(forbids[0], json!({"policy": "brief-reads-not", "file": "taken.cedar", "line": 3}));
+    // It asks for no more than the permit does.
+    assert_eq!(withheld("batch-may-write")[0].1[0]["policy"], "no-batches", "{brief}");
+    let granted = |view: &Value, policy: &str| {
+        view["grants"].as_array().unwrap().iter().find(|each| each["policy"] == policy).cloned()
+    };
+    assert!(granted(&brief, "batch-may-write").is_none() && granted(&brief, "brief-reads").is_none(), "{brief}");
+    assert_eq!(brief["kept_by"], json!([{"policy": "brief-reads-not", "file": "taken.cedar", "line": 3}]));
+    let shown = done(&broker.cli("demo", &["workload", "show", "brief"]));
+    let row = shown.lines().find(|line| line.contains("brief-reads (")).unwrap();
+    assert!(row.starts_with("orders:read ") && row.contains("brief-reads-not (taken.cedar:3)"), "{shown}");
+    let last = "delete workloads/brief.toml, and what else names it, or the set does not load: brief-reads-not (taken.cedar:3)";
+    assert!(shown.contains("FORBIDDEN BY") && shown.contains(last), "{shown}");
+    // A part of a grant.
+    let demo = show("demo");
+    let part = &granted(&demo, "most-do-all").unwrap()["forbids"];
+    assert_eq!(part, &json!([{"policy": "no-batches", "file": "taken.cedar", "line": 4}]), "{demo}");
+    assert_eq!(demo["withheld"][0]["forbids"][0]["policy"], "nobody-purges", "{demo}");
+    assert_eq!(demo["kept_by"], json!([]));
+    // What is told there is so: without the file and what was named, the set loads.
+    let file = broker.policy("workloads/brief.toml");
+    fs::remove_file(&file).unwrap();
+    let dir = broker.data().join("policies");
+    let check = || broker.cli("demo", &["policy", "check", dir.to_str().unwrap()]).status.code();
+    assert_eq!(check(), Some(1));
+    let text = fs::read_to_string(broker.policy("taken.cedar")).unwrap();
+    let text: String =
+        text.lines().filter(|line| !line.contains("brief-reads-not")).map(|line| line.to_owned() + "\n").collect();
+    fs::write(broker.policy("taken.cedar"), text).unwrap();
+    assert_eq!(check(), Some(0));
+}
+
+#[test]
+fn what_is_shown_of_the_set_in_use_says_that_the_folder_does_not_load() {
+    let broker = setup().start(&Backing::Embedded);
+    let said = |words: &[&str]| {
+        let output = broker.cli("demo", words);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let commands: [&[&str]; 4] =
+        [&["workload", "show", "brief"], &["workload", "list"], &["audience", "show", API], &["audience", "list"]];
+    let json = |words: &[&str]| {
+        let (stdout, stderr) = said(&[words, &["--output", "json"]].concat());
+        (serde_json::from_str::<Value>(&stdout).unwrap(), stderr)
+    };
+    for words in commands {
+        let (document, stderr) = json(words);
+        assert_eq!((&document["warnings"], &*stderr), (&json!([]), ""), "{words:?}");
+    }
+    fs::write(broker.policy("broken.cedar"), "permit(").unwrap();
+    eventually("the folder is refused", || {
+        let (status, _) = json(&["status"]);
+        (!status["policies"]["refused"].is_null()).then_some(())
+    });
+    for words in commands {
+        let (document, _) = json(words);
+        let warning = document["warnings"][0].as_str().unwrap().to_owned();
+        for told in ["does not load", "broken.cedar:1:", "which is shown here", "jitney policy check"] {
+            assert!(warning.contains(told), "{told}: {warning}");
+        }
+        let (stdout, stderr) = said(words);
+        assert!(stderr.starts_with("warning: ") && stderr.contains("broken.cedar:1:"), "{words:?}: {stderr}");
+        assert!(stdout.contains("orders:write") || stdout.contains("brief"), "the set in use is shown: {stdout}");
+    }
+}
+
 #[test]
 fn an_audience_tells_who_may_ask_for_what_there() {
     let broker = setup().start(&Backing::Embedded);
@@ -98,6 +186,33 @@ fn an_audience_tells_who_may_ask_for_what_there() {
     let to: Vec<&str> =
         document["granted_to"].as_array().unwrap().iter().map(|each| each["workload"].as_str().unwrap()).collect();
     assert!(to.contains(&"brief") && to.contains(&"demo"), "{to:?}");
+}
+
+#[test]
+fn a_name_of_nothing_is_told_with_the_one_that_was_probably_meant() {
+    let broker = setup().start(&Backing::Embedded);
+    for (words, told) in [
+        (&["workload", "show", "dmeo"][..], "there is no workload dmeo: did you mean demo?"),
+        (&["workload", "quarantine", "dmeo", "--reason", "drill"], "there is no workload dmeo: did you mean demo?"),
+        (
+            &["audience", "show", "https://api.exmaple.com"],
+            "audience https://api.exmaple.com: did you mean https://api.example.com?",
+        ),
+        (&["lease", "revoke", "--workload", "dmeo", "--reason", "drill"], "and no lease of one: did you mean demo?"),
+    ] {
+        let output = broker.cli("demo", words);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && stderr.contains(told), "{words:?}: {stderr}");
+    }
+    let output = broker.cli("demo", &["lease", "list", "--workload", "dmeo"]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        stderr.contains("the policies know no workload dmeo (did you mean demo?): `jitney workload list`"),
+        "{stderr}"
+    );
+    let output = broker.cli("demo", &["workload", "show", "quite-another"]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("there is no workload quite-another") && !stderr.contains("did you mean"), "{stderr}");
 }
 
 #[test]

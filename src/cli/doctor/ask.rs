@@ -2,12 +2,14 @@
 //!
 //! The token that is asked for is never shown, and its task, which nobody else has, is completed at once.
 
-use super::super::fresh;
+use super::super::{admin, fresh};
 use super::finding::Outcome;
+use super::identity::Source;
 use super::mend;
 use super::scene::Scene;
 use crate::client::{ClientError, Identity, Refused, Token, TokenAsk, TokenClient};
-use crate::model::{ScopeSet, TaskId};
+use crate::model::{ScopeSet, TaskId, WorkloadId};
+use crate::policy::{closest, meant_by};
 
 /// The questions a broker asks itself, in its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,7 +72,41 @@ pub(super) async fn authentication(scene: &mut Scene) -> Outcome {
         Ok(answered) => scene.answered = Some(answered),
         Err(why) => return Outcome::fail(why, "give a shorter --task"),
     }
+    if let Some(Answered { verdict: Verdict::Refused(Stage::Authentication, _), .. }) = &scene.answered {
+        scene.meant = meant(scene).await;
+    }
     judge(scene, Stage::Authentication, "the broker knows the workload by its proof")
+}
+
+/// The workload that was probably meant, where there is none of this name. A broker tells a stranger nothing of it: where its
+/// operators' socket is here and open to this user, that is asked; else the name of the key's file may say it.
+async fn meant(scene: &Scene) -> Option<String> {
+    let Some(Source::Key(path)) = &scene.source else { return None };
+    let id = WorkloadId::parse(&scene.workload()).ok()?;
+    match by_operators(scene, &id).await {
+        Some(said) => said,
+        None => {
+            let stem = path.file_stem()?.to_str().filter(|stem| *stem != id.as_str())?;
+            closest(id.as_str(), [stem]).map(str::to_owned)
+        }
+    }
+}
+
+/// What the broker's operators are told of the name; none where they cannot be asked.
+async fn by_operators(scene: &Scene, id: &WorkloadId) -> Option<Option<String>> {
+    let client = admin::connect(None).ok()?;
+    let issuer = client.status().await.ok()?["issuer"].as_str()?.to_owned();
+    // The socket that lies here may be another broker's.
+    if scene.broker.as_ref()?.issuer() != issuer {
+        return None;
+    }
+    match client.workload(id).await {
+        Ok(_) => Some(None),
+        Err(ClientError::Refused(refused)) if refused.status == 404 => {
+            Some(meant_by(&refused.description).map(str::to_owned))
+        }
+        Err(_) => None,
+    }
 }
 
 /// Whether the workload may ask for anything.

@@ -7,14 +7,15 @@ use super::platform;
 use super::scene::Scene;
 use crate::client::Refused;
 use crate::model::WorkloadId;
+use crate::policy::meant_by;
 
 /// What to do about a refusal at this question.
 pub(super) fn of(scene: &Scene, stage: Stage, refused: &Refused) -> String {
     match stage {
         Stage::Authentication => authentication(scene, refused),
         Stage::Workload => workload(&scene.workload(), refused),
-        Stage::Audience => audience(scene),
-        Stage::Scope => scope(scene),
+        Stage::Audience => slip("--audience ", meant_by(&refused.description)) + &audience(scene),
+        Stage::Scope => slip("--scope ", meant_by(&refused.description)) + &scope(scene),
         Stage::Policy => policy(scene, refused),
     }
 }
@@ -50,8 +51,9 @@ fn authentication(scene: &Scene, refused: &Refused) -> String {
             audit(refused)
         ),
         Some(Source::Key(path)) => format!(
-            "on the broker: jitney workload show {id}; there must be policies/workloads/{id}.toml, and in the file of its \
+            "{}on the broker: jitney workload show {id}; there must be policies/workloads/{id}.toml, and in the file of its \
              jwks_file the public half of {}; why exactly, {}",
+            slip("JITNEY_WORKLOAD=", scene.meant.as_deref()),
             path.display(),
             audit(refused)
         ),
@@ -60,6 +62,11 @@ fn authentication(scene: &Scene, refused: &Refused) -> String {
             audit(refused)
         ),
     }
+}
+
+/// What was probably meant, in front of everything else.
+fn slip(option: &str, near: Option<&str>) -> String {
+    near.map_or_else(String::new, |near| format!("did you mean {option}{near}? otherwise, "))
 }
 
 fn workload(id: &str, refused: &Refused) -> String {

@@ -32,6 +32,8 @@ pub(super) struct Scene {
     pub source: Option<Source>,
     /// What came of asking.
     pub answered: Option<Answered>,
+    /// The workload that was probably meant, where there is none of the name.
+    pub meant: Option<String>,
 }
 
 /// The first answer, and when it was waited for.
@@ -60,6 +62,7 @@ impl Scene {
             first: None,
             source: None,
             answered: None,
+            meant: None,
         })
     }
 

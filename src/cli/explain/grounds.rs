@@ -109,7 +109,8 @@ impl Grounds {
                 let quarantine = &view["quarantine"];
                 let since = quarantine["since"].as_u64().map(UnixTime::from_secs).map(UnixTime::rfc3339);
                 let since = since.unwrap_or_else(|| admin::text(quarantine, "since"));
-                Quarantine::Yes { since, reason: admin::text(quarantine, "reason") }
+                let [actor, reason] = ["actor", "reason"].map(|name| admin::text(quarantine, name));
+                Quarantine::Yes { since, actor, reason }
             }
             Err(ClientError::Refused(refused)) if refused.status == 404 => {
                 Quarantine::NotLookedAt(format!("the running broker has no workload {}", question.workload))

@@ -92,24 +92,41 @@ struct Found {
     raw: String,
     /// The set was loaded anew so often since.
     reloads: u64,
+    /// Its workload's last release from quarantine since, where this log has one: when, by whom and why.
+    released: Option<Released>,
+}
+
+/// A release from quarantine.
+struct Released {
+    at: String,
+    actor: String,
+    reason: String,
 }
 
 async fn of_decision(id: &DecisionId, args: &ExplainArgs, at: Option<&str>) -> Result<ExitCode, Failure> {
     let log = super::audit::path(args.file.clone(), at).await?;
     let found = look_up(id, &log)?;
     let line = Line::parse(found.raw.as_bytes()).ok_or_else(|| Failure::unexpected("a line that was read is none"))?;
-    let said = words::of(&line);
+    let mut said = words::of(&line);
     // What the log says stands, whatever has become of the policies since.
     let weighed = match request_of(&line) {
         None => None,
         Some(request) => Some(weighed(&request, args, at).await),
     };
+    if let Some(Ok((_, weighed))) = &weighed
+        && was_shut_out(&line)
+        && weighed.quarantine.is_known()
+    {
+        // Where it stands by now is known: nobody has to go and see.
+        said.next = explain::told(&weighed.explained).next;
+    }
     if args.output.output == Format::Json {
         return found.json(&said, weighed.as_ref());
     }
     event::print(&found.raw, Format::Table)?;
     output::line(format_args!("\n{}", output::plain(&said.sentence)))?;
-    let by_policies = matches!(weighed, Some(Ok(_)));
+    let by_policies =
+        matches!(&weighed, Some(Ok((_, weighed))) if !was_shut_out(&line) || weighed.quarantine.is_known());
     if let Some(next) = said.next.as_ref().filter(|_| !by_policies) {
         output::line(format_args!("  {} {}", output::paint(STRONG, "next:"), output::plain(next)))?;
     }
@@ -146,6 +163,13 @@ fn since(line: &Line<'_>, found: &Found, grounds: &Grounds, weighed: &Weighed) -
     let by = format!("By {} as they are now{now}:", output::plain(&grounds.named()));
     output::line(format_args!("\n{}\n", output::paint(DIM, by)))?;
     told::told(question, explained, quarantine)?;
+    if was_shut_out(line) {
+        return match quarantine {
+            Quarantine::No => found.let_in(explained.decided.is_ok()),
+            // What was told says since when it is shut out, or that nobody looked.
+            Quarantine::Yes { .. } | Quarantine::NotLookedAt(_) => Ok(()),
+        };
+    }
     let was_granted = &*line.outcome == "granted";
     if was_granted == explained.decided.is_ok() {
         return Ok(());
@@ -159,6 +183,32 @@ fn since(line: &Line<'_>, found: &Found, grounds: &Grounds, weighed: &Weighed) -
 }
 
 impl Found {
+    /// Takes in a line that came after it.
+    fn see(&mut self, line: &Line<'_>, workload: Option<&str>) {
+        match &*line.event {
+            _ if &*line.outcome != "done" || line.no_effect => {}
+            "policy.reload" => self.reloads += 1,
+            "release" if line.workload.as_deref() == workload => {
+                let text = |told: Option<&str>| told.unwrap_or("-").to_owned();
+                let (actor, reason) = (text(line.actor.as_deref()), text(line.reason.as_deref()));
+                self.released = Some(Released { at: line.time.to_string(), actor, reason });
+            }
+            _ => {}
+        }
+    }
+
+    /// Says what became of the quarantine that stood in the way, and of such a request.
+    fn let_in(&self, is_allowed: bool) -> Result<(), Failure> {
+        let by = |released: &Released| {
+            let Released { at, actor, reason } = released;
+            format!("released {at} by {actor}: {reason}")
+        };
+        let by = self.released.as_ref().map_or_else(|| "it was released since".into(), by);
+        output::line(format_args!("\nIt is in no quarantine any more, {}", output::plain(&by)))?;
+        let now = if is_allowed { "it would be granted" } else { "the policies would refuse it" };
+        output::line(format_args!("Asked again now, {now}."))
+    }
+
     fn json(&self, said: &Told, weighed: Option<&Result<(Grounds, Weighed), Failure>>) -> Result<ExitCode, Failure> {
         let mut document = match weighed {
             Some(Ok((grounds, weighed))) => {
@@ -174,6 +224,9 @@ impl Found {
         };
         document["decision"] = serde_json::from_str(&self.raw).unwrap_or_default();
         document["reloads_since"] = self.reloads.into();
+        if let Some(Released { at, actor, reason }) = &self.released {
+            document["released"] = serde_json::json!({"at": at, "actor": actor, "reason": reason});
+        }
         output::json(&document)?;
         Ok(ExitCode::SUCCESS)
     }
@@ -181,13 +234,16 @@ impl Found {
 
 /// Finds the line of a decision; where there is none, says whose log has it.
 fn look_up(id: &DecisionId, log: &Path) -> Result<Found, Failure> {
-    let (mut raw, mut reloads, mut brokers) = (None, 0, Vec::<String>::new());
+    let mut found: Option<(Found, Option<String>)> = None;
+    let mut brokers = Vec::<String>::new();
     let mut records = Records::open(log).map_err(unreadable)?;
     let tell = |line: Line<'_>| {
         if line.decision_id.as_deref() == Some(id.as_str()) {
-            (raw, reloads) = (Some(String::from_utf8_lossy(line.raw).into_owned()), 0);
-        } else if &*line.event == "policy.reload" && &*line.outcome == "done" {
-            reloads += 1;
+            let raw = String::from_utf8_lossy(line.raw).into_owned();
+            let workload = line.workload.as_deref().map(str::to_owned);
+            found = Some((Found { raw, reloads: 0, released: None }, workload));
+        } else if let Some((found, workload)) = &mut found {
+            found.see(&line, workload.as_deref());
         }
         if brokers.last().is_none_or(|last| *last != *line.broker) && !brokers.iter().any(|each| *each == *line.broker)
         {
@@ -196,10 +252,7 @@ fn look_up(id: &DecisionId, log: &Path) -> Result<Found, Failure> {
         ControlFlow::Continue(())
     };
     records.for_each(tell).map_err(unreadable)?;
-    if let Some(raw) = raw {
-        return Ok(Found { raw, reloads });
-    }
-    Err(super::audit::whose(id, log, &brokers))
+    found.map(|(found, _)| found).ok_or_else(|| super::audit::whose(id, log, &brokers))
 }
 
 /// What policies were asked, as the line tells it; nothing where they were not, or it was not known yet.
@@ -215,9 +268,15 @@ fn request_of(line: &Line<'_>) -> Option<Described> {
         scope: line.scope.as_deref()?.to_owned(),
         task: Some(line.task.as_deref()?.to_owned()),
         ttl: line.ttl.map(Span::Seconds),
-        now: Some(line.time.to_string()),
+        // Who was shut out asks again: what counts is what comes of it now.
+        now: (!was_shut_out(line)).then(|| line.time.to_string()),
         identity: Proven { r#type: line.identity.as_deref().map(str::to_owned), claims: claims.collect() },
     })
+}
+
+/// Whether it was refused for the workload was in quarantine.
+fn was_shut_out(line: &Line<'_>) -> bool {
+    line.refusal.as_deref() == Some(Reason::Quarantined.as_str())
 }
 
 /// Whether such a refusal is the policies', or that of what they are held beside.
@@ -229,6 +288,7 @@ fn is_of_policies(reason: &str) -> bool {
         Reason::InvalidRequest,
         Reason::Expired,
         Reason::Ungoverned,
+        Reason::Quarantined,
     ];
     of.iter().any(|each| each.as_str() == reason)
 }

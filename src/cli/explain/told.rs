@@ -3,6 +3,7 @@
 use super::super::output::style::{BAD, DIM, GOOD, STRONG, WARN};
 use super::super::{Failure, output};
 use crate::governance::explain::Quarantine;
+use crate::model::Reason;
 use crate::model::time::format_span;
 use crate::policy::{Explanation, Outcome, PolicyExplained, Question};
 
@@ -41,6 +42,10 @@ pub(super) fn told(question: &Question, explained: &Explanation, quarantine: &Qu
             output::line("  no policy speaks of it")?;
         }
         scope.policies.iter().try_for_each(policy)?;
+    }
+    let is_told = matches!(&explained.decided, Err(denial) if denial.refusal.reason == Reason::Quarantined);
+    if let Some(shut) = quarantine.told(question).filter(|_| !is_told) {
+        output::line(format_args!("\n{}", output::paint(BAD, output::plain(&shut))))?;
     }
     changes(explained)?;
     if let Quarantine::NotLookedAt(why) = quarantine {

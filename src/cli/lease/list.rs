@@ -9,6 +9,7 @@ use crate::cli::{Failure, output};
 use crate::client::ClientError;
 use crate::client::admin::{AdminClient, LeaseQuery};
 use crate::model::{Clock, UnixTime};
+use crate::policy::meant_by;
 
 /// How many leases are asked for at once.
 const PAGE: usize = 500;
@@ -65,19 +66,21 @@ fn refused(error: ClientError, cursor: Option<&str>) -> Failure {
 
 /// Says so where a list is empty because it is of nobody.
 async fn names_nobody(client: &AdminClient, query: &LeaseQuery) {
-    let is_unknown =
-        |told: Result<Value, ClientError>| matches!(told, Err(ClientError::Refused(why)) if why.status == 404);
-    if let Some(id) = &query.workload
-        && is_unknown(client.workload(id).await)
-    {
-        let next = pasted("`jitney workload list` names them");
-        output::warning(format_args!("the policies know no workload {id}: {next}"));
+    if let Some(id) = &query.workload {
+        unknown("workload", id.as_str(), client.workload(id).await);
     }
-    if let Some(uri) = &query.audience
-        && is_unknown(client.audience(uri).await)
-    {
-        let next = pasted("`jitney audience list` names them");
-        output::warning(format_args!("the policies know no audience {uri}: {next}"));
+    if let Some(uri) = &query.audience {
+        unknown("audience", uri.as_str(), client.audience(uri).await);
+    }
+}
+
+fn unknown(what: &str, name: &str, told: Result<Value, ClientError>) {
+    let Err(ClientError::Refused(why)) = told else { return };
+    if why.status == 404 {
+        let next = pasted(&format!("`jitney {what} list` names them"));
+        let meant = meant_by(&why.description).map_or_else(String::new, |near| format!(" (did you mean {near}?)"));
+        let meant = output::plain(&meant);
+        output::warning(format_args!("the policies know no {what} {name}{meant}: {next}"));
     }
 }
 

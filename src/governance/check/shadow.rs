@@ -5,12 +5,11 @@
 use std::collections::HashMap;
 
 use cedar_policy::{ActionConstraint, EntityUid, PrincipalConstraint, ResourceConstraint};
-use cedar_policy_core::ast::{Expr, ExprKind};
 
 use super::finding::Findings;
 use super::tree::Tree;
 use super::what;
-use crate::policy::{PolicySet, RuleView};
+use crate::policy::{PolicySet, RuleView, asks_no_more};
 
 pub(super) fn look(tree: &Tree<'_>, findings: &mut Findings) {
     let shadows = Shadows::of(tree);
@@ -92,25 +91,5 @@ pub(super) fn principal(rule: &RuleView<'_>) -> Option<EntityUid> {
     match rule.policy.principal_constraint() {
         PrincipalConstraint::Any | PrincipalConstraint::Is(_) => None,
         PrincipalConstraint::Eq(uid) | PrincipalConstraint::In(uid) | PrincipalConstraint::IsIn(_, uid) => Some(uid),
-    }
-}
-
-/// Whether each part of the forbid's condition is one of the permit's.
-fn asks_no_more(forbid: Option<&Expr>, permit: Option<&Expr>) -> bool {
-    let Some(forbid) = forbid else { return true };
-    let (mut asked, mut given) = (Vec::new(), Vec::new());
-    parts(forbid, &mut asked);
-    permit.into_iter().for_each(|permit| parts(permit, &mut given));
-    asked.iter().all(|part| given.contains(part))
-}
-
-/// What is joined by `&&`.
-fn parts<'a>(expr: &'a Expr, found: &mut Vec<&'a Expr>) {
-    match expr.expr_kind() {
-        ExprKind::And { left, right } => {
-            parts(left, found);
-            parts(right, found);
-        }
-        _ => found.push(expr),
     }
 }

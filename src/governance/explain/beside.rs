@@ -16,6 +16,8 @@ pub enum Quarantine {
     Yes {
         /// Since when, RFC 3339.
         since: String,
+        /// By whom.
+        actor: String,
         /// Why, in an operator's words.
         reason: String,
     },
@@ -24,26 +26,36 @@ pub enum Quarantine {
 impl Quarantine {
     /// Makes it count: who is shut out gets nothing, whatever the policies say.
     pub fn weigh(&self, question: &Question, explained: &mut Explanation) {
-        let Self::Yes { since, reason } = self else { return };
+        let Some(text) = self.told(question) else { return };
         let id = &question.workload;
         let is_all = explained.decided.is_ok();
         let more = if is_all { "" } else { "; the policies refuse it besides" };
-        let text = format!("release {id}, once it is safe: jitney workload release {id} --reason …{more}");
-        explained.changes.insert(0, Change { proven: is_all, ..Change::told(text) });
+        let mend = format!("release {id}, once it is safe: jitney workload release {id} --reason …{more}");
+        explained.changes.insert(0, Change { proven: is_all, ..Change::told(mend) });
         if is_all {
-            let text = format!("workload {id} is in quarantine since {since}: {reason}");
             let refusal = Refusal::new(Reason::Quarantined, text);
             explained.decided = Err(Denial { refusal, policies: Vec::new(), considered: Vec::new() });
         }
     }
 
+    /// Whether somebody looked.
+    pub const fn is_known(&self) -> bool {
+        !matches!(self, Self::NotLookedAt(_))
+    }
+
+    /// Since when, by whom and why; none where it is in none, or nobody looked.
+    pub fn told(&self, question: &Question) -> Option<String> {
+        let Self::Yes { since, actor, reason } = self else { return None };
+        Some(format!("workload {} is in quarantine since {since} by {actor}: {reason}", question.workload))
+    }
+
     /// For programs: the same members in every case.
     pub fn json(&self) -> Value {
-        let (is_in_force, since, reason, why_not) = match self {
-            Self::NotLookedAt(why) => (None, None, None, Some(why)),
-            Self::No => (Some(false), None, None, None),
-            Self::Yes { since, reason } => (Some(true), Some(since), Some(reason), None),
+        let (is_in_force, since, actor, reason, why_not) = match self {
+            Self::NotLookedAt(why) => (None, None, None, None, Some(why)),
+            Self::No => (Some(false), None, None, None, None),
+            Self::Yes { since, actor, reason } => (Some(true), Some(since), Some(actor), Some(reason), None),
         };
-        json!({"in_force": is_in_force, "since": since, "reason": reason, "not_looked_at": why_not})
+        json!({"in_force": is_in_force, "since": since, "actor": actor, "reason": reason, "not_looked_at": why_not})
     }
 }

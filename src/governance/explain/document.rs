@@ -15,6 +15,7 @@ pub fn json(told: &Told, explained: Option<(&Question, &Explanation, &Quarantine
         "version": 1, "sentence": told.sentence, "next": told.next, "allowed": null, "policies": [], "reason": null,
         "why": null, "ttl": null, "request": null, "scopes": [], "changes": [], "quarantine": null, "policies_dir": null,
         "digest": null, "is_in_use": null, "warnings": [], "decision": null, "reloads_since": null,
+        "released": null,
     });
     let Some((question, explained, quarantine)) = explained else { return document };
     let (policies, reason, why, ttl) = match &explained.decided {

@@ -56,7 +56,7 @@ fn who_is_shut_out_gets_nothing_whatever_the_policies_say() {
     let (_dir, basis) = basis(r#"@id("all") permit(principal, action, resource);"#);
     let text = r#"{"workload": "alpha", "audience": "https://api.example.com", "scope": "orders:read"}"#;
     let question = basis.question(&Described::from_json(text).unwrap(), Limits::default()).unwrap();
-    let shut = Quarantine::Yes { since: "2026-11-25T00:00:00Z".into(), reason: "leak".into() };
+    let shut = Quarantine::Yes { since: "2026-11-25T00:00:00Z".into(), actor: "uid:0".into(), reason: "leak".into() };
     let mut explained = basis.explain(&question);
     Quarantine::No.weigh(&question, &mut explained);
     Quarantine::NotLookedAt("no broker".into()).weigh(&question, &mut explained);

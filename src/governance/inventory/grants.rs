@@ -31,6 +31,33 @@ pub struct GrantView {
     pub conditional: bool,
     /// The conditions in words, those of forbids that may apply too. What has no words is told in Cedar's.
     pub conditions: Vec<String>,
+    /// The forbids that may take a part of it away.
+    pub forbids: Vec<PolicyView>,
+}
+
+/// One scope that some permit names, and that forbids take away whole.
+#[derive(Debug, Clone, Serialize)]
+pub struct WithheldView {
+    /// The resource server.
+    pub audience: String,
+    /// The scope.
+    pub scope: String,
+    /// The permit.
+    #[serde(flatten)]
+    pub permit: PolicyView,
+    /// The forbids each of which is enough.
+    pub forbids: Vec<PolicyView>,
+}
+
+/// A policy, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PolicyView {
+    /// Its id.
+    pub policy: String,
+    /// Its file, relative to the policies' folder.
+    pub file: String,
+    /// Its first line there.
+    pub line: usize,
 }
 
 /// The policies of a set, by id.
@@ -57,19 +84,41 @@ impl<'a> Policies<'a> {
 
     /// A grant with what its policies say.
     pub fn view(&self, grant: PossibleGrant) -> GrantView {
+        let PolicyView { policy, file, line } = self.named(&grant.policy);
         let permit = self.0.get(&*grant.policy);
         let own = permit.and_then(|known| known.rule.body).map_or_else(Vec::new, words::conditions);
         let limits = grant.forbids.iter().filter_map(|id| self.0.get(&**id)).map(|known| limit(&known.rule));
         GrantView {
             conditions: own.into_iter().chain(limits).collect(),
-            file: permit.map_or_else(String::new, |known| file_name(&known.rule.file.path)),
-            line: permit.map_or(0, |known| known.line),
+            forbids: grant.forbids.iter().map(|id| self.named(id)).collect(),
+            file,
+            line,
             audience: grant.audience.to_string(),
             scope: grant.scope.to_string(),
-            policy: grant.policy.to_string(),
+            policy,
             max_ttl: grant.max_ttl.map(|ttl| ttl.as_secs()),
             max_lifetime: grant.max_lifetime.map(|span| span.as_secs()),
             conditional: grant.conditional,
+        }
+    }
+
+    /// What a permit names in vain, with the forbids that take it away.
+    pub fn withheld(&self, permit: &PossibleGrant) -> WithheldView {
+        WithheldView {
+            audience: permit.audience.to_string(),
+            scope: permit.scope.to_string(),
+            permit: self.named(&permit.policy),
+            forbids: permit.taken_by.iter().map(|id| self.named(id)).collect(),
+        }
+    }
+
+    /// A policy with its place.
+    pub fn named(&self, id: &str) -> PolicyView {
+        let known = self.0.get(id);
+        PolicyView {
+            policy: id.to_owned(),
+            file: known.map_or_else(String::new, |known| file_name(&known.rule.file.path)),
+            line: known.map_or(0, |known| known.line),
         }
     }
 }

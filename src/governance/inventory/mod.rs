@@ -16,7 +16,7 @@ use crate::model::UnixTime;
 use crate::policy::{Audience, Day, Identity, PolicySet, Proof, Workload};
 
 pub use due::{Due, Matter, NEAR, due};
-pub use grants::GrantView;
+pub use grants::{GrantView, PolicyView, WithheldView};
 
 use grants::Policies;
 
@@ -45,6 +45,11 @@ pub struct WorkloadView {
     pub identities: Vec<IdentityView>,
     /// What some policy could permit it.
     pub grants: Vec<GrantView>,
+    /// What some permit names for it and a forbid takes away whole.
+    pub withheld: Vec<WithheldView>,
+    /// The policies that have to go, or to change, before its file can be deleted, where one workload is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept_by: Option<Vec<PolicyView>>,
 }
 
 /// One way to prove itself.
@@ -122,7 +127,9 @@ impl<'a> Inventory<'a> {
 
     /// One workload.
     pub fn workload(&self, id: &str) -> Option<WorkloadView> {
-        self.set.workload(id).map(|workload| self.view(workload))
+        let workload = self.set.workload(id)?;
+        let kept_by = self.set.keepers_of(id).into_iter().map(|id| self.policies.named(id)).collect();
+        Some(WorkloadView { kept_by: Some(kept_by), ..self.view(workload) })
     }
 
     /// One that no file declares, or none any more, and that has leases or a story all the same.
@@ -139,6 +146,8 @@ impl<'a> Inventory<'a> {
             state: "undeclared",
             identities: Vec::new(),
             grants: Vec::new(),
+            withheld: Vec::new(),
+            kept_by: None,
         }
     }
 
@@ -151,19 +160,23 @@ impl<'a> Inventory<'a> {
     pub fn audience(&self, uri: &str) -> Option<AudienceView> {
         let audience = self.set.audience(uri)?;
         let all = self.set.workloads().flat_map(|workload| {
-            let grants = self.grants(workload).into_iter().filter(|grant| grant.audience == audience.id.as_str());
+            let grants = self.grants(workload).0.into_iter().filter(|grant| grant.audience == audience.id.as_str());
             grants.map(|grant| GrantedTo { workload: workload.id.to_string(), grant }).collect::<Vec<_>>()
         });
         Some(AudienceView { granted_to: all.collect(), ..view_audience(audience) })
     }
 
-    fn grants(&self, workload: &Workload) -> Vec<GrantView> {
-        let grants = self.set.grants_of(workload.id.as_str());
-        grants.into_iter().map(|grant| self.policies.view(grant)).collect()
+    /// What it could be granted, and what is withheld from it.
+    fn grants(&self, workload: &Workload) -> (Vec<GrantView>, Vec<WithheldView>) {
+        let permits = self.set.permits_of(workload.id.as_str());
+        let (grants, taken): (Vec<_>, Vec<_>) = permits.into_iter().partition(|permit| permit.taken_by.is_empty());
+        let withheld = taken.iter().map(|permit| self.policies.withheld(permit)).collect();
+        (grants.into_iter().map(|grant| self.policies.view(grant)).collect(), withheld)
     }
 
     fn view(&self, workload: &Workload) -> WorkloadView {
         let left = |day: Option<Day>| day.map(|day| due::days_until(day, self.now));
+        let (grants, withheld) = self.grants(workload);
         WorkloadView {
             id: workload.id.to_string(),
             file: file_of(workload.id.as_str()),
@@ -175,7 +188,9 @@ impl<'a> Inventory<'a> {
             review_in_days: left(workload.review),
             state: workload.state(self.now).map_or_else(|reason| reason.as_str(), |()| "ok"),
             identities: workload.identities.iter().map(IdentityView::of).collect(),
-            grants: self.grants(workload),
+            grants,
+            withheld,
+            kept_by: None,
         }
     }
 }

@@ -8,6 +8,7 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use serde::Serialize;
 
+use super::idle::{Idle, Place};
 use super::spread::Spread;
 use crate::audit::{Line, Str};
 use crate::governance::inventory::WorkloadView;
@@ -97,6 +98,7 @@ pub(super) struct Evidence<'a> {
     tasks: HashMap<u64, u64>,
     hasher: RandomState,
     digests: HashMap<String, String>,
+    idle: Idle,
 }
 
 impl<'a> Evidence<'a> {
@@ -118,6 +120,7 @@ impl<'a> Evidence<'a> {
             tasks: HashMap::new(),
             hasher: RandomState::new(),
             digests: HashMap::new(),
+            idle: Idle::default(),
         }
     }
 
@@ -126,7 +129,7 @@ impl<'a> Evidence<'a> {
         if *line.time >= *self.period.until {
             return;
         }
-        if has_no_effect(line) {
+        if self.idle.is(line) {
             return;
         }
         let is_within = *line.time >= *self.period.since;
@@ -147,7 +150,20 @@ impl<'a> Evidence<'a> {
             }
             _ => {}
         }
-        self.changed(line, is_within);
+        let place = self.changed(line, is_within);
+        match (&*line.event, &*line.outcome) {
+            ("quarantine", "done") => self.idle.note(line, None),
+            ("release", "done") => self.idle.note(line, Some(place)),
+            _ => {}
+        }
+    }
+
+    /// Takes out what all lines together show to have changed nothing.
+    pub fn settle(&mut self) {
+        let idle = std::mem::take(&mut self.idle).releases();
+        self.more_changes -= idle.iter().filter(|place| **place == Place::AmongMore).count() as u64;
+        let mut places = (0..).map(Place::At);
+        self.changes.retain(|_| places.next().is_none_or(|place| !idle.contains(&place)));
     }
 
     fn activity_of(&mut self, line: &Line<'_>) -> Option<&mut Activity> {
@@ -255,7 +271,7 @@ impl<'a> Evidence<'a> {
         Some(self.hasher.hash_one((line.workload.as_deref()?, line.task.as_deref()?)))
     }
 
-    fn changed(&mut self, line: &Line<'_>, is_within: bool) {
+    fn changed(&mut self, line: &Line<'_>, is_within: bool) -> Place {
         let of = |text: &Option<Str<'_>>| text.as_deref().unwrap_or_default().to_owned();
         let (what, of) = match (&*line.event, &*line.outcome) {
             ("start" | "policy.reload", "done") => {
@@ -263,8 +279,8 @@ impl<'a> Evidence<'a> {
                 let before = self.digests.insert(line.broker.to_string(), digest.clone());
                 match before {
                     // What it started with is no change, and neither is the same set once more.
-                    None => return,
-                    Some(before) if before == digest || digest.is_empty() => return,
+                    None => return Place::Nowhere,
+                    Some(before) if before == digest || digest.is_empty() => return Place::Nowhere,
                     Some(_) => ("policies in force", digest),
                 }
             }
@@ -273,14 +289,14 @@ impl<'a> Evidence<'a> {
             ("revoke", "done") if line.actor.is_some() => ("revoke", named(line)),
             ("key.rotate" | "key.withdraw", _) => (&*line.event, of(&line.kid)),
             ("epoch.start", _) => ("epoch.start", String::new()),
-            _ => return,
+            _ => return Place::Nowhere,
         };
         if !is_within {
-            return;
+            return Place::Nowhere;
         }
         if self.changes.len() == CHANGES {
             self.more_changes += 1;
-            return;
+            return Place::AmongMore;
         }
         let told = |text: &Option<Str<'_>>| text.as_deref().map(str::to_owned);
         self.changes.push(Change {
@@ -290,14 +306,8 @@ impl<'a> Evidence<'a> {
             by: told(&line.actor).or_else(|| Some(format!("broker {}", line.broker))),
             why: told(&line.reason).or_else(|| (what == "policies refused").then(|| told(&line.detail)).flatten()),
         });
+        Place::At(self.changes.len() - 1)
     }
-}
-
-/// Whether it ended nothing and let nobody in: it is no end, and no change of access. Lines from before the log said so are
-/// known by what they lack: a count of nothing, and no rule.
-fn has_no_effect(line: &Line<'_>) -> bool {
-    let is_end = matches!(&*line.event, "complete" | "revoke");
-    line.no_effect || (is_end && &*line.outcome == "done" && line.count == Some(0) && line.position.is_none())
 }
 
 /// What an operator's revocation named.
@@ -323,7 +333,7 @@ fn covers(granted: &str, asked: &str) -> bool {
 }
 
 /// Milliseconds of a moment as lines write it, from an arbitrary beginning: good for differences.
-fn moment(time: &str) -> u64 {
+pub(super) fn moment(time: &str) -> u64 {
     let number = |range: std::ops::Range<usize>| time.get(range).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
     let (year, month, day) = (number(0..4), number(5..7), number(8..10));
     let date = time::Month::try_from(u8::try_from(month).unwrap_or(1)).ok().and_then(|month| {

@@ -6,6 +6,7 @@
 mod controls;
 mod evidence;
 mod html;
+mod idle;
 mod logs;
 mod markdown;
 mod page;

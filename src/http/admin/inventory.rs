@@ -15,7 +15,7 @@ use crate::broker::Broker;
 use crate::net::Peer;
 
 use super::super::answer;
-use super::{actor, no_such, read, told};
+use super::{actor, read, told};
 
 pub(super) async fn status(State(broker): State<Arc<Broker>>) -> Response {
     answer::json(StatusCode::OK, &broker.status().await)
@@ -27,7 +27,7 @@ pub(super) async fn workloads(State(broker): State<Arc<Broker>>) -> Response {
 
 pub(super) async fn workload(State(broker): State<Arc<Broker>>, Path(id): Path<String>) -> Response {
     match broker.workload(&id).await {
-        Ok(None) => no_such("workload", &id),
+        Ok(None) => broker.no_workload(&id).into_response(),
         outcome => told(outcome),
     }
 }
@@ -39,7 +39,7 @@ pub(super) async fn audiences(State(broker): State<Arc<Broker>>) -> Response {
 pub(super) async fn audience(State(broker): State<Arc<Broker>>, Path(uri): Path<String>) -> Response {
     match broker.audience(&uri) {
         Some(audience) => answer::json(StatusCode::OK, &audience),
-        None => no_such("audience", &uri),
+        None => broker.no_audience(&uri).into_response(),
     }
 }
 

@@ -31,10 +31,20 @@ pub(super) fn spelling(set: &PolicySet, question: &Question) -> Vec<Change> {
 /// A caller's slip is looked for among so many names at most, and in a name of so many characters: a refusal must stay cheap.
 const MANY: usize = 256;
 const LONG: usize = 100;
+/// An operator's slip among so many: some thousandths of a second.
+const MANY_TO_OPERATORS: usize = 4096;
 
 /// As a refusal tells it.
-pub(in crate::policy) fn meant(near: Option<&str>) -> String {
-    near.map_or_else(String::new, |near| format!(": did you mean {near}?"))
+pub(crate) fn meant(near: Option<&str>) -> String {
+    near.map_or_else(String::new, |near| format!("{MEANT}{near}?"))
+}
+
+const MEANT: &str = ": did you mean ";
+
+/// What a refusal says was probably meant.
+pub(crate) fn meant_by(said: &str) -> Option<&str> {
+    // A name that was asked may say such a thing too: what the broker adds comes last.
+    said.rsplit_once(MEANT)?.1.strip_suffix('?')
 }
 
 /// The scope that was probably meant, where the audience declares few.
@@ -44,8 +54,15 @@ pub(in crate::policy) fn near_scope(audience: &Audience, asked: &str) -> Option<
 }
 
 impl PolicySet {
+    /// The workload that was probably meant, for operators: they may know of all, and wait for it.
+    pub(crate) fn near_workload(&self, asked: &str) -> Option<String> {
+        let names = || self.workloads().map(|workload| workload.id.as_str());
+        let is_cheap = asked.len() <= LONG && names().nth(MANY_TO_OPERATORS).is_none();
+        is_cheap.then(|| closest(asked, names()).map(str::to_owned)).flatten()
+    }
+
     /// The audience that was probably meant, where there are few.
-    pub(in crate::policy) fn near_audience(&self, asked: &str) -> Option<String> {
+    pub(crate) fn near_audience(&self, asked: &str) -> Option<String> {
         let names = || self.audiences().map(|audience| audience.id.as_str());
         let is_cheap = asked.len() <= LONG && names().nth(MANY).is_none();
         is_cheap.then(|| closest(asked, names()).map(str::to_owned)).flatten()
