@@ -61,7 +61,7 @@ const OVERSIGHT: &str = "CSF PR.AA-05, ID.IM-01; SP 800-207 tenet 4";
 const CHANGE: &str = "CSF PR.PS-01, ID.AM-08; SP 800-207 tenet 4";
 
 /// Every rule, in the order of the documentation.
-pub static RULES: [Rule; 40] = [
+pub static RULES: [Rule; 42] = [
     firm(rule("load-error", Error, "a broker refuses to load the set", CONFIGURATION, CHANGE)),
     firm(rule(
         "issuer-unpinned",
@@ -119,6 +119,14 @@ pub static RULES: [Rule; 40] = [
     rule("ttl-above", Warning, "a time is above another that always cuts it", CONFIGURATION, SESSIONS),
     rule("permit-never", Warning, "a permit can never apply", CONFIGURATION, CHANGE),
     rule("permit-shadowed", Warning, "a forbid takes away all that a permit gives", CONFIGURATION, CHANGE),
+    rule("name-never", Warning, "a text or a pattern that no name can be", CONFIGURATION, CHANGE),
+    rule(
+        "guard-unmatched",
+        Warning,
+        "a forbid or an invariant names by text what the set does not have",
+        OVERPRIVILEGED,
+        LEAST,
+    ),
     rule("condition-fails", Warning, "it is proven that a condition fails for every request", CONFIGURATION, CHANGE),
     rule("proof-missing", Note, "nothing shows whether a permit can apply", CONFIGURATION, CHANGE),
     firm(rule(
