@@ -60,7 +60,7 @@ impl Said {
 
     fn add(&mut self, workloads: &[String], place: &[String], is_sure: bool) {
         let to = if is_sure { &mut self.sure } else { &mut self.in_doubt };
-        to.extend(workloads.iter().map(|workload| [&[workload.clone()], place].concat()));
+        to.extend(workloads.iter().map(|workload| [std::slice::from_ref(workload), place].concat()));
     }
 
     fn has(&self, spot: &Spot) -> bool {
