@@ -303,6 +303,29 @@ mod what_passes_for_now {
             .check(&[]);
         assert_eq!(said.code, Some(1));
         assert_eq!(said.codes(), ["suppression", "load-error"], "{}", said.text);
+        // A name of nothing is a warning in the head of a permit alone; anywhere else it is an error of the load.
+        let policies = "\n@id(\"left-behind\")\nforbid (principal == Jitney::Workload::\"gone\", action, resource);\n";
+        let refused = Tree::clean().with(&[("orders.cedar", "", policies)]);
+        for code in ["permit-never", "permit-never/unknown-name", "load-error/unknown-name"] {
+            let entry = WHOLE
+                .replace("owner-missing", code)
+                .replace("file = \"workloads/mailer.toml\"", "subject = \"left-behind\"");
+            for words in [&[][..], &["--deny", "error"]] {
+                let said = refused.with(&[("check.toml", "", &entry)]).check(words);
+                assert_eq!(
+                    (said.code, said.codes()),
+                    (Some(1), vec!["suppression", "load-error"]),
+                    "{code}: {}",
+                    said.text
+                );
+                assert_eq!((&said.document["loads"], &said.document["passed"]), (&json!(false), &json!(false)));
+            }
+        }
+        let open = "\n@id(\"all-of-them\")\npermit (principal == Jitney::Workload::\"report\", action, resource == \
+            Jitney::Scope::\"https://orders.example.com orders:read:*\") when { context.task like \"x-*\" };\n";
+        let said = Tree::clean().with(&[("orders.cedar", "", open)]).check(&[]);
+        assert_eq!((said.code, said.codes()), (Some(1), vec!["load-error"]), "{}", said.text);
+        assert_eq!(said.findings()[0]["code"], "open-scope");
     }
 }
 

@@ -134,3 +134,105 @@ fn one_that_names_what_the_change_takes_away_shows_nothing() {
     assert_eq!(diff(&base, &without).code, Some(0), "a change of its own");
     assert_eq!(stated(&without, &without.with(&edits)).code, Some(0), "and then the other");
 }
+
+/// A forbid on the audience, with this condition, and the edits that call `orders:write` otherwise; a permit lets through there
+/// what the invariant is about.
+fn named_by_text(condition: &str) -> Tree {
+    let invariant = format!(
+        "@id(\"i\")\nforbid (principal, action, resource in Jitney::Audience::\"https://orders.example.com\")\nwhen {{ {condition} }};\n"
+    );
+    guarded().with(&[(FILE, MONEY, &invariant)])
+}
+
+const RENAMED: [(&str, &str, &str); 3] = [
+    ("audiences/orders.toml", "\"orders:write\"", "\"orders:change\""),
+    ("orders.cedar", "orders:write", "orders:change"),
+    ("orders.cedar", HOLDS, "context.task like \"*q*w*e*\""),
+];
+
+#[test]
+fn one_that_names_by_text_what_the_change_takes_away_is_told_of() {
+    const SO: &str = "context.task like \"*q*w*e*\"";
+    for part in [
+        "resource.name == \"orders:write\"",
+        "\"orders:write\" == resource.name",
+        "[\"orders:write\", \"orders:purge\"].contains(resource.name)",
+        "resource.name like \"orders:w*\"",
+        "(resource.name == \"orders:write\" || resource.name == \"orders:purge\")",
+        "!(resource.name != \"orders:write\")",
+    ] {
+        let base = named_by_text(&format!("{part} && {SO}"));
+        let head = base.with(&RENAMED);
+        let said = stated(&base, &head);
+        let told =
+            said.document["findings"][0]["message"].as_str().unwrap_or_else(|| panic!("{part}: {:#}", said.document));
+        assert_eq!((said.code, &said.document["passed"]), (Some(1), &json!(false)), "{part}");
+        let is_named = told.contains("`i` is not shown to hold any more") && told.contains("orders:w");
+        assert!(is_named && said.error.contains("not shown to hold"), "{part}: {told} {}", said.error);
+        assert!(said.document["findings"][0]["file"].as_str().unwrap().ends_with("head/invariants/money.cedar"));
+        // The same where the invariant goes, or says something else, along with the name.
+        for after in ["context.ttl == 7", "resource.name == \"orders:change\""] {
+            let reworded = head.with(&[(FILE, part, after)]);
+            let said = stated(&base, &reworded);
+            let told =
+                said.document["findings"][0]["message"].as_str().unwrap_or_else(|| panic!("{:#}", said.document));
+            assert!(
+                said.code == Some(1) && told.contains("of the tree before") && told.contains("orders:w"),
+                "{part}: {told}"
+            );
+        }
+    }
+}
+
+#[test]
+fn so_is_one_that_names_a_workload_or_an_audience_by_text() {
+    let base = guarded().with(&[(
+        FILE,
+        "",
+        "\n@id(\"j\")\nforbid (principal, action, resource) when { principal.id == \"mailer\" && context.task like \"zz*\" };\n\
+         \n@id(\"k\")\nforbid (principal, action, resource) when { resource.audience.id like \"*orders*\" && context.task like \"zz*\" };\n",
+    )]);
+    let gone = [("orders.cedar", "Workload::\"mailer\"", "Workload::\"report\""), (FILE, MONEY, "")];
+    let said = diff(&base, &base.with(&gone).without("workloads/mailer.toml"));
+    let all = said.document["findings"].as_array().unwrap();
+    let told: Vec<&str> = all.iter().map(|each| each["message"].as_str().unwrap()).collect();
+    assert!(
+        told.iter().any(|told| told.contains("`j` is not shown") && told.contains("`workload mailer`")),
+        "{told:?}"
+    );
+    assert!(!told.iter().any(|told| told.contains("`k` is not shown")), "{told:?}");
+    let (old, new) = ("https://orders.example.com", "https://shop.example.com");
+    let renamed = [("audiences/orders.toml", old, new), ("orders.cedar", old, new), (FILE, MONEY, "")];
+    let said = diff(&base, &base.with(&renamed));
+    let all = said.document["findings"].as_array().unwrap();
+    let told: Vec<&str> = all.iter().map(|each| each["message"].as_str().unwrap()).collect();
+    assert!(
+        told.iter().any(|told| told.contains("`k` is not shown") && told.contains("`audience *orders*`")),
+        "{told:?}"
+    );
+}
+
+/// What stays within reach, an exception that comes to nothing, and what named nothing before: no finding, and no way to a new name
+/// is closed.
+#[test]
+fn one_that_still_names_something_is_not_held_up() {
+    for part in [
+        "resource.name != \"orders:write\"",
+        "resource.name like \"orders:*\"",
+        "[\"orders:write\", \"orders:change\"].contains(resource.name)",
+        "(resource.name == \"orders:write\" || resource.name like \"orders:ch*\")",
+        "resource.name == \"orders:purge\"",
+        "resource.name == \"orders:read:42\"",
+    ] {
+        let base = named_by_text(&format!("{part} && context.task like \"zz*\""));
+        let said = stated(&base, &base.with(&RENAMED[..2]));
+        assert_eq!((said.code, &said.document["findings"]), (Some(0), &json!([])), "{part}: {}", said.error);
+    }
+    // First the invariant names both, then the name is another one, then the old one goes.
+    let of = |part: &str| named_by_text(&format!("{part} && context.task like \"zz*\""));
+    let (old, new) = ("resource.name == \"orders:write\"", "resource.name == \"orders:change\"");
+    let both = "[\"orders:write\", \"orders:change\"].contains(resource.name)";
+    for (base, head) in [(of(old), of(both)), (of(both).with(&RENAMED[..2]), of(new).with(&RENAMED[..2]))] {
+        assert_eq!(stated(&base, &head).code, Some(0));
+    }
+}

@@ -34,7 +34,7 @@ fn kept(text: String) -> &'static str {
 }
 
 pub fn rows() -> Vec<Row> {
-    [of_words(), of_days(), of_width(), of_times(), of_use(), of_invariants(), of_keys(), of_files()]
+    [of_words(), of_days(), of_width(), of_times(), of_use(), of_invariants(), of_names(), of_keys(), of_files()]
         .into_iter()
         .flatten()
         .collect()
@@ -66,6 +66,114 @@ fn of_invariants() -> Vec<Row> {
                 )),
             ),
             &[],
+        ),
+    ]
+}
+
+/// What is named by text, in policies and in invariants.
+fn of_names() -> Vec<Row> {
+    const FILE: &str = "invariants/own.cedar";
+    let guard = |head: &str, when: &str| {
+        kept(format!("\n@id(\"guard\")\nforbid ({head}) when {{ ({when}) && context.task like \"zz*\" }};\n"))
+    };
+    let all = "principal, action, resource";
+    let of_audience = "principal, action, resource in Jitney::Audience::\"https://orders.example.com\"";
+    let pair = |name, code, file, head: &str, when: &str, twins: &[&str]| Row {
+        name,
+        code,
+        breaks: vec![(file, "", guard(head, when))],
+        twins: twins.iter().map(|twin| vec![(file, "", guard(head, twin))]).collect(),
+    };
+    let never = |name, file, when: &str, twins: &[&str]| pair(name, "name-never", file, all, when, twins);
+    let unmatched =
+        |name, file, when: &str, twins: &[&str]| pair(name, "guard-unmatched", file, of_audience, when, twins);
+    let token = |rest: &str| {
+        kept(format!(
+            "\n[[identity]]\ntype = \"oidc\"\nissuer = \"https://ci.example.com\"\ntask = \"ci-{{ref}}\"\nclaims = {{ repo = \"9\", {rest} }}\n"
+        ))
+    };
+    vec![
+        row(
+            "a pattern of a task that there cannot be",
+            "name-never",
+            (CEDAR, "nightly-*", "pick-?*"),
+            &[
+                (CEDAR, "nightly-*", "pick-*"),
+                (CEDAR, "context.task like \"nightly-*\"", "resource.name like \"orders?*\" || context.ttl < 9"),
+            ],
+        ),
+        row(
+            "a task with a space",
+            "name-never",
+            (CEDAR, "context.task like \"nightly-*\"", "context.task == \"nightly run\""),
+            &[],
+        ),
+        never("one that a forbid is about", CEDAR, "context.task like \"*//*\"", &["context.task like \"*/*\""]),
+        never("one that it leaves out", CEDAR, "context.task != \"a b\"", &["context.task != \"a-b\""]),
+        never(
+            "an open scope that nobody asks for",
+            FILE,
+            "resource.name == \"orders:read:*\"",
+            &["resource.name like \"orders:read:*\""],
+        ),
+        never("a workload in a folder", FILE, "principal.id like \"team/*\"", &["principal.id like \"rep*\""]),
+        never(
+            "an audience that is no URI",
+            FILE,
+            "resource.audience.id == \"orders\"",
+            &["resource.audience.id like \"*orders*\""],
+        ),
+        row(
+            "a claim that makes no task",
+            "name-never",
+            (MAILER, "", token("ref = { glob = \"refs/tags/*\" }")),
+            &[(MAILER, "", token("ref = { glob = \"v*\" }"))],
+        ),
+        row(
+            "one that makes none as it is",
+            "name-never",
+            (MAILER, "", token("ref = \"main branch\"")),
+            &[(MAILER, "", token("ref = \"main\""))],
+        ),
+        unmatched(
+            "an invariant on a scope that is called otherwise",
+            FILE,
+            "resource.name == \"orders:wirte\"",
+            &[
+                "resource.name == \"orders:write\"",
+                "resource.name != \"orders:wirte\"",
+                "resource.name == \"orders:read:7\"",
+            ],
+        ),
+        unmatched(
+            "one of a list",
+            FILE,
+            "[\"orders:write\", \"orders:purge\"].contains(resource.name)",
+            &["[\"orders:write\", \"orders:read\"].contains(resource.name)"],
+        ),
+        unmatched(
+            "a pattern of scopes that there are not",
+            FILE,
+            "resource.name like \"refunds:*\"",
+            &["resource.name like \"orders:read:4*\"", "!(resource.name like \"refunds:*\")"],
+        ),
+        unmatched(
+            "a workload that is not there, by text",
+            FILE,
+            "principal.id == \"reprot\"",
+            &["principal.id == \"report\"", "!(principal.id == \"reprot\")"],
+        ),
+        unmatched(
+            "an audience that is not there, by text",
+            FILE,
+            "resource.audience.id == \"https://order.example.com\"",
+            &["resource.audience.id == \"https://orders.example.com\""],
+        ),
+        unmatched(
+            "a forbid of the same kind",
+            CEDAR,
+            "resource.name == \"orders:wirte\"",
+            &["resource.name == \"orders:write\""],
         ),
     ]
 }

@@ -73,6 +73,14 @@ impl Tree {
         copy
     }
 
+    /// A copy without a file.
+    #[allow(dead_code, reason = "not every test that takes this one file takes files away")]
+    pub fn without(&self, path: &str) -> Self {
+        let mut copy = self.clone();
+        assert!(copy.0.remove(path).is_some(), "there is no {path}");
+        copy
+    }
+
     pub fn write(&self, dir: &Path) {
         for (path, text) in &self.0 {
             let path = dir.join(path);

@@ -74,9 +74,9 @@ impl Report {
         self.findings.len() - self.open().count()
     }
 
-    /// Whether none of `deny` or worse stands open.
+    /// Whether none of `deny` or worse stands open. What a broker would not load never passes.
     pub fn passes(&self, deny: Severity) -> bool {
-        self.open().all(|finding| finding.diagnostic.severity < deny)
+        self.counts.is_some() && self.open().all(|finding| finding.diagnostic.severity < deny)
     }
 
     /// The document for programs; `docs/policy-check.md` says what its fields mean.
@@ -138,7 +138,7 @@ impl Findings {
     pub fn load(&mut self, told: &[Diagnostic]) {
         for diagnostic in told.iter().filter(|each| each.code != "governance") {
             let path = self.relative(&diagnostic.file);
-            let rule = rules::of_load(diagnostic.code);
+            let rule = rules::of_load(diagnostic.code, diagnostic.severity);
             let (diagnostic, subject) = (diagnostic.clone(), diagnostic.policy().unwrap_or_default().to_owned());
             self.all.push(Finding { rule, diagnostic, path, subject, suppressed: None });
         }

@@ -1,6 +1,8 @@
-//! `invariant-broken`, `invariant-unproven`: what must never be possible, held against the set.
+//! `invariant-broken`, `invariant-unproven`: what must never be possible, held against the set. Of what an invariant names by
+//! text, `named` tells.
 
 use super::finding::Findings;
+use super::named;
 use super::tree::Tree;
 use super::what;
 use crate::governance::invariants::breaches;
@@ -20,6 +22,7 @@ pub(super) fn look(tree: &Tree<'_>, findings: &mut Findings, solving: &mut Solvi
     }
     let (invariants, wrong) = set.invariants(&files);
     wrong.into_iter().for_each(|diagnostic| findings.add(what::invariant_broken(), diagnostic, ""));
+    named::of_invariants(set, &invariants, findings);
     for breach in breaches(set, &invariants, None, tree.now.secs(), solving) {
         let Some(invariant) = invariants.iter().find(|each| *each.id == *breach.invariant) else { continue };
         let at = (&invariant.file, invariant.span.clone());

@@ -10,6 +10,7 @@ mod finding;
 mod invariant;
 mod keys;
 mod missing;
+mod named;
 mod never;
 mod private;
 mod proofs;
@@ -49,8 +50,8 @@ const OF_FILES: [Lint; 7] =
     [missing::look, vague::look, expiry::look, review::look, keys::look, private::look, beside::look];
 
 /// Those that need the set whole.
-const OF_SETS: [Lint; 7] =
-    [empty::look, width::look, ttl::look, never::look, shadow::look, unused::look, standing::look];
+const OF_SETS: [Lint; 8] =
+    [empty::look, width::look, ttl::look, never::look, shadow::look, named::look, unused::look, standing::look];
 
 /// Whether a solver is asked, for how long, and where what it has proven is kept.
 #[derive(Debug, Clone, Default)]

@@ -61,7 +61,7 @@ const OVERSIGHT: &str = "CSF PR.AA-05, ID.IM-01; SP 800-207 tenet 4";
 const CHANGE: &str = "CSF PR.PS-01, ID.AM-08; SP 800-207 tenet 4";
 
 /// Every rule, in the order of the documentation.
-pub static RULES: [Rule; 40] = [
+pub static RULES: [Rule; 42] = [
     firm(rule("load-error", Error, "a broker refuses to load the set", CONFIGURATION, CHANGE)),
     firm(rule(
         "issuer-unpinned",
@@ -119,6 +119,14 @@ pub static RULES: [Rule; 40] = [
     rule("ttl-above", Warning, "a time is above another that always cuts it", CONFIGURATION, SESSIONS),
     rule("permit-never", Warning, "a permit can never apply", CONFIGURATION, CHANGE),
     rule("permit-shadowed", Warning, "a forbid takes away all that a permit gives", CONFIGURATION, CHANGE),
+    rule("name-never", Warning, "a text or a pattern that no name can be", CONFIGURATION, CHANGE),
+    rule(
+        "guard-unmatched",
+        Warning,
+        "a forbid or an invariant names by text what the set does not have",
+        OVERPRIVILEGED,
+        LEAST,
+    ),
     rule("condition-fails", Warning, "it is proven that a condition fails for every request", CONFIGURATION, CHANGE),
     rule("proof-missing", Note, "nothing shows whether a permit can apply", CONFIGURATION, CHANGE),
     firm(rule(
@@ -164,7 +172,8 @@ pub static RULES: [Rule; 40] = [
     )),
 ];
 
-/// The finer codes of what a load tells, and the rule that each belongs to; the page has a line for each.
+/// The finer codes of what a load tells, and the rule that each belongs to; the page has a line for each. An error of one that may
+/// pass keeps a broker from loading, and belongs to `load-error` instead.
 pub static FINER: [(&str, &str); 19] = [
     ("audience", "load-error"),
     ("cedar-depth", "load-error"),
@@ -175,7 +184,7 @@ pub static FINER: [(&str, &str); 19] = [
     ("jwks", "load-error"),
     ("load", "load-error"),
     ("name", "load-error"),
-    ("open-scope", "permit-never"),
+    ("open-scope", "load-error"),
     ("policy-id", "load-error"),
     ("schema", "load-error"),
     ("scope", "load-error"),
@@ -194,9 +203,10 @@ pub fn of(code: &str) -> &'static Rule {
     find(code).unwrap_or(&RULES[0])
 }
 
-/// The rule that a finding of the load belongs to.
-pub fn of_load(code: &str) -> &'static Rule {
-    FINER.iter().find(|(finer, _)| *finer == code).map_or(&RULES[0], |(_, rule)| of(rule))
+/// The rule that a finding of the load belongs to. Nothing lets pass what a broker refuses.
+pub fn of_load(code: &str, severity: Severity) -> &'static Rule {
+    let rule = FINER.iter().find(|(finer, _)| *finer == code).map_or(&RULES[0], |(_, rule)| of(rule));
+    if rule.may_pass && severity == Error { &RULES[0] } else { rule }
 }
 
 /// The rule with this code, where there is one.
@@ -216,10 +226,24 @@ mod tests {
             let heading = format!("\n### {}\n", rule.code);
             let part = page.split(&heading).nth(1).unwrap_or_else(|| panic!("{} has no part", rule.code));
             let part = part.split("\n##").next().unwrap_or_default();
-            for word in [rule.severity.as_str(), rule.owasp, rule.nist] {
-                assert!(part.contains(word), "{}: its part leaves out `{word}`", rule.code);
-            }
+            let head = format!("{} · {} · {}\n", rule.severity.as_str(), rule.owasp, rule.nist);
+            assert!(
+                part.starts_with(&format!("\n{head}\n**What**: ")),
+                "{}: its part begins otherwise: {part}",
+                rule.code
+            );
+            assert_eq!(part.contains("Nothing lets it pass."), !rule.may_pass, "{}", rule.code);
         }
+        let firm: Vec<String> =
+            RULES.iter().filter(|rule| !rule.may_pass).map(|rule| format!("`{}`", rule.code)).collect();
+        let (last, others) = firm.split_last().unwrap();
+        let sentence = format!("{} and {last} never pass.", others.join(", "));
+        assert!(
+            page.split_whitespace().collect::<Vec<_>>().join(" ").contains(&sentence),
+            "what never passes: {sentence}"
+        );
+        assert_eq!(of_load("unknown-name", Error).code, "load-error");
+        assert_eq!(of_load("unknown-name", Warning).code, "permit-never");
         for (code, rule) in FINER {
             assert!(find(rule).is_some() && find(code).is_none(), "{code}: {rule}");
             let line = page.lines().find(|line| line.starts_with(&format!("| `{code}` | [{rule}](#{rule}) |")));

@@ -43,6 +43,8 @@ codes! {
     ttl_above = "ttl-above",
     permit_never = "permit-never",
     permit_shadowed = "permit-shadowed",
+    name_never = "name-never",
+    guard_unmatched = "guard-unmatched",
     condition_fails = "condition-fails",
     proof_missing = "proof-missing",
     invariant_broken = "invariant-broken",

@@ -1,7 +1,7 @@
 //! Which invariants a change is held against: those of the tree after it, and those of the tree before that it takes away.
 //!
-//! Owns that none is got rid of by the change that breaks it, be it by another spelling of an audience, or by another name.
-//! Whether one holds is asked elsewhere.
+//! Owns that none is got rid of by the change that breaks it, be it by another spelling of an audience, by another name, or by
+//! taking away what it names. Whether one holds is asked elsewhere.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::Dropped;
 use super::trees::Tree;
 use crate::governance::invariants::{Breach, breaches};
+use crate::governance::logic::named::{Naming, namings};
 use crate::governance::logic::solve::Solving;
 use crate::policy::{Diagnostic, Invariant, PolicySet, Severity, SourceFile};
 
@@ -29,6 +30,9 @@ pub(super) fn against(base: &Tree, head: &Tree, now: u64, solving: &mut Solving)
     let (written, _) = base.set.invariants(&base.invariants());
     let files: Vec<SourceFile> = base.invariants().iter().map(|file| respelled(file, &base.set, &head.set)).collect();
     let (before, _) = base.set.invariants(&files);
+    let as_it_was: HashSet<_> = written.iter().map(words).collect();
+    let untouched = after.iter().filter(|each| as_it_was.contains(&words(each)));
+    unread.extend(untouched.filter_map(|each| names_nothing_now(each, base, head)));
     let stood: HashSet<_> = before.iter().map(words).collect();
     let declared: HashSet<Arc<str>> = after.iter().map(|each| each.id.clone()).collect();
     let (kept, new): (Vec<Invariant>, Vec<Invariant>) =
@@ -73,6 +77,10 @@ fn names_what_is_gone(gone: &Invariant, as_written: &Invariant, base: &Tree, hea
     let was_unknown = base.set.unknown_to(as_written)?;
     let mut names = head.set.unknown_to(gone)?;
     names.retain(|name| !was_unknown.contains(name));
+    // Part by part: the one is the other, but for how audiences are spelled.
+    let parts = namings(&gone.policy).into_iter().zip(namings(&as_written.policy));
+    let emptied = parts.filter(|(after, before)| after.narrows && before.is_in(&base.set) && !after.is_in(&head.set));
+    names.extend(emptied.map(|(after, _)| after.told()));
     names.sort_unstable();
     let names = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let told = format!(
@@ -83,5 +91,21 @@ fn names_what_is_gone(gone: &Invariant, as_written: &Invariant, base: &Tree, hea
     let mend = "take the invariant away, or write it anew, in a change of its own before this one, while what it names is \
                 still there";
     let finding = Diagnostic::of(Severity::Error, "invariant", told).at(&as_written.file, as_written.span.clone());
+    (!names.is_empty()).then(|| finding.help(mend))
+}
+
+/// One that stays as it is and names by text what is gone: it speaks of less than before, and nobody said so.
+fn names_nothing_now(invariant: &Invariant, base: &Tree, head: &Tree) -> Option<Diagnostic> {
+    let all = namings(&invariant.policy);
+    let emptied = |part: &&Naming<'_>| part.narrows && part.is_in(&base.set) && !part.is_in(&head.set);
+    let names: Vec<String> = all.iter().filter(emptied).map(|part| format!("`{}`", part.told())).collect();
+    let told = format!(
+        "invariant `{}` is not shown to hold any more: it names by text what this change takes away: {}",
+        invariant.id,
+        names.join(", ")
+    );
+    let mend = "have the invariant name the old and the new in a list, or take it away, in a change of its own before this one: \
+                [\"…\", \"…\"].contains(…)";
+    let finding = Diagnostic::of(Severity::Error, "invariant", told).at(&invariant.file, invariant.span.clone());
     (!names.is_empty()).then(|| finding.help(mend))
 }

@@ -7,6 +7,8 @@ mod brute;
 mod condition;
 mod identity;
 mod random;
+#[cfg(feature = "prove")]
+mod solver;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
