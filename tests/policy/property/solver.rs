@@ -17,13 +17,13 @@ use crate::common::Chance;
 use crate::proofs;
 
 /// So many pairs are put to the solver, after those that everybody tries.
-const PAIRS: usize = 12;
+const PAIRS: usize = 8;
 /// What those are made from, and how many: each kind of answer is among theirs, whatever chance brings besides.
 const KNOWN: (u64, usize) = (1_795_915_772_502, 24);
 /// So many requests are decided under both sets of a pair.
 const REQUESTS: usize = 300;
 /// So long the solver is asked about one pair.
-const BUDGET: Duration = Duration::from_secs(4);
+const BUDGET: Duration = Duration::from_secs(3);
 /// By this setting a run of this test knows that it is the one with a solver.
 const INSIDE: &str = "JITNEY_TEST_INSIDE";
 
