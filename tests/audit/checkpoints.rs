@@ -196,7 +196,8 @@ fn keys_vouch_for_nothing_where_no_checkpoint_tells_of_a_line_that_is_there() {
     assert!(broker.stop().success());
     broker.start_again();
     let (log, url) = (broker.audit_path(), broker.url());
-    eventually("it has signed", || (entries(&log).len() == 2).then_some(()));
+    // How often it has signed by then is a matter of how fast it was.
+    signed_for_all(&broker);
     assert!(verified(&broker, &log, &["--jwks", &url]).0);
     // What follows the last checkpoint directly, it vouches for.
     broker.mint("demo", "s");

@@ -4,7 +4,7 @@ use jitney::model::Lease;
 use jitney::store::Recorded;
 
 fn unrecorded(lease: Lease) -> Recorded {
-    Recorded::by_the_store(lease)
+    Recorded::by_the_store(Box::new(lease))
 }
 
 fn main() {}
