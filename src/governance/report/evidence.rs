@@ -8,7 +8,6 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use serde::Serialize;
 
-use super::idle::{Idle, Place};
 use super::spread::Spread;
 use crate::audit::{Line, Str};
 use crate::governance::inventory::WorkloadView;
@@ -98,7 +97,6 @@ pub(super) struct Evidence<'a> {
     tasks: HashMap<u64, u64>,
     hasher: RandomState,
     digests: HashMap<String, String>,
-    idle: Idle,
 }
 
 impl<'a> Evidence<'a> {
@@ -120,7 +118,6 @@ impl<'a> Evidence<'a> {
             tasks: HashMap::new(),
             hasher: RandomState::new(),
             digests: HashMap::new(),
-            idle: Idle::default(),
         }
     }
 
@@ -129,7 +126,7 @@ impl<'a> Evidence<'a> {
         if *line.time >= *self.period.until {
             return;
         }
-        if self.idle.is(line) {
+        if has_no_effect(line) {
             return;
         }
         let is_within = *line.time >= *self.period.since;
@@ -150,20 +147,7 @@ impl<'a> Evidence<'a> {
             }
             _ => {}
         }
-        let place = self.changed(line, is_within);
-        match (&*line.event, &*line.outcome) {
-            ("quarantine", "done") => self.idle.note(line, None),
-            ("release", "done") => self.idle.note(line, Some(place)),
-            _ => {}
-        }
-    }
-
-    /// Takes out what all lines together show to have changed nothing.
-    pub fn settle(&mut self) {
-        let idle = std::mem::take(&mut self.idle).releases();
-        self.more_changes -= idle.iter().filter(|place| **place == Place::AmongMore).count() as u64;
-        let mut places = (0..).map(Place::At);
-        self.changes.retain(|_| places.next().is_none_or(|place| !idle.contains(&place)));
+        self.changed(line, is_within);
     }
 
     fn activity_of(&mut self, line: &Line<'_>) -> Option<&mut Activity> {
@@ -271,7 +255,7 @@ impl<'a> Evidence<'a> {
         Some(self.hasher.hash_one((line.workload.as_deref()?, line.task.as_deref()?)))
     }
 
-    fn changed(&mut self, line: &Line<'_>, is_within: bool) -> Place {
+    fn changed(&mut self, line: &Line<'_>, is_within: bool) {
         let of = |text: &Option<Str<'_>>| text.as_deref().unwrap_or_default().to_owned();
         let (what, of) = match (&*line.event, &*line.outcome) {
             ("start" | "policy.reload", "done") => {
@@ -279,8 +263,8 @@ impl<'a> Evidence<'a> {
                 let before = self.digests.insert(line.broker.to_string(), digest.clone());
                 match before {
                     // What it started with is no change, and neither is the same set once more.
-                    None => return Place::Nowhere,
-                    Some(before) if before == digest || digest.is_empty() => return Place::Nowhere,
+                    None => return,
+                    Some(before) if before == digest || digest.is_empty() => return,
                     Some(_) => ("policies in force", digest),
                 }
             }
@@ -289,14 +273,14 @@ impl<'a> Evidence<'a> {
             ("revoke", "done") if line.actor.is_some() => ("revoke", named(line)),
             ("key.rotate" | "key.withdraw", _) => (&*line.event, of(&line.kid)),
             ("epoch.start", _) => ("epoch.start", String::new()),
-            _ => return Place::Nowhere,
+            _ => return,
         };
         if !is_within {
-            return Place::Nowhere;
+            return;
         }
         if self.changes.len() == CHANGES {
             self.more_changes += 1;
-            return Place::AmongMore;
+            return;
         }
         let told = |text: &Option<Str<'_>>| text.as_deref().map(str::to_owned);
         self.changes.push(Change {
@@ -306,8 +290,14 @@ impl<'a> Evidence<'a> {
             by: told(&line.actor).or_else(|| Some(format!("broker {}", line.broker))),
             why: told(&line.reason).or_else(|| (what == "policies refused").then(|| told(&line.detail)).flatten()),
         });
-        Place::At(self.changes.len() - 1)
     }
+}
+
+/// Whether it ended nothing and let nobody in: it is no end, and no change of access. Lines from before the log said so are
+/// known by what they lack: a count of nothing, and no rule.
+fn has_no_effect(line: &Line<'_>) -> bool {
+    let is_end = matches!(&*line.event, "complete" | "revoke");
+    line.no_effect || (is_end && &*line.outcome == "done" && line.count == Some(0) && line.position.is_none())
 }
 
 /// What an operator's revocation named.
@@ -333,7 +323,7 @@ fn covers(granted: &str, asked: &str) -> bool {
 }
 
 /// Milliseconds of a moment as lines write it, from an arbitrary beginning: good for differences.
-pub(super) fn moment(time: &str) -> u64 {
+fn moment(time: &str) -> u64 {
     let number = |range: std::ops::Range<usize>| time.get(range).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
     let (year, month, day) = (number(0..4), number(5..7), number(8..10));
     let date = time::Month::try_from(u8::try_from(month).unwrap_or(1)).ok().and_then(|month| {

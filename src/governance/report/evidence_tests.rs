@@ -32,7 +32,6 @@ fn with<T>(lines: &[String], look: impl FnOnce(&Evidence<'_>, &[WorkloadView]) -
     let period = period();
     let mut evidence = Evidence::new(&period, &views);
     lines.iter().for_each(|line| evidence.take(&serde_json::from_str(line).unwrap()));
-    evidence.settle();
     look(&evidence, &views)
 }
 
@@ -140,44 +139,10 @@ fn an_act_that_did_nothing_is_no_end_and_no_change() {
 }
 
 #[test]
-fn an_act_that_did_nothing_is_known_in_an_older_log_where_that_shows_it() {
-    let done = |at: &str, event: &str, rest: &str| {
-        line(&format!("2026-11-02T{at}"), event, "done", &format!(r#""actor":"uid:0","took_us":5,{rest}"#))
-    };
-    let lines = [
-        // What counts: each first act.
-        done("10:00:00", "quarantine", r#""workload":"alpha","position":2,"count":1"#),
-        done("10:00:01", "revoke", r#""lease":"l","position":3,"count":1"#),
-        done("10:00:02", "revoke", r#""workload":"beta","position":4,"count":0"#),
-        done("10:10:00", "release", r#""workload":"alpha""#),
-        // And what does not: once more, of whom was in no quarantine, of what stood no more.
-        done(
-            "10:20:00",
-            "quarantine",
-            r#""workload":"alpha","position":5,"count":0,"detail":"it was in quarantine already""#,
-        ),
-        done("10:20:01", "revoke", r#""lease":"l","position":6,"count":1"#),
-        done("10:20:02", "revoke", r#""lease":"m","position":7,"count":0"#),
-        done("10:30:00", "release", r#""workload":"alpha""#),
-        done("10:30:01", "release", r#""workload":"beta""#),
-    ];
-    with(&lines, |evidence, _| {
-        assert_eq!((evidence.total.ended, evidence.days["2026-11-02"].ended), (3, 3));
-        let counts: Vec<(&str, u64)> =
-            evidence.ends.iter().map(|(kind, spread)| (*kind, spread.quantiles().count)).collect();
-        assert_eq!(counts, [("a workload quarantined", 1), ("leases revoked by an operator", 2)]);
-        let told: Vec<String> =
-            evidence.changes.iter().map(|change| format!("{} {}", change.what, change.of)).collect();
-        assert_eq!(told, ["quarantine alpha", "revoke lease l", "revoke workload beta", "release alpha"]);
-    });
-}
-
-#[test]
 fn a_start_and_the_same_policies_again_are_no_change() {
     let reload = |at: &str, digest: &str| line(at, "policy.reload", "done", &format!(r#""detail":"{digest}""#));
     let lines = [
         line("2026-10-02T10:00:00", "start", "done", r#""detail":"one""#),
-        line("2026-10-02T11:00:00", "quarantine", "done", r#""workload":"alpha","actor":"uid:0""#),
         reload("2026-11-02T10:00:00", "one"),
         reload("2026-11-02T11:00:00", "two"),
         line("2026-11-02T12:00:00", "policy.reload", "failed", r#""detail":"a.cedar:1:2: no""#),

@@ -6,7 +6,6 @@
 mod controls;
 mod evidence;
 mod html;
-mod idle;
 mod logs;
 mod markdown;
 mod page;
