@@ -236,3 +236,53 @@ fn one_that_still_names_something_is_not_held_up() {
         assert_eq!(stated(&base, &head).code, Some(0));
     }
 }
+
+/// Each of its words names something after the change as well; together they name nothing.
+#[test]
+fn one_whose_words_fit_nothing_together_any_more_is_told_of() {
+    for words in [
+        "resource.audience.id == \"https://orders.example.com\" && resource.name == \"orders:write\"",
+        "resource in Jitney::Audience::\"https://orders.example.com\" && resource.name == \"orders:write\"",
+    ] {
+        let invariant = format!(
+            "@id(\"i\")\nforbid (principal, action, resource) when {{ {words} && context.task like \"zz*\" }};\n"
+        );
+        let base = guarded().with(&[(FILE, MONEY, &invariant), ("audiences/shop.toml", "", &shop("orders:write"))]);
+        let said = stated(&base, &base);
+        assert_eq!(said.code, Some(0), "{words}: {}", said.error);
+        let said = stated(&base, &base.with(&RENAMED));
+        let told = said.document["findings"][0]["message"].as_str().unwrap_or_default();
+        assert!(
+            said.code == Some(1) && told.contains("`i` is not shown to hold any more") && told.contains("orders:write"),
+            "{words}: {told} {}",
+            said.error
+        );
+    }
+}
+
+/// A `/` at an audience's end is no other name, for a pattern neither.
+#[test]
+fn one_whose_pattern_misses_an_audience_by_its_other_spelling_is_told_of() {
+    let invariant = "@id(\"i\")\nforbid (principal, action, resource) when { resource.audience.id like \"https://*.example.com\" \
+                     && context.task like \"zz*\" };\n";
+    let base = guarded().with(&[(FILE, MONEY, invariant), ("audiences/shop.toml", "", &shop("shop:read"))]);
+    let (old, new) = ("https://orders.example.com", "https://orders.example.com/");
+    let head = base.with(&[("audiences/orders.toml", old, new), ("orders.cedar", old, new)]);
+    let said = stated(&base, &head);
+    let told = said.document["findings"][0]["message"].as_str().unwrap_or_default();
+    assert!(
+        said.code == Some(1) && told.contains("which is `https://orders.example.com/` by now"),
+        "{told} {}",
+        said.error
+    );
+    let wide = [(FILE, "*.example.com\"", "*.example.com*\"")];
+    assert_eq!(stated(&base.with(&wide), &head.with(&wide)).code, Some(0));
+}
+
+/// An audience with this one scope.
+fn shop(scope: &str) -> String {
+    format!(
+        "id = \"https://shop.example.com\"\nowner = \"team-shop@example.com\"\npurpose = \"The shop's own orders, as it keeps \
+         them\"\nmax_ttl = \"10m\"\n\n[scopes]\n\"{scope}\" = \"Does so there\"\n"
+    )
+}

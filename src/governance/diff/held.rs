@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Dropped;
+use super::spoken::silenced;
 use super::trees::Tree;
 use crate::governance::invariants::{Breach, breaches};
 use crate::governance::logic::named::{Naming, namings};
@@ -32,7 +33,10 @@ pub(super) fn against(base: &Tree, head: &Tree, now: u64, solving: &mut Solving)
     let (before, _) = base.set.invariants(&files);
     let as_it_was: HashSet<_> = written.iter().map(words).collect();
     let untouched = after.iter().filter(|each| as_it_was.contains(&words(each)));
-    unread.extend(untouched.filter_map(|each| names_nothing_now(each, base, head)));
+    unread.extend(untouched.filter_map(|each| {
+        let silent = || silenced(&base.set, &head.set, each, each).map(|of| is_silent(each, each, &of));
+        names_nothing_now(each, base, head).or_else(silent)
+    }));
     let stood: HashSet<_> = before.iter().map(words).collect();
     let declared: HashSet<Arc<str>> = after.iter().map(|each| each.id.clone()).collect();
     let (kept, new): (Vec<Invariant>, Vec<Invariant>) =
@@ -45,7 +49,10 @@ pub(super) fn against(base: &Tree, head: &Tree, now: u64, solving: &mut Solving)
     all.extend(of_base.into_iter().map(Breach::of_base));
     for each in &gone {
         let as_written = written.iter().find(|other| other.id == each.id);
-        unread.extend(as_written.and_then(|as_written| names_what_is_gone(each, as_written, base, head)));
+        unread.extend(as_written.and_then(|as_written| {
+            let silent = || silenced(&base.set, &head.set, as_written, each).map(|of| is_silent(each, as_written, &of));
+            names_what_is_gone(each, as_written, base, head).or_else(silent)
+        }));
     }
     let drops = |each: &Invariant| Dropped { id: each.id.to_string(), is_gone: !declared.contains(&each.id) };
     Held { breaches: all, unread, dropped: gone.iter().map(drops).collect() }
@@ -108,4 +115,14 @@ fn names_nothing_now(invariant: &Invariant, base: &Tree, head: &Tree) -> Option<
                 [\"…\", \"…\"].contains(…)";
     let finding = Diagnostic::of(Severity::Error, "invariant", told).at(&invariant.file, invariant.span.clone());
     (!names.is_empty()).then(|| finding.help(mend))
+}
+
+/// One whose words fit nothing any more that they fitted before, though each of them still names something.
+fn is_silent(invariant: &Invariant, as_written: &Invariant, of: &str) -> Diagnostic {
+    let told = format!(
+        "invariant `{}` is not shown to hold any more: it was about {of}, and is not after this change",
+        invariant.id
+    );
+    let mend = "have the invariant say what it is about in both trees, or take it away, in a change of its own before this one";
+    Diagnostic::of(Severity::Error, "invariant", told).at(&as_written.file, as_written.span.clone()).help(mend)
 }

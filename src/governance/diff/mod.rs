@@ -10,6 +10,7 @@ mod markdown;
 mod proof;
 mod revision;
 mod row;
+mod spoken;
 mod statements;
 mod trees;
 mod weigh;

@@ -265,6 +265,10 @@ impl Text<'_> {
 
 /// Whether some instance of an open scope, which begins with `head`, is like a pattern.
 fn has_instance(pattern: &[PatternElem], head: &str) -> bool {
+    // Several stars are one: each of them is a place to go on from.
+    let mut pattern = pattern.to_vec();
+    pattern.dedup_by(|one, other| matches!((one, other), (PatternElem::Wildcard, PatternElem::Wildcard)));
+    let pattern = pattern.as_slice();
     let mut at = with_stars(vec![0], pattern);
     for letter in head.chars() {
         let next = at.iter().filter_map(|place| match pattern.get(*place) {
