@@ -7,7 +7,9 @@ mod common;
 
 use serde_json::{Value, json};
 
-use common::{Ask, Backing, Broker, Rule, Setup, Token, document, done, eventually, on_both_stores, workload_path};
+use common::{
+    Ask, Backing, Broker, Redis, Rule, Setup, Token, document, done, eventually, on_both_stores, workload_path,
+};
 
 on_both_stores!(
     a_lease_that_its_task_ended_keeps_that_end,
@@ -243,4 +245,22 @@ fn a_workload_without_a_file_is_shown_and_can_be_ended(backing: &Backing) {
 
     let missing = broker.cli("demo", &["workload", "show", "nobody"]);
     assert_eq!(missing.status.code(), Some(1), "of a name that never was there is nothing to tell");
+}
+
+/// Whoever shuts a workload out is told how many leases that ends, where that can be told; it waits for nothing.
+#[test]
+fn an_end_does_not_hang_on_the_count_of_what_it_ends() {
+    let backing = Backing::Redis(Redis::start());
+    let Backing::Redis(redis) = &backing else { unreachable!("it was just made") };
+    let broker = Broker::start(&backing);
+    let token = broker.mint("demo", "t");
+    let spoil = "local all = redis.call('KEYS', 'jitney:*:l:*') for _, key in ipairs(all) do redis.call('DEL', key) \
+                 redis.call('SET', key, 'x') end return #all";
+    assert_eq!(redis.say(&format!("EVAL \"{spoil}\" 0")), ":1");
+    let counted = broker.cli("demo", &["lease", "revoke", "--workload", "demo", "--reason", "leaked", "--dry-run"]);
+    assert!(!counted.status.success(), "they cannot be counted");
+    for act in [["workload", "quarantine", "demo"], ["lease", "revoke", "--workload=demo"]] {
+        done(&broker.cli("demo", &[&act[..], &["--reason", "leaked"]].concat()));
+    }
+    assert!(!broker.stands(&token));
 }

@@ -108,7 +108,7 @@ impl Broker {
         let now = self.parts.clock.now();
         let (selector, target) = self.resolve(what, now).await?;
         // An end among millions does not wait to be counted.
-        let selected = self.selected(&selector, if dry_run { Looks::Many } else { Looks::Few }).await?;
+        let selected = if dry_run { self.selected(&selector, Looks::Many).await? } else { self.about(&selector).await };
         if selected == Tally::default() {
             self.refuse_typo(&selector, now).await?;
         }
@@ -155,7 +155,7 @@ impl Broker {
         said(reason, "a reason is required: say why it is shut out")?;
         let now = self.parts.clock.now();
         let decision = self.operator_decision()?;
-        let selected = self.selected(&Selector::Workload(workload.clone()), Looks::Few).await?;
+        let selected = self.about(&Selector::Workload(workload.clone())).await;
         // Kept in the store until the release, and shown: no place for a token that was pasted into it.
         let reason = without_credentials(reason);
         let quarantine = Quarantine {

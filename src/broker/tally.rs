@@ -53,6 +53,14 @@ pub(super) enum Looks {
 }
 
 impl Broker {
+    /// How many leases an end is about to select, as far as that can be told at once: none hangs on a count that fails.
+    pub(super) async fn about(&self, selector: &Selector) -> Tally {
+        self.selected(selector, Looks::Few).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the leases that an end selects cannot be counted; it goes on");
+            Tally { count: 0, more: true }
+        })
+    }
+
     /// How many leases that stand now a selector selects, held against the rules.
     pub(super) async fn selected(&self, selector: &Selector, looks: Looks) -> Result<Tally, StoreError> {
         let now = self.parts.clock.now();
