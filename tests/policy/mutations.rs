@@ -146,10 +146,16 @@ fn of_names() -> Vec<Row> {
             ],
         ),
         unmatched(
-            "one of a list",
+            "a list of which nothing is there",
             FILE,
-            "[\"orders:write\", \"orders:purge\"].contains(resource.name)",
-            &["[\"orders:write\", \"orders:read\"].contains(resource.name)"],
+            "[\"orders:change\", \"orders:purge\"].contains(resource.name)",
+            // One name is the old one, or the new one: so a scope is called otherwise.
+            &[
+                "[\"orders:write\", \"orders:purge\"].contains(resource.name)",
+                "[\"orders:purge\", \"orders:write\"].contains(resource.name)",
+                "resource.name == \"orders:purge\" || resource.name == \"orders:write\"",
+                "[resource.name].containsAny([\"orders:purge\", \"orders:write\"])",
+            ],
         ),
         unmatched(
             "a pattern of scopes that there are not",
