@@ -92,6 +92,9 @@ fn owner_of(doc: &Doc<'_>, owner: &str, span: Range<usize>, findings: &mut Findi
     findings.at(what::owner_vague(), (doc.file, span), &doc.id, (told, mend));
 }
 
+/// What counts as a sentence that says something, for people.
+pub(in crate::governance) const TELLING: &str = "a sentence of 12 letters and digits or more that is no placeholder";
+
 /// Whether a sentence for people says nothing.
 pub(in crate::governance) fn is_vague(sentence: &str) -> bool {
     vague(sentence, "").is_some()
