@@ -69,6 +69,13 @@ fn the_example_organisation_passes_without_a_warning() {
 }
 
 #[test]
+fn a_folder_that_is_not_there_is_told_so_whoever_named_it() {
+    let (code, told, error) = tree::run(Path::new("nosuch"), &[]);
+    assert_eq!(code, Some(1), "{told}{error}");
+    assert!(format!("{told}{error}").contains("name the folder of the set; that of a broker is"), "{told}{error}");
+}
+
+#[test]
 fn from_the_level_denied_on_a_finding_fails_the_command() {
     let clean = Tree::clean();
     let levels = [("note", "expires = 2027-06-30", "expires = 2026-12-15"), ("warning", PURPOSE, "TODO")];

@@ -13,7 +13,10 @@ mod workload;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::{ContextKind, ContextValue};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+use crate::policy::closest;
 
 pub use audit::{AuditCommand, ExportArgs, ExportFormat, LineFilterArgs, TailArgs, VerifyLogArgs};
 pub use guard::GuardArgs;
@@ -48,6 +51,21 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// `jitney help polcy`: clap suggests for a command that is called, and not for one that help is asked for.
+pub fn with_what_was_meant(mut error: clap::Error) -> clap::Error {
+    let asked = match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(asked)) if error.get(ContextKind::SuggestedSubcommand).is_none() => asked.clone(),
+        _ => return error,
+    };
+    let commands = Cli::command();
+    let all = commands.get_subcommands().flat_map(|each| std::iter::once(each).chain(each.get_subcommands()));
+    if let Some(near) = closest(&asked, all.map(clap::Command::get_name)) {
+        let near = ContextValue::Strings(vec![near.to_owned()]);
+        error.insert(ContextKind::SuggestedSubcommand, near);
+    }
+    error
 }
 
 /// The commands.
@@ -295,5 +313,18 @@ mod tests {
             let error = Cli::try_parse_from(std::iter::once("jitney").chain(words)).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");
         }
+    }
+
+    #[test]
+    fn a_command_that_help_is_asked_for_is_guessed_as_one_that_is_called() {
+        let told = |line: &str| {
+            let error = Cli::try_parse_from(line.split(' ')).expect_err(line);
+            with_what_was_meant(error).render().to_string()
+        };
+        for (line, near) in [("jitney help polcy", "'policy'"), ("jitney help policy chekc", "'check'")] {
+            let told = told(line);
+            assert!(told.contains("similar subcommand") && told.contains(near), "{line}: {told}");
+        }
+        assert!(!told("jitney help quite-another").contains("similar"));
     }
 }

@@ -4,6 +4,8 @@ mod list;
 mod show;
 mod watch;
 
+pub(super) use list::names_nobody;
+
 use std::process::ExitCode;
 
 use serde_json::Value;

@@ -53,7 +53,7 @@ pub fn main() -> ExitCode {
     let is_private = private::memory();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return not_understood(&error),
+        Err(error) => return not_understood(&args::with_what_was_meant(error)),
     };
     if let Err(error) = is_private {
         output::warning(format_args!("this process's memory can be read by others of this user: {error}"));

@@ -157,7 +157,7 @@ fn unreadable(error: &ReportError, dir: &Path) -> Failure {
 }
 
 fn write(report: &Report, args: &ReportArgs) -> Result<(), Failure> {
-    let text = match args.format {
+    let text = match args.form() {
         ReportFormat::Markdown => report.markdown(),
         ReportFormat::Html => report.html(),
         ReportFormat::Json => {

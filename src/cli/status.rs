@@ -38,9 +38,10 @@ pub async fn run(args: OutputArgs, at: Option<&str>) -> Result<ExitCode, Failure
     let refused = &status["policies"]["refused"];
     if !refused.is_null() {
         output::warning(format_args!(
-            "the changed policies are refused since {}, the set of before stays in use: {}",
+            "the changed policies are refused since {}, the set of before stays in use: {}; mend it: jitney policy check {}",
             moment(refused, "since"),
             output::plain(&text(refused, "finding")),
+            output::plain(&text(&status["policies"], "dir")),
         ));
     }
     for warning in list(&status["policies"], "warnings") {

@@ -43,6 +43,9 @@ fn shut_out(outcome: &Value) -> String {
     let first = &outcome["already"];
     if first.is_null() {
         let (state, leases) = (text(outcome, "state"), selection(outcome));
+        if outcome["selected"] == 0 && outcome["more"] != true && list(outcome, "rules").is_empty() {
+            return format!("{state}; it had no live lease that could be ended");
+        }
         return format!("{state}, {leases}, ended by {}", positions(outcome));
     }
     let since = admin::moment(first, "since");
@@ -312,5 +315,14 @@ mod tests {
             "audience",
         );
         assert_eq!(rows, [["s", "a", "5m", "-", "one", "p (f.cedar:7)"], ["", "", "", "", "and two", ""]]);
+    }
+
+    #[test]
+    fn a_quarantine_of_one_that_had_nothing_says_so() {
+        let mut outcome = serde_json::json!({"state": "quarantined", "selected": 0, "more": false, "rules": []});
+        assert_eq!(shut_out(&outcome), "quarantined; it had no live lease that could be ended");
+        outcome["selected"] = 2.into();
+        outcome["rules"] = serde_json::json!([["workload", "w", 7, 9]]);
+        assert_eq!(shut_out(&outcome), "quarantined, 2 live leases selected, ended by rule 7 of the log");
     }
 }

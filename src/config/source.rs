@@ -69,7 +69,11 @@ impl Read {
                 (Some(section), DeValue::Table(table)) => self.table(&base, &at, section, "", table),
                 (Some(section), _) => self.problem(place, format!("`{section}` is a section: write `[{section}]`")),
                 (None, DeValue::Table(_)) => {
-                    let mend = meant(closest(name.get_ref(), known), "[", "]");
+                    let near = closest(name.get_ref(), known.clone());
+                    // `policy`, `keys`: one for many, or many for one, is more letters than a slip has.
+                    let stem = name.get_ref().trim_end_matches(['y', 's']);
+                    let near = near.or_else(|| known.clone().find(|each| stem.len() > 2 && each.starts_with(stem)));
+                    let mend = meant(near, "[", "]");
                     self.problem(place, format!("there is no section `[{}]`{mend}", name.get_ref()));
                 }
                 (None, _) => {

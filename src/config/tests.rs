@@ -98,6 +98,8 @@ fn what_is_wrong_is_said_with_its_place_and_the_mend() {
             "[server]\nlisten = \"127.0.0.1:1\"\n  isuer = \"x\"\n",
             "jitney.toml:3:3: there is no setting `isuer` in `[server]`: did you mean `issuer` in `[server]`?",
         ),
+        ("[policy]\n", "jitney.toml:1:2: there is no section `[policy]`: did you mean `[policies]`?"),
+        ("[elsewhere]\n", "jitney.toml:1:2: there is no section `[elsewhere]`"),
         ("[servr]\n", "jitney.toml:1:2: there is no section `[servr]`: did you mean `[server]`?"),
         (
             "[tasks]\nmax_lifetime = \"1h\"\n",

@@ -39,7 +39,7 @@ impl PolicySet {
         };
         let words = wider.as_ref().unwrap_or(shared);
         let rules = rule::read(files, words, &mut findings);
-        names::check(words, self.principals(), self.targets(), &rules, &mut findings);
+        names::check_invariants(words, self.principals(), self.targets(), &rules, &mut findings);
         findings.retain(|finding| finding.severity == Severity::Error);
         for finding in findings.iter_mut().filter(|finding| finding.help.is_none()) {
             finding.help = Some("an invariant is a forbid, read as policies are".into());

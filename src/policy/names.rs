@@ -16,6 +16,9 @@ use super::world::{Principal, Target};
 /// The code of a finding that names what does not exist.
 pub(super) const UNKNOWN: &str = "unknown-name";
 
+/// What helps where a scope is named by less.
+const FORM_OF_SCOPES: &str = "a scope's id is its audience's id, a space, and the scope as declared";
+
 /// Checks every name in every rule, and gives back the workloads that conditions name.
 pub(super) fn check(
     words: &Words,
@@ -39,6 +42,22 @@ pub(super) fn check(
         }
     }
     named
+}
+
+/// The same of invariants: one that names nothing shows nothing, and there is an order in which names may change.
+pub(super) fn check_invariants(
+    words: &Words,
+    principals: &[Principal],
+    targets: &[Target],
+    rules: &[Rule],
+    findings: &mut Vec<Diagnostic>,
+) {
+    let known = Known::of(words, principals, targets);
+    for rule in rules {
+        known.equals_open(rule, findings);
+        let unknown = rule.policy.entity_literals().into_iter().filter_map(|uid| known.unknown(&uid));
+        findings.extend(unknown.map(|unknown| unknown.in_invariant(rule)));
+    }
 }
 
 /// What a policy names that does not exist.
@@ -73,6 +92,8 @@ struct Unknown {
     /// As the policy writes it.
     id: String,
     near: Option<String>,
+    /// Whether it is written as a name of its kind is.
+    is_well_formed: bool,
 }
 
 impl<'a> Known<'a> {
@@ -86,7 +107,10 @@ impl<'a> Known<'a> {
 
     fn unknown(&self, uid: &EntityUid) -> Option<Unknown> {
         let id = uid.id().unescaped().to_owned();
-        let unknown = |what, id: &str, near: Option<String>| Some(Unknown { what, id: id.to_owned(), near });
+        let unknown = |what, id: &str, near: Option<String>| {
+            let is_well_formed = what != "scope" || id.contains(' ');
+            Some(Unknown { what, id: id.to_owned(), near, is_well_formed })
+        };
         let of_type = uid.type_name();
         if of_type == &self.words.workload {
             let near = || super::diagnostic::closest(&id, self.workloads.iter().copied()).map(str::to_owned);
@@ -130,7 +154,7 @@ impl<'a> Known<'a> {
     }
 
     fn finding(&self, rule: &Rule, unknown: &Unknown, harmless: bool) -> Diagnostic {
-        let Unknown { what, id, near } = unknown;
+        let Unknown { what, id, near, is_well_formed } = unknown;
         let message = format!("policy `{}` names the {what} `{id}`, which does not exist", rule.id);
         let finding = match harmless {
             true => Diagnostic::warning(UNKNOWN, message),
@@ -139,8 +163,33 @@ impl<'a> Known<'a> {
         let finding = finding.at(&rule.file, place_of(rule, id)).about(&rule.id);
         match (near, *what) {
             (Some(near), _) => finding.help(format!("did you mean `{near}`?")),
-            (None, "scope") => finding.help("a scope's id is its audience's id, a space, and the scope as declared"),
+            (None, _) if !is_well_formed => finding.help(FORM_OF_SCOPES),
+            (None, "scope") => finding.help("delete the policy, or declare the scope in its audience's file"),
             (None, _) => finding.help(format!("delete the policy, or add the {what}'s file")),
+        }
+    }
+}
+
+impl Unknown {
+    fn in_invariant(&self, rule: &Rule) -> Diagnostic {
+        let Self { what, id, near, is_well_formed } = self;
+        let message = format!("invariant `{}` names the {what} `{id}`, which does not exist", rule.id);
+        let finding = Diagnostic::error(UNKNOWN, message).at(&rule.file, place_of(rule, id)).about(&rule.id);
+        if !is_well_formed {
+            return finding.help(FORM_OF_SCOPES);
+        }
+        let called = match *what {
+            "workload" => "principal.id",
+            "audience" => "resource.audience.id",
+            _ => "resource.name",
+        };
+        let order = format!(
+            "the {what} is gone, or is called otherwise: first take the invariant away, or have it name the old and the new by \
+             text, in a change of its own, while the old one is there: `[\"…\", \"…\"].contains({called})`"
+        );
+        match near {
+            Some(near) => finding.help(format!("did you mean `{near}`? Else {order}")),
+            None => finding.help(order),
         }
     }
 }

@@ -69,7 +69,10 @@ impl Sources {
                     }
                 }
             }
-            Err(error) => findings.push(unreadable(dir, &error).help("[policies] dir names the folder of the set")),
+            Err(error) => findings.push(
+                unreadable(dir, &error)
+                    .help("name the folder of the set; that of a broker is `[policies] dir` of its configuration"),
+            ),
         }
         (sources, findings)
     }

@@ -86,6 +86,8 @@ fn a_broken_set_leaves_the_old_one_in_use(backing: &Backing) {
     let warning = String::from_utf8_lossy(&status.stderr).into_owned();
     assert!(status.status.success() && warning.contains("the changed policies are refused since 20"), "{warning}");
     assert!(warning.contains("broken.cedar:"), "{warning}");
+    let folder = broker.data().join("policies");
+    assert!(warning.contains(&format!("mend it: jitney policy check {}", folder.display())), "{warning}");
 
     fs::remove_file(broker.policy("broken.cedar")).unwrap();
     eventually("the mended set counts", || (broker.ask(&Ask::of(NEWCOMER)).status == 200).then_some(()));

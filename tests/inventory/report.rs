@@ -55,6 +55,22 @@ fn a_report_holds_what_happened_in_all_three_forms() {
     assert!(told.starts_with("written "), "{told}");
     let html = fs::read_to_string(file).unwrap();
     assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt;|@everyone") && !html.contains("<script"));
+    // What nobody says the name of the file does; what is said counts.
+    for (name, format, begins) in [
+        ("a.html", None, "<!"),
+        ("b.JSON", None, "{"),
+        ("c.md", None, "# "),
+        ("d.txt", None, "# "),
+        ("e.html", Some("json"), "{"),
+        ("f.json", Some("markdown"), "# "),
+    ] {
+        let file = broker.data().join(name);
+        let mut words = vec!["report", "--out", file.to_str().unwrap()];
+        words.extend(format.into_iter().flat_map(|format| ["--format", format]));
+        done(&broker.cli("demo", &words));
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with(begins), "{name} {format:?}: {}", text.get(..80).unwrap_or_default());
+    }
     let markdown = done(&broker.cli("demo", &["report"]));
     assert!(markdown.contains(r"&lt;script&gt;alert(1)&lt;/script&gt;\|&#64;everyone"), "{markdown}");
     for section in

@@ -59,6 +59,26 @@ fn one_screen_tells_a_workload_s_whole_story() {
     assert_eq!((&grant["max_ttl"], &grant["line"]), (&json!(300), &json!(2)));
 }
 
+/// Who owns the two is in the set: what asks for one owner of both is no grant where there are two, and one where they differ.
+#[test]
+fn a_grant_that_the_set_itself_rules_out_is_not_shown() {
+    let permit = |id: &str, how: &str| {
+        format!(
+            "@id(\"{id}\")\npermit (principal == Jitney::Workload::\"nothing\", action == Jitney::Action::\"mint\", resource)\n\
+             when {{ principal.owner {how} resource.audience.owner && context.task like \"x-*\" }};\n"
+        )
+    };
+    let both = permit("by-the-same", "==") + &permit("by-others", "!=");
+    let broker = Setup::default().policy("owners.cedar", both).start(&Backing::Embedded);
+    let document = document(&broker.cli("demo", &["workload", "show", "nothing", "--output", "json"]));
+    let of = |key: &str| -> Vec<String> {
+        document[key].as_array().unwrap().iter().map(|each| each["policy"].as_str().unwrap().to_owned()).collect()
+    };
+    assert!(of("grants").iter().all(|policy| policy == "by-others") && !of("grants").is_empty(), "{document:#}");
+    let refused = broker.cli("nothing", &["token", "--task", "x-1", "--audience", API, "--scope", "orders:read"]);
+    assert!(refused.status.success(), "the one that is shown is granted");
+}
+
 #[test]
 fn the_last_use_outlives_the_lease_and_the_process_and_a_folder_without_git_lacks_only_its_history() {
     let mut broker = setup().start(&Backing::Embedded);
@@ -210,6 +230,11 @@ fn a_name_of_nothing_is_told_with_the_one_that_was_probably_meant() {
         stderr.contains("the policies know no workload dmeo (did you mean demo?): `jitney workload list`"),
         "{stderr}"
     );
+    let output = broker.cli("demo", &["audit", "tail", "--workload", "dmeo"]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && stderr.contains("no workload dmeo (did you mean demo?)"), "{stderr}");
+    let output = broker.cli("demo", &["audit", "tail", "--workload", "demo"]);
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     let output = broker.cli("demo", &["workload", "show", "quite-another"]);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(stderr.contains("there is no workload quite-another") && !stderr.contains("did you mean"), "{stderr}");

@@ -481,13 +481,16 @@ mod stated {
         let dir = tempfile::tempdir().unwrap();
         Tree::clean().write(&dir.path().join("base"));
         let nothing = STATEMENT.replace("mailer", "report");
-        for (statement, part) in [
-            (nothing.as_str(), "names what does not widen"),
-            (
-                &STATEMENT.replace("Mails of large orders take longer than two minutes to write", "todo"),
-                "does not say why",
-            ),
-            ("[[widens]\n", "`head/widenings/2026.toml:1:"),
+        let saying = |why| STATEMENT.replace("Mails of large orders take longer than two minutes to write", why);
+        for (statement, part, at) in [
+            (nothing.as_str(), "names what does not widen", "2:12"),
+            (&saying("todo"), "is too vague", "5:7"),
+            (&saying("fix"), "12 letters and digits or more", "5:7"),
+            (&saying(" "), "does not say why", "1:1"),
+            (&STATEMENT.replace("mailer", "mialer"), "did you mean `mailer`?", "2:12"),
+            (&STATEMENT.replace("orders.ex", "order.ex"), "did you mean `https://orders.example.com`?", "3:12"),
+            (&STATEMENT.replace("orders:write", "orders:wirte"), "did you mean `orders:write`?", "4:9"),
+            ("[[widens]\n", "What this change states", "1:"),
         ] {
             Tree::clean().with(&[WIDER, ("widenings/2026.toml", "", statement)]).write(&dir.path().join("head"));
             let (code, told, error) = run(dir.path(), &["base", "head"]);
@@ -496,7 +499,7 @@ mod stated {
                 told.contains("What this change states is not what widens") && told.contains(part),
                 "{part}: {told}"
             );
-            assert!(told.contains("`head/widenings/2026.toml:1:"), "{told}");
+            assert!(told.contains(&format!("`head/widenings/2026.toml:{at}")), "{at}: {told}");
         }
     }
 

@@ -135,6 +135,27 @@ fn one_that_names_what_the_change_takes_away_shows_nothing() {
     assert_eq!(stated(&without, &without.with(&edits)).code, Some(0), "and then the other");
 }
 
+/// The id has the right form, and what it names is called otherwise: the order in which that goes is told.
+#[test]
+fn one_whose_head_names_what_is_gone_is_told_in_which_order_names_change() {
+    let renamed = |invariant: &str| guarded().with(&RENAMED[..2]).with(&[(FILE, MONEY, invariant)]);
+    let near = MONEY.replace("orders:write", "orders:chaneg");
+    for (invariant, told) in [
+        (MONEY, "the scope is gone, or is called otherwise"),
+        (&near, "did you mean `https://orders.example.com orders:change`? Else the scope"),
+    ] {
+        let said = renamed(invariant).check(&[]);
+        let finding = &said.findings()[0];
+        let (message, mend) = (finding["message"].as_str().unwrap(), finding["mend"].as_str().unwrap());
+        assert_eq!((said.codes(), said.code), (vec!["invariant-broken"], Some(1)), "{}", said.text);
+        assert!(message.contains("invariant `i` names the scope") && message.contains("does not exist"), "{message}");
+        assert!(mend.contains(told) && mend.contains("in a change of its own"), "{mend}");
+        assert!(mend.contains("[\"…\", \"…\"].contains(resource.name)"), "{mend}");
+    }
+    let said = renamed(&MONEY.replace("https://orders.example.com orders:write", "orders:write")).check(&[]);
+    assert!(said.findings()[0]["mend"].as_str().unwrap().contains("its audience's id, a space"), "{}", said.text);
+}
+
 /// A forbid on the audience, with this condition, and the edits that call `orders:write` otherwise; a permit lets through there
 /// what the invariant is about.
 fn named_by_text(condition: &str) -> Tree {

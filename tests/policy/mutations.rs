@@ -146,10 +146,16 @@ fn of_names() -> Vec<Row> {
             ],
         ),
         unmatched(
-            "one of a list",
+            "a list of which nothing is there",
             FILE,
-            "[\"orders:write\", \"orders:purge\"].contains(resource.name)",
-            &["[\"orders:write\", \"orders:read\"].contains(resource.name)"],
+            "[\"orders:change\", \"orders:purge\"].contains(resource.name)",
+            // One name is the old one, or the new one: so a scope is called otherwise.
+            &[
+                "[\"orders:write\", \"orders:purge\"].contains(resource.name)",
+                "[\"orders:purge\", \"orders:write\"].contains(resource.name)",
+                "resource.name == \"orders:purge\" || resource.name == \"orders:write\"",
+                "[resource.name].containsAny([\"orders:purge\", \"orders:write\"])",
+            ],
         ),
         unmatched(
             "a pattern of scopes that there are not",
@@ -188,6 +194,14 @@ fn of_words() -> Vec<Row> {
             (MAILER, OWNER, "TODO"),
             &[(MAILER, OWNER, "todo-app-team@example.com")],
         ),
+        row(
+            "an owner that may be anybody",
+            "owner-vague",
+            (MAILER, OWNER, "team"),
+            &[(MAILER, OWNER, "team-mail"), (MAILER, OWNER, "ops@example.com")],
+        ),
+        row("another", "owner-vague", (MAILER, OWNER, "Staff"), &[]),
+        row("and another", "owner-vague", (MAILER, OWNER, "the ops team"), &[]),
         row("an owner that is the name", "owner-vague", (MAILER, OWNER, "Mailer"), &[(MAILER, OWNER, "mailer-team")]),
         row("an owner that is the purpose", "owner-vague", (MAILER, OWNER, PURPOSE), &[]),
         row("no purpose", "purpose-missing", (MAILER, kept(format!("purpose = \"{PURPOSE}\"\n")), ""), &[]),
@@ -366,6 +380,11 @@ fn of_use() -> Vec<Row> {
         never("a ttl above the audience's", "context.ttl > 600", "context.ttl >= 600"),
         never("a time that has passed", "context.now < 1795000000", "context.now < 1800000000"),
         never("another owner", "principal.owner == \"team-x\"", "principal.owner == \"team-data@example.com\""),
+        never(
+            "owners that differ, as the set has them",
+            "principal.owner == resource.audience.owner && context.task == \"a\"",
+            "principal.owner != resource.audience.owner && context.task == \"a\"",
+        ),
         never("another proof", "context.identity.type == \"oidc\"", "context.identity.type == \"private_key_jwt\""),
         row(
             "a workload that is not there",

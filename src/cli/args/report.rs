@@ -8,7 +8,7 @@ use super::audit::When;
 
 pub const HELP: &str = "\
 Examples:
-  jitney report --format html --out report.html
+  jitney report --out report.html
   jitney report policies --audit /var/lib/jitney/audit.jsonl --since 2026-10-01 --until 2027-01-01 --offline
 
 Without DIR and --audit, the running broker says where its policies and its audit log lie; each broker writes a log of its own:
@@ -29,15 +29,27 @@ pub struct ReportArgs {
     /// Before then [default: now]
     #[arg(long, value_name = "WHEN", value_parser = When::parse)]
     pub until: Option<When>,
-    /// How it is written
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub format: ReportFormat,
+    /// How it is written [default: as the name of --out ends (.html, .json), else markdown]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub format: Option<ReportFormat>,
     /// Where to [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Ask no broker
     #[arg(long)]
     pub offline: bool,
+}
+
+impl ReportArgs {
+    /// What was asked for; else what the name of the file says, and Markdown where it says nothing.
+    pub fn form(&self) -> ReportFormat {
+        let ending = self.out.as_ref().and_then(|file| file.extension()).and_then(|ending| ending.to_str());
+        self.format.unwrap_or_else(|| match ending.unwrap_or_default().to_ascii_lowercase().as_str() {
+            "html" | "htm" => ReportFormat::Html,
+            "json" => ReportFormat::Json,
+            _ => ReportFormat::Markdown,
+        })
+    }
 }
 
 /// How a report is written.

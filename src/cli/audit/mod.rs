@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use super::admin::{self, explain};
 use super::args::{AuditCommand, ExportArgs, ExportFormat, Format, LineFilterArgs, TailArgs};
+use super::lease::names_nobody;
 use super::{Failure, event, output};
 use crate::audit::{self, AuditError, Filter, Follow, Line, Records};
 use crate::model::{Clock, DecisionId};
@@ -78,13 +79,19 @@ async fn tail(args: TailArgs, at: Option<&str>) -> Result<(), Failure> {
     let filter = filter(&args.filter);
     let lines = args.lines.unwrap_or(if filter.since.is_some() { usize::MAX } else { LINES });
     let format = args.output.output;
+    // Only a broker that wrote the log, or that was named, can tell who is nobody.
+    let is_of_broker = args.file.is_none() || at.is_some();
     let log = path(args.file, at).await?;
     let decision = filter.decision_id.clone().filter(|_| !args.follow);
+    let (workload, audience) = (filter.workload.clone(), filter.audience.clone());
     let (last, mut rest) = Follow::open(&log, lines, filter).map_err(unreadable)?;
     if let Some(id) = decision.filter(|_| last.is_empty()) {
         return Err(whose(&id, &log, &brokers(&log)?));
     }
     print(&last, format)?;
+    if let (true, true, Ok(client)) = (last.is_empty(), is_of_broker, admin::connect(at)) {
+        names_nobody(&client, workload.as_ref(), audience.as_ref()).await;
+    }
     if !args.follow {
         return Ok(());
     }

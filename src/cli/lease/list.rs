@@ -8,7 +8,7 @@ use crate::cli::args::{Format, LeaseFilterArgs, StateFilter};
 use crate::cli::{Failure, output};
 use crate::client::ClientError;
 use crate::client::admin::{AdminClient, LeaseQuery};
-use crate::model::{Clock, UnixTime};
+use crate::model::{AudienceUri, Clock, UnixTime, WorkloadId};
 use crate::policy::meant_by;
 
 /// How many leases are asked for at once.
@@ -41,7 +41,7 @@ pub(super) async fn list(client: &AdminClient, filter: LeaseFilterArgs, format: 
     let found = printed.count;
     printed.finish(next.as_deref())?;
     if found == 0 && next.is_none() {
-        names_nobody(client, &query).await;
+        names_nobody(client, query.workload.as_ref(), query.audience.as_ref()).await;
     }
     if let (Some(next), Format::Table) = (next, format) {
         let next = output::plain(&next);
@@ -65,11 +65,15 @@ fn refused(error: ClientError, cursor: Option<&str>) -> Failure {
 }
 
 /// Says so where a list is empty because it is of nobody.
-async fn names_nobody(client: &AdminClient, query: &LeaseQuery) {
-    if let Some(id) = &query.workload {
+pub(in crate::cli) async fn names_nobody(
+    client: &AdminClient,
+    workload: Option<&WorkloadId>,
+    audience: Option<&AudienceUri>,
+) {
+    if let Some(id) = workload {
         unknown("workload", id.as_str(), client.workload(id).await);
     }
-    if let Some(uri) = &query.audience {
+    if let Some(uri) = audience {
         unknown("audience", uri.as_str(), client.audience(uri).await);
     }
 }

@@ -37,7 +37,7 @@ use crate::policy::{Diagnostics, Links, PolicySet, Read, with_room};
 
 pub use finding::{Finding, Report, Suppressed};
 
-pub(super) use vague::is_vague;
+pub(super) use vague::{TELLING, is_vague};
 
 use finding::Findings;
 use tree::{Tree, Walk};

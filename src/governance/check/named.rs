@@ -46,12 +46,11 @@ pub(super) fn of_invariants(set: &PolicySet, invariants: &[Invariant], findings:
 impl Spoken<'_> {
     fn look(&self, set: &PolicySet, findings: &mut Findings) {
         for naming in namings(self.policy) {
-            for text in &naming.texts {
-                if !text.could_name(naming.kind) {
-                    self.never(&naming, text, findings);
-                } else if self.guards && naming.narrows && !naming.has(set, text) {
-                    self.unmatched(set, &naming, text, findings);
-                }
+            let (names, none): (Vec<_>, Vec<_>) = naming.texts.iter().partition(|text| text.could_name(naming.kind));
+            none.into_iter().for_each(|text| self.never(&naming, text, findings));
+            // While one of a list is there, the guard guards: before a name becomes another one it names both.
+            if self.guards && naming.narrows && !naming.is_in(set) {
+                self.unmatched(set, &naming, &names, findings);
             }
         }
     }
@@ -66,18 +65,23 @@ impl Spoken<'_> {
         findings.at(what::name_never(), (self.file, self.place(&written)), self.id, (told, mend));
     }
 
-    fn unmatched(&self, set: &PolicySet, naming: &Naming<'_>, text: &Text<'_>, findings: &mut Findings) {
-        let (kind, written) = (naming.kind.told(), text.written());
-        let told = match text {
-            Text::Exactly(_) => format!("the {kind} `{written}` does not exist",),
-            Text::Like(_) => format!("no {kind} is like `{written}`"),
+    /// Nothing is called like any of these.
+    fn unmatched(&self, set: &PolicySet, naming: &Naming<'_>, names: &[&Text<'_>], findings: &mut Findings) {
+        let Some(first) = names.first() else { return };
+        let kind = naming.kind.told();
+        let all: Vec<String> = names.iter().map(|text| format!("`{}`", text.written())).collect();
+        let told = match names {
+            [Text::Exactly(_)] => format!("the {kind} {} does not exist", all[0]),
+            [Text::Like(_)] => format!("no {kind} is like {}", all[0]),
+            _ => format!("no {kind} is called like any of {}", all.join(", ")),
         };
         let told = format!("{told}: there {} `{}` speaks of nothing", self.what, self.id);
-        let mend = match naming.near(set, text) {
+        let mend = match names.iter().find_map(|text| naming.near(set, text)) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("name a {kind} that the set has, or leave this out: it guards nothing"),
         };
-        findings.at(what::guard_unmatched(), (self.file, self.place(&written)), self.id, (told, mend));
+        let at = self.place(&first.written());
+        findings.at(what::guard_unmatched(), (self.file, at), self.id, (told, mend));
     }
 
     /// Where it writes a text; the whole of it where that is written in another way, with escapes.

@@ -44,6 +44,34 @@ const PLACEHOLDERS: [&str; 33] = [
     "stuff",
 ];
 
+/// Everybody, which is nobody to call at night, where nothing else stands beside them.
+const EVERYBODY: [&str; 24] = [
+    "team",
+    "teams",
+    "staff",
+    "ops",
+    "dev",
+    "devs",
+    "developer",
+    "developers",
+    "engineers",
+    "admin",
+    "admins",
+    "owner",
+    "owners",
+    "user",
+    "users",
+    "people",
+    "group",
+    "everyone",
+    "everybody",
+    "all",
+    "company",
+    "the",
+    "our",
+    "my",
+];
+
 /// Words of a purpose that tell nothing by themselves.
 const FILLERS: [&str; 22] = [
     "a", "an", "the", "this", "that", "is", "for", "of", "to", "and", "it", "its", "workload", "audience", "service",
@@ -80,6 +108,8 @@ fn owner_of(doc: &Doc<'_>, owner: &str, span: Range<usize>, findings: &mut Findi
     let spelled = words(owner);
     let why = if spelled.iter().all(|word| PLACEHOLDERS.contains(&word.as_str())) {
         "is a placeholder"
+    } else if spelled.iter().all(|word| EVERYBODY.contains(&word.as_str())) {
+        "names everybody and nobody"
     } else if spelled == words(&doc.id) {
         "is its own name"
     } else if doc.text("purpose").is_some_and(|(purpose, _)| words(purpose) == spelled) {
@@ -91,6 +121,9 @@ fn owner_of(doc: &Doc<'_>, owner: &str, span: Range<usize>, findings: &mut Findi
     let mend = "name a team that can be reached: \"team-data@example.com\"".to_owned();
     findings.at(what::owner_vague(), (doc.file, span), &doc.id, (told, mend));
 }
+
+/// What counts as a sentence that says something, for people.
+pub(in crate::governance) const TELLING: &str = "a sentence of 12 letters and digits or more that is no placeholder";
 
 /// Whether a sentence for people says nothing.
 pub(in crate::governance) fn is_vague(sentence: &str) -> bool {

@@ -10,8 +10,8 @@ use toml::Spanned;
 
 use super::row::{Access, Row};
 use super::trees::Tree;
-use crate::governance::check::is_vague;
-use crate::policy::{Diagnostic, Severity, SourceFile};
+use crate::governance::check::{TELLING, is_vague};
+use crate::policy::{Diagnostic, Severity, SourceFile, closest};
 
 /// All workloads that gain the same.
 const ALL: &str = "*";
@@ -26,11 +26,11 @@ struct RawFile {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
-    access: Option<String>,
-    workload: Option<OneOrMany>,
-    audience: Option<String>,
-    scope: Option<OneOrMany>,
-    why: Option<String>,
+    access: Option<Spanned<String>>,
+    workload: Option<Spanned<OneOrMany>>,
+    audience: Option<Spanned<String>>,
+    scope: Option<Spanned<OneOrMany>>,
+    why: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -41,21 +41,28 @@ enum OneOrMany {
 }
 
 impl OneOrMany {
-    fn all(self) -> Vec<String> {
+    fn all(&self) -> &[String] {
         match self {
-            Self::One(one) => vec![one],
+            Self::One(one) => std::slice::from_ref(one),
             Self::Many(many) => many,
         }
     }
 }
 
+/// A name, and where it stands.
+#[derive(Debug, Clone)]
+struct Word {
+    text: String,
+    at: Range<usize>,
+}
+
 /// What one statement names, once for each workload and scope.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct Named {
     access: Access,
-    workload: Option<String>,
-    audience: Option<String>,
-    scope: Option<String>,
+    workload: Option<Word>,
+    audience: Option<Word>,
+    scope: Option<Word>,
 }
 
 /// What is said about statements.
@@ -82,7 +89,7 @@ pub(super) fn apply(rows: &mut Vec<Row>, base: &Tree, head: &Tree) -> Told {
             }
             match named(&raw) {
                 Ok((all, why)) => mark(rows, &all, &why, (file, span), &mut findings),
-                Err((what, mend)) => findings.push(wrong(file, span, what, mend)),
+                Err(fault) => findings.push(fault.told(file, span)),
             }
         }
     }
@@ -103,8 +110,8 @@ pub(super) fn apply(rows: &mut Vec<Row>, base: &Tree, head: &Tree) -> Told {
 pub(in crate::governance) fn wrong_in(file: &SourceFile) -> Vec<Diagnostic> {
     let mut findings = Vec::new();
     for (span, raw) in read(file, &mut findings) {
-        if let Err((what, mend)) = named(&raw) {
-            findings.push(wrong(file, span, what, mend));
+        if let Err(fault) = named(&raw) {
+            findings.push(fault.told(file, span));
         }
     }
     findings
@@ -124,52 +131,79 @@ fn read(file: &SourceFile, findings: &mut Vec<Diagnostic>) -> Vec<(Range<usize>,
     }
 }
 
-fn wrong(file: &SourceFile, span: Range<usize>, what: impl Into<String>, mend: &str) -> Diagnostic {
-    Diagnostic::of(Severity::Error, "widening", what).at(file, span).help(mend)
+/// What is wrong with a statement.
+struct Wrong {
+    what: String,
+    mend: String,
+    /// Where, if not at the whole of it.
+    at: Option<Range<usize>>,
 }
 
-type Wrong = (&'static str, &'static str);
+impl Wrong {
+    fn new(what: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { what: what.into(), mend: mend.into(), at: None }
+    }
+
+    fn at(self, at: Range<usize>) -> Self {
+        Self { at: Some(at), ..self }
+    }
+
+    fn told(self, file: &SourceFile, whole: Range<usize>) -> Diagnostic {
+        Diagnostic::of(Severity::Error, "widening", self.what).at(file, self.at.unwrap_or(whole)).help(self.mend)
+    }
+}
 
 fn named(raw: &Raw) -> Result<(Vec<Named>, String), Wrong> {
-    let why = raw.why.clone().filter(|why| !is_vague(why));
-    let why =
-        why.ok_or(("this statement does not say why", "write why = \"…\": the reason, for whoever reads it later"))?;
+    let why = why(raw)?;
     let accesses = [Access::Grant, Access::Identity, Access::Expiry, Access::Introspection];
-    let wanted = raw.access.as_deref().unwrap_or("grant");
+    let wanted = raw.access.as_ref().map_or("grant", |access| access.get_ref());
     let access = accesses.into_iter().find(|access| access.as_str() == wanted);
-    let access = access.ok_or((
-        "this statement is about no access that there is",
-        "write access = \"identity\", \"expiry\" or \"introspection\"; without it, it is about a grant",
-    ))?;
-    let workloads = raw.workload.clone().map(OneOrMany::all).unwrap_or_default();
-    let scopes = raw.scope.clone().map(OneOrMany::all).unwrap_or_default();
-    let named = |workload: Option<&String>, audience: Option<&String>, scope: Option<&String>| Named {
+    let access = access.ok_or_else(|| {
+        let mend = "write access = \"identity\", \"expiry\" or \"introspection\"; without it, it is about a grant";
+        let wrong = Wrong::new("this statement is about no access that there is", mend);
+        Wrong { at: raw.access.as_ref().map(Spanned::span), ..wrong }
+    })?;
+    let (workloads, scopes) = (words(raw.workload.as_ref()), words(raw.scope.as_ref()));
+    let audience = raw.audience.as_ref().map(|uri| Word { text: uri.get_ref().clone(), at: uri.span() });
+    let of = |workload: Option<&Word>, scope: Option<&Word>| Named {
         access,
         workload: workload.cloned(),
-        audience: audience.cloned(),
+        audience: audience.clone(),
         scope: scope.cloned(),
     };
-    let all = match (access, workloads.is_empty(), &raw.audience, scopes.is_empty()) {
-        (Access::Grant, false, Some(audience), false) => {
-            let of = |workload| scopes.iter().map(move |scope| (workload, scope));
-            workloads
-                .iter()
-                .flat_map(of)
-                .map(|(workload, scope)| named(Some(workload), Some(audience), Some(scope)))
-                .collect()
+    let all = match (access, workloads.is_empty(), &audience, scopes.is_empty()) {
+        (Access::Grant, false, Some(_), false) => {
+            workloads.iter().flat_map(|who| scopes.iter().map(move |what| of(Some(who), Some(what)))).collect()
         }
         (Access::Identity | Access::Expiry, false, None, true) => {
-            workloads.iter().map(|workload| named(Some(workload), None, None)).collect()
+            workloads.iter().map(|workload| of(Some(workload), None)).collect()
         }
-        (Access::Introspection, true, Some(audience), true) => vec![named(None, Some(audience), None)],
+        (Access::Introspection, true, Some(_), true) => vec![of(None, None)],
         _ => {
-            return Err((
-                "this statement does not name exactly what it is about",
-                "a grant has workload, audience and scope; identity and expiry a workload; introspection an audience",
-            ));
+            let mend =
+                "a grant has workload, audience and scope; identity and expiry a workload; introspection an audience";
+            return Err(Wrong::new("this statement does not name exactly what it is about", mend));
         }
     };
     Ok((all, why))
+}
+
+fn why(raw: &Raw) -> Result<String, Wrong> {
+    let Some(why) = raw.why.as_ref().filter(|why| !why.get_ref().trim().is_empty()) else {
+        let mend = "write why = \"…\": the reason, for whoever reads it later";
+        return Err(Wrong::new("this statement does not say why", mend));
+    };
+    if is_vague(why.get_ref()) {
+        let told = format!("the why of this statement is too vague: `{}`", why.get_ref());
+        let mend = format!("write {TELLING}: who needs it, and for what");
+        return Err(Wrong::new(told, mend).at(why.span()));
+    }
+    Ok(why.get_ref().clone())
+}
+
+fn words(spoken: Option<&Spanned<OneOrMany>>) -> Vec<Word> {
+    let Some(spoken) = spoken else { return Vec::new() };
+    spoken.get_ref().all().iter().map(|text| Word { text: text.clone(), at: spoken.span() }).collect()
 }
 
 /// Marks what is named; a row of which a part is named is split.
@@ -186,10 +220,11 @@ fn mark(
         for row in rows.iter_mut().filter(|row| row.is_open() && named.is_about(row)) {
             is_of_use = true;
             match &named.workload {
-                Some(one) if one != ALL && row.workloads.len() > 1 => {
-                    row.workloads.retain(|workload| workload != one);
-                    let mut part = Row { workloads: vec![one.clone()], stated: Some(why.to_owned()), ..row.clone() };
-                    part.request = part.request.filter(|request| request.workload == *one);
+                Some(one) if one.text != ALL && row.workloads.len() > 1 => {
+                    row.workloads.retain(|workload| *workload != one.text);
+                    let workloads = vec![one.text.clone()];
+                    let mut part = Row { workloads, stated: Some(why.to_owned()), ..row.clone() };
+                    part.request = part.request.filter(|request| request.workload == one.text);
                     split.push(part);
                 }
                 _ => row.stated = Some(why.to_owned()),
@@ -197,30 +232,80 @@ fn mark(
         }
         rows.extend(split);
         if !is_of_use {
-            let told = format!("this statement names what does not widen: {}", named.told());
-            let mend = "state what widens in this change, and nothing else; `jitney policy diff` shows it";
-            findings.push(wrong(file, span.clone(), told, mend));
+            findings.push(named.idle(rows).told(file, span.clone()));
         }
     }
 }
 
 impl Named {
     fn is_about(&self, row: &Row) -> bool {
-        let is_whom = match &self.workload {
-            Some(all) if all == ALL => !row.workloads.is_empty(),
-            Some(one) => row.workloads.contains(one),
-            None => true,
-        };
         self.access == row.access
-            && is_whom
             && (row.access == Access::Grant || row.access == Access::Introspection || self.audience.is_none())
-            && (self.audience.is_none() || self.audience == row.audience)
-            && (self.scope.is_none() || self.scope == row.scope)
+            && self.parts().into_iter().all(|part| part.fits(row))
+    }
+
+    fn parts(&self) -> [Part<'_>; 3] {
+        [
+            Part::Workload(self.workload.as_ref()),
+            Part::Audience(self.audience.as_ref()),
+            Part::Scope(self.scope.as_ref()),
+        ]
+    }
+
+    /// It is about no row: the first name with which none is left is the wrong one.
+    fn idle(&self, rows: &[Row]) -> Wrong {
+        let told = format!("this statement names what does not widen: {}", self.told());
+        let mend = "state what widens in this change, and nothing else; `jitney policy diff` shows it";
+        let mut left: Vec<&Row> = rows.iter().filter(|row| row.widens() && row.access == self.access).collect();
+        if left.is_empty() {
+            return Wrong::new(told, mend);
+        }
+        for part in self.parts() {
+            let fitting: Vec<&Row> = left.iter().copied().filter(|row| part.fits(row)).collect();
+            let (true, Some(word)) = (fitting.is_empty(), part.word()) else {
+                left = fitting;
+                continue;
+            };
+            let near = closest(&word.text, left.iter().flat_map(|row| part.names(row)));
+            let mend = near.map_or_else(|| mend.to_owned(), |near| format!("did you mean `{near}`?"));
+            return Wrong::new(told, mend).at(word.at.clone());
+        }
+        Wrong::new(told, mend)
     }
 
     fn told(&self) -> String {
-        let parts = [&self.workload, &self.audience, &self.scope];
-        let told: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
+        let parts = self.parts();
+        let told: Vec<&str> = parts.iter().filter_map(Part::word).map(|word| &*word.text).collect();
         format!("{} of {}", self.access.as_str(), told.join(" "))
+    }
+}
+
+/// One thing that a statement names, or leaves open.
+#[derive(Debug, Clone, Copy)]
+enum Part<'a> {
+    Workload(Option<&'a Word>),
+    Audience(Option<&'a Word>),
+    Scope(Option<&'a Word>),
+}
+
+impl<'a> Part<'a> {
+    const fn word(&self) -> Option<&'a Word> {
+        let (Self::Workload(word) | Self::Audience(word) | Self::Scope(word)) = self;
+        *word
+    }
+
+    /// What a row has there.
+    fn names<'r>(&self, row: &'r Row) -> Vec<&'r str> {
+        match self {
+            Self::Workload(_) => row.workloads.iter().map(String::as_str).collect(),
+            Self::Audience(_) => row.audience.as_deref().into_iter().collect(),
+            Self::Scope(_) => row.scope.as_deref().into_iter().collect(),
+        }
+    }
+
+    fn fits(&self, row: &Row) -> bool {
+        let Some(word) = self.word() else { return true };
+        let is_all = matches!(self, Self::Workload(_)) && word.text == ALL;
+        if is_all { !row.workloads.is_empty() } else { self.names(row).contains(&&*word.text) }
     }
 }

@@ -6,7 +6,8 @@ use cedar_policy::ResourceConstraint;
 use serde::Serialize;
 
 use super::words;
-use crate::policy::{PolicySet, PossibleGrant, RuleView};
+use crate::governance::logic::facts::{BUDGET, Facts};
+use crate::policy::{Audience, PolicySet, PossibleGrant, RuleView, Workload};
 
 /// One scope that some policy could permit.
 #[derive(Debug, Clone, Serialize)]
@@ -100,6 +101,23 @@ impl<'a> Policies<'a> {
             max_lifetime: grant.max_lifetime.map(|span| span.as_secs()),
             conditional: grant.conditional,
         }
+    }
+
+    /// Whether a permit can let anything through here: what the set says of both may settle its conditions.
+    pub fn can_apply(&self, workload: &Workload, audience: Option<&Audience>, grant: &PossibleGrant) -> bool {
+        let body = self.0.get(&*grant.policy).and_then(|known| known.rule.body);
+        let (Some(body), Some(audience)) = (body, audience) else { return true };
+        let mut facts = Facts::default();
+        facts.is("principal.id", workload.id.as_str());
+        facts.is("principal.owner", workload.owner.as_deref().unwrap_or(""));
+        facts.is("principal.purpose", workload.purpose.as_deref().unwrap_or(""));
+        facts.is("resource.audience.id", audience.id.as_str());
+        facts.is("resource.audience.owner", audience.owner.as_deref().unwrap_or(""));
+        if !grant.scope.ends_with(":*") {
+            facts.is("resource.name", &grant.scope);
+        }
+        let mut budget = BUDGET;
+        facts.can_hold(&[(body, true)], &mut budget)
     }
 
     /// What a permit names in vain, with the forbids that take it away.

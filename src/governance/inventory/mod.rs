@@ -168,7 +168,11 @@ impl<'a> Inventory<'a> {
 
     /// What it could be granted, and what is withheld from it.
     fn grants(&self, workload: &Workload) -> (Vec<GrantView>, Vec<WithheldView>) {
-        let permits = self.set.permits_of(workload.id.as_str());
+        let mut permits = self.set.permits_of(workload.id.as_str());
+        permits.retain(|permit| {
+            let audience = self.set.audience(permit.audience.as_str());
+            self.policies.can_apply(workload, audience.map(|audience| &**audience), permit)
+        });
         let (grants, taken): (Vec<_>, Vec<_>) = permits.into_iter().partition(|permit| permit.taken_by.is_empty());
         let withheld = taken.iter().map(|permit| self.policies.withheld(permit)).collect();
         (grants.into_iter().map(|grant| self.policies.view(grant)).collect(), withheld)

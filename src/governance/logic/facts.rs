@@ -79,8 +79,20 @@ impl Facts {
             Case::Tests(path, tests) => {
                 tests.into_iter().all(|test| self.must(&path, test)) && self.can_hold(rest, budget)
             }
+            Case::Same(one, other) => match (self.only(&one), self.only(&other)) {
+                (Some(one), Some(other)) => (one == other) == *holds && self.can_hold(rest, budget),
+                _ => self.say(expr, *holds) && self.can_hold(rest, budget),
+            },
             Case::Unknown => self.say(expr, *holds) && self.can_hold(rest, budget),
         }
+    }
+
+    /// The one text that an attribute can be.
+    fn only(&self, path: &str) -> Option<&str> {
+        self.tests.get(path)?.iter().find_map(|test| match test {
+            Test::OneOf(all) if all.len() == 1 => Some(all[0].as_str()),
+            _ => None,
+        })
     }
 
     /// Adds what is not understood, and says whether it was not said to come out the other way.
@@ -115,6 +127,8 @@ enum Case<'a> {
     Test(String, Test),
     Tests(String, Vec<Test>),
     Claim(String),
+    /// That two attributes are the same.
+    Same(String, String),
     Unknown,
 }
 
@@ -147,9 +161,10 @@ fn compared<'a>(op: BinaryOp, left: &'a Expr, right: &'a Expr, holds: bool) -> C
         BinaryOp::Eq => match (path(left).or_else(|| path(right)), text(left).or_else(|| text(right))) {
             (Some(path), Some(value)) if holds => Case::Test(path, Test::OneOf(vec![value.to_owned()])),
             (Some(path), Some(value)) => Case::Test(path, Test::Not(value.to_owned())),
-            (Some(path), None) if holds => match number(left).or_else(|| number(right)) {
-                Some(number) => Case::Test(path, Test::Between(number, number)),
-                None => Case::Unknown,
+            (Some(one), None) => match (number(left).or_else(|| number(right)), path(left), path(right)) {
+                (Some(number), ..) if holds => Case::Test(one, Test::Between(number, number)),
+                (None, Some(one), Some(other)) => Case::Same(one, other),
+                _ => Case::Unknown,
             },
             _ => Case::Unknown,
         },

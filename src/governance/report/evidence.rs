@@ -97,6 +97,8 @@ pub(super) struct Evidence<'a> {
     tasks: HashMap<u64, u64>,
     hasher: RandomState,
     digests: HashMap<String, String>,
+    /// Brokers whose last reload was refused.
+    refusing: HashSet<String>,
 }
 
 impl<'a> Evidence<'a> {
@@ -118,6 +120,7 @@ impl<'a> Evidence<'a> {
             tasks: HashMap::new(),
             hasher: RandomState::new(),
             digests: HashMap::new(),
+            refusing: HashSet::new(),
         }
     }
 
@@ -261,14 +264,19 @@ impl<'a> Evidence<'a> {
             ("start" | "policy.reload", "done") => {
                 let digest = of(&line.detail);
                 let before = self.digests.insert(line.broker.to_string(), digest.clone());
+                let was_refused = self.refusing.remove(&*line.broker);
                 match before {
                     // What it started with is no change, and neither is the same set once more.
                     None => return,
+                    Some(before) if before == digest && was_refused => ("policies load again, as before", digest),
                     Some(before) if before == digest || digest.is_empty() => return,
                     Some(_) => ("policies in force", digest),
                 }
             }
-            ("policy.reload", _) => ("policies refused", String::new()),
+            ("policy.reload", _) => {
+                self.refusing.insert(line.broker.to_string());
+                ("policies refused", String::new())
+            }
             ("quarantine" | "release", "done") => (&*line.event, of(&line.workload)),
             ("revoke", "done") if line.actor.is_some() => ("revoke", named(line)),
             ("key.rotate" | "key.withdraw", _) => (&*line.event, of(&line.kid)),

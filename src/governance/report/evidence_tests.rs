@@ -159,6 +159,29 @@ fn a_start_and_the_same_policies_again_are_no_change() {
 }
 
 #[test]
+fn a_refused_reload_that_was_mended_does_not_stand_last() {
+    let reload =
+        |at: &str, outcome: &str, detail: &str| line(at, "policy.reload", outcome, &format!(r#""detail":"{detail}""#));
+    let lines = [
+        line("2026-11-02T10:00:00", "start", "done", r#""detail":"one""#),
+        reload("2026-11-02T12:00:00", "failed", "a.cedar:1:2: no"),
+        reload("2026-11-02T12:01:00", "failed", "a.cedar:1:3: no"),
+        reload("2026-11-02T12:02:00", "done", "one"),
+        reload("2026-11-02T12:03:00", "done", "one"),
+        reload("2026-11-02T12:04:00", "failed", "a.cedar:1:2: no"),
+        reload("2026-11-02T12:05:00", "done", "two"),
+        reload("2026-11-02T12:06:00", "done", "two"),
+    ];
+    with(&lines, |evidence, _| {
+        let told: Vec<String> =
+            evidence.changes.iter().map(|change| format!("{} {}", change.what, change.of)).collect();
+        let refused = "policies refused ";
+        let mended = "policies load again, as before one";
+        assert_eq!(told, [refused, refused, mended, refused, "policies in force two"]);
+    });
+}
+
+#[test]
 fn refusals_count_by_reason_and_the_nameless_together() {
     let lines = [
         line("2026-11-02T10:00:00", "mint", "refused", r#""workload":"alpha","refusal":"denied_scope""#),
