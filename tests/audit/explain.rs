@@ -178,6 +178,12 @@ fn a_request_nobody_has_made_is_explained_by_the_broker_s_policies_or_a_director
         &["policy", "explain", "--policies", "/nonexistent", "--workload", "w", "--audience", API, "--scope", "a"],
     ));
     assert!(code == Some(1) && stderr.contains("/nonexistent does not load"), "{stderr}");
+    // A misspelt word is no other word.
+    for (word, told) in [("odic", "did you mean `oidc`?"), ("github", "`github`. There are private_key_jwt, oidc")] {
+        let words = [&["policy", "explain"], &ask[..], &["--identity", word]].concat();
+        let (code, stdout, stderr) = said(&broker.cli("demo", &words));
+        assert!(code == Some(2) && stdout.is_empty() && stderr.contains(told), "{stdout}{stderr}");
+    }
     let limits = [&ask[..5], &["orders:read", "--task", "night-1", "--ttl", "2h"]].concat();
     let (code, told) = explained(&broker, &limits);
     assert!(code == Some(1) && told["reason"] == "invalid_request", "{told}");
@@ -204,6 +210,10 @@ fn a_request_in_json_comes_by_standard_input() {
     for (wrong, why) in [
         ("nonsense", "no request in JSON"),
         (r#"{"workload": "a", "audience": "b", "scope": "c", "colour": 1}"#, "colour"),
+        (
+            r#"{"workload": "nothing", "audience": "b", "scope": "c", "identity": {"type": "private_key_jtw"}}"#,
+            "there is no identity type `private_key_jtw`: did you mean `private_key_jwt`?",
+        ),
     ] {
         let (code, _, stderr) = ask(wrong);
         assert!(code == Some(2) && stderr.contains(why) && stderr.contains("next:"), "{stderr}");

@@ -19,7 +19,8 @@ pub use document::{json, told};
 use crate::model::time::parse_span;
 use crate::model::{Clock, InvalidName, Reason, Refusal, ScopeSet, TaskId, UnixTime, WorkloadId};
 use crate::policy::{
-    Change, Denial, Diagnostics, Explanation, IdentityUsed, Limits, PolicySet, Question, Read, TaskTemplate,
+    Change, Denial, Diagnostics, Explanation, IdentityKind, IdentityUsed, Limits, PolicySet, Question, Read,
+    TaskTemplate,
 };
 
 /// An instance that nobody asks for, beside the one that somebody did.
@@ -90,7 +91,7 @@ pub enum Undescribed {
         /// Why not.
         error: InvalidName,
     },
-    /// A span or moment that is none.
+    /// A span, moment or word that is none.
     #[error("{name}: {why}")]
     Value {
         /// Which.
@@ -207,6 +208,9 @@ impl Basis {
         let ttl = described.ttl.as_ref().map(Span::read).transpose()?;
         let now = described.now.as_deref().map_or_else(|| Ok(Clock::system().now()), moment)?;
         let Proven { r#type, claims } = &described.identity;
+        // A misspelt word is no identity of another kind.
+        let unknown = |why| Undescribed::Value { name: "identity", why };
+        r#type.as_deref().map(IdentityKind::parse).transpose().map_err(unknown)?;
         let identity = self.set.used(&described.workload, r#type.as_deref(), claims);
         let task = TaskId::parse(described.task.as_deref().unwrap_or("explain")).map_err(name("task"))?;
         let task = match described.task {
