@@ -6,7 +6,7 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 
 use super::{restless, said};
-use crate::common::{API, Ask, Backing, Broker, Setup};
+use crate::common::{API, Ask, Assertion, Backing, Broker, Setup, key_of, workload, workload_path};
 
 const LIMITED: &str = r#"
 @id("nothing-reads-shortly")
@@ -84,6 +84,46 @@ fn a_grant_is_explained_too_and_so_is_what_no_policy_decided() {
     let stranger = broker.ask(&Ask::of("nobody").task("u")).field("decision_id");
     let (code, stdout, _) = said(&broker.cli("demo", &["policy", "explain", &stranger]));
     assert!(code == Some(0) && stdout.contains("nobody proved who asks") && stdout.contains("next:"), "{stdout}");
+}
+
+#[test]
+fn who_was_claimed_and_not_proven_is_looked_for() {
+    let mut broker = broker();
+    let slip = Assertion::of("dmeo").signed(&key_of("demo"));
+    let slip = broker.ask(&Ask::of("demo").task("u").assertion(slip)).field("decision_id");
+    let stranger = Assertion::of("demo").signed(&key_of("nobody"));
+    let stranger = broker.ask(&Ask::of("demo").task("u").assertion(stranger)).field("decision_id");
+    let next = |decision: &str, told: &str| {
+        let (code, stdout, stderr) = said(&broker.cli("demo", &["policy", "explain", decision]));
+        assert!(code == Some(0) && stdout.contains(told), "{stdout}{stderr}");
+    };
+    next(&slip, "next: there is no workload dmeo: did you mean demo?");
+    next(&stranger, "next: demo exists, but the assertion is by none of its keys");
+    let log = broker.audit_path();
+    broker.stop();
+    let (code, stdout, _) = said(&broker.cli("demo", &["policy", "explain", &slip, "--file", log.to_str().unwrap()]));
+    assert!(code == Some(0) && stdout.contains("next: the line's detail says"), "{stdout}");
+}
+
+#[test]
+fn an_end_that_was_put_off_since_is_told_with_what_would_come_now() {
+    let late = |end: &str| workload("late", end, &key_of("late").jwks(), "");
+    let broker = restless()
+        .policy("limited.cedar", LIMITED.replace("\"nothing\"", "\"late\""))
+        .policy(&workload_path("late"), late("2020-01-31"))
+        .start(&Backing::Embedded);
+    let decision = broker.ask(&Ask::of("late").task("night-1").with("ttl", 60)).field("decision_id");
+    let dir = broker.data().join("policies");
+    let words = ["policy", "explain", &decision, "--policies", dir.to_str().unwrap()];
+    let (code, stdout, _) = said(&broker.cli("demo", &words));
+    assert!(code == Some(0) && stdout.contains("later `expires` than 2020-01-31"), "{stdout}");
+    assert!(!stdout.contains("had expired then"), "{stdout}");
+    std::fs::write(broker.policy(&workload_path("late")), late("2099-01-31")).unwrap();
+    let (code, stdout, _) = said(&broker.cli("demo", &words));
+    assert!(code == Some(0) && stdout.contains("was refused: the workload was past the end"), "{stdout}");
+    assert!(stdout.contains("The workload had expired then; its file gives it a later end by now."), "{stdout}");
+    assert!(stdout.contains("Asked again now, it would be granted."), "{stdout}");
+    assert!(!stdout.contains("the policies have changed"), "{stdout}");
 }
 
 #[test]
