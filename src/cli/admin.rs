@@ -65,7 +65,7 @@ pub fn pasted(text: &str) -> String {
 }
 
 /// Commands that ask a broker by its admin API.
-const OPERATORS: [&str; 6] = ["lease", "workload", "audience", "status", "key", "audit"];
+const OPERATORS: [&str; 7] = ["lease", "workload", "audience", "status", "key", "audit", "policy explain"];
 
 fn addressed(text: &str, at: &str) -> String {
     let at = quoted(at);

@@ -11,6 +11,7 @@ mod mend;
 mod platform;
 mod scene;
 mod tls;
+mod told;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -229,6 +229,9 @@ impl Refused {
                                  token) with its file in the broker's policies, and this machine's clock with the broker's"
                 .into(),
             "temporarily_unavailable" => "ask again in a moment".into(),
+            "invalid_scope" if refused.description.contains(": name one instance in place of the `*`") => {
+                "ask for the one that is meant: its scope is open, and is granted instance by instance".into()
+            }
             "invalid_scope" if refused.description.starts_with("unknown scope: ") => {
                 let named = refused.description.strip_prefix("unknown scope: ").and_then(|said| said.split_once(' '));
                 let uri = named.map_or("URI", |(uri, _)| uri);

@@ -181,8 +181,7 @@ fn declared(target: &Target, ask: &Ask<'_>) -> Result<Vec<Declared>, Denial> {
         .iter()
         .map(|scope| {
             target.table.find(scope.as_str()).ok_or_else(|| {
-                let meant = spelling::meant(spelling::near_scope(&target.audience, scope.as_str()).as_deref());
-                let text = format!("unknown scope: {} declares no {scope}{meant}", target.audience.id);
+                let text = spelling::unknown_scope(&target.audience, scope.as_str());
                 Denial::new(Reason::UnknownScope, text)
             })
         })

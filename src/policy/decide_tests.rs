@@ -78,6 +78,11 @@ fn a_workload_s_own_state_comes_first() {
     assert_eq!(text, "unknown audience: https://api.exmaple.com: did you mean https://api.example.com?");
     let slip = Question { audience: "https://api.example.com".into(), scopes: "orders:raed".into(), ..slip };
     assert!(refusal(&slip, &set).1.ends_with("declares no orders:raed: did you mean orders:read?"));
+    let open = Question { scopes: "items:read:*".into(), ..slip };
+    let (reason, text) = refusal(&open, &set);
+    assert!(reason == Reason::UnknownScope && text.starts_with("unknown scope: "), "{text}");
+    assert!(text.ends_with(": name one instance in place of the `*`, such as items:read:42"), "{text}");
+    assert!(!text.contains("declares no"), "it does: {text}");
     let known = Question { audience: "https://api.example.com/".into(), ..known };
     assert_eq!(refusal(&known, &set).0, Reason::UnknownScope);
     let known = Question { scopes: "orders:read".into(), ..known };

@@ -11,6 +11,7 @@ fn question(scopes: &str) -> Question {
         audience: "https://api.example.com".into(),
         scopes: ScopeSet::parse(scopes).unwrap(),
         task: TaskId::parse("t1").unwrap(),
+        is_task_said: true,
         ttl: None,
         identity: IdentityUsed::private_key_jwt(Some("k1")),
         now: NOW,

@@ -28,6 +28,15 @@ pub(crate) struct Invariant {
     pub span: Range<usize>,
 }
 
+impl Invariant {
+    /// Its file and line.
+    pub fn place(&self) -> String {
+        let Diagnostic { file, line, .. } =
+            Diagnostic::of(Severity::Note, "invariant", "").at(&self.file, self.span.clone());
+        format!("{file}:{line}")
+    }
+}
+
 impl PolicySet {
     /// Reads invariants, among the workloads and audiences of this set; errors are what is wrong with them.
     pub(crate) fn invariants(&self, files: &[SourceFile]) -> (Vec<Invariant>, Vec<Diagnostic>) {

@@ -51,7 +51,7 @@ pub use denial::{Considered, Denial, Outcome};
 pub(crate) use depth::with_room;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub(crate) use diagnostic::{SourceFile, closest};
-pub(crate) use explain::spelling::{meant, meant_by};
+pub(crate) use explain::spelling::{instance_by, meant, meant_by};
 pub use explain::{Change, Explanation, Part, PolicyExplained, Question, ScopeExplained};
 #[cfg(test)]
 pub(crate) use grant::grant_for_tests;

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 
 use super::{restless, said};
-use crate::common::{API, Ask, Backing, Broker, Setup};
+use crate::common::{API, Ask, Assertion, Backing, Broker, Setup, key_of, workload, workload_path};
 
 const LIMITED: &str = r#"
 @id("nothing-reads-shortly")
@@ -84,6 +84,46 @@ fn a_grant_is_explained_too_and_so_is_what_no_policy_decided() {
     let stranger = broker.ask(&Ask::of("nobody").task("u")).field("decision_id");
     let (code, stdout, _) = said(&broker.cli("demo", &["policy", "explain", &stranger]));
     assert!(code == Some(0) && stdout.contains("nobody proved who asks") && stdout.contains("next:"), "{stdout}");
+}
+
+#[test]
+fn who_was_claimed_and_not_proven_is_looked_for() {
+    let mut broker = broker();
+    let slip = Assertion::of("dmeo").signed(&key_of("demo"));
+    let slip = broker.ask(&Ask::of("demo").task("u").assertion(slip)).field("decision_id");
+    let stranger = Assertion::of("demo").signed(&key_of("nobody"));
+    let stranger = broker.ask(&Ask::of("demo").task("u").assertion(stranger)).field("decision_id");
+    let next = |decision: &str, told: &str| {
+        let (code, stdout, stderr) = said(&broker.cli("demo", &["policy", "explain", decision]));
+        assert!(code == Some(0) && stdout.contains(told), "{stdout}{stderr}");
+    };
+    next(&slip, "next: there is no workload dmeo: did you mean demo?");
+    next(&stranger, "next: demo exists, but the assertion is by none of its keys");
+    let log = broker.audit_path();
+    broker.stop();
+    let (code, stdout, _) = said(&broker.cli("demo", &["policy", "explain", &slip, "--file", log.to_str().unwrap()]));
+    assert!(code == Some(0) && stdout.contains("next: the line's detail says"), "{stdout}");
+}
+
+#[test]
+fn an_end_that_was_put_off_since_is_told_with_what_would_come_now() {
+    let late = |end: &str| workload("late", end, &key_of("late").jwks(), "");
+    let broker = restless()
+        .policy("limited.cedar", LIMITED.replace("\"nothing\"", "\"late\""))
+        .policy(&workload_path("late"), late("2020-01-31"))
+        .start(&Backing::Embedded);
+    let decision = broker.ask(&Ask::of("late").task("night-1").with("ttl", 60)).field("decision_id");
+    let dir = broker.data().join("policies");
+    let words = ["policy", "explain", &decision, "--policies", dir.to_str().unwrap()];
+    let (code, stdout, _) = said(&broker.cli("demo", &words));
+    assert!(code == Some(0) && stdout.contains("later `expires` than 2020-01-31"), "{stdout}");
+    assert!(!stdout.contains("had expired then"), "{stdout}");
+    std::fs::write(broker.policy(&workload_path("late")), late("2099-01-31")).unwrap();
+    let (code, stdout, _) = said(&broker.cli("demo", &words));
+    assert!(code == Some(0) && stdout.contains("was refused: the workload was past the end"), "{stdout}");
+    assert!(stdout.contains("The workload had expired then; its file gives it a later end by now."), "{stdout}");
+    assert!(stdout.contains("Asked again now, it would be granted."), "{stdout}");
+    assert!(!stdout.contains("the policies have changed"), "{stdout}");
 }
 
 #[test]
@@ -178,6 +218,12 @@ fn a_request_nobody_has_made_is_explained_by_the_broker_s_policies_or_a_director
         &["policy", "explain", "--policies", "/nonexistent", "--workload", "w", "--audience", API, "--scope", "a"],
     ));
     assert!(code == Some(1) && stderr.contains("/nonexistent does not load"), "{stderr}");
+    // A misspelt word is no other word.
+    for (word, told) in [("odic", "did you mean `oidc`?"), ("github", "`github`. There are private_key_jwt, oidc")] {
+        let words = [&["policy", "explain"], &ask[..], &["--identity", word]].concat();
+        let (code, stdout, stderr) = said(&broker.cli("demo", &words));
+        assert!(code == Some(2) && stdout.is_empty() && stderr.contains(told), "{stdout}{stderr}");
+    }
     let limits = [&ask[..5], &["orders:read", "--task", "night-1", "--ttl", "2h"]].concat();
     let (code, told) = explained(&broker, &limits);
     assert!(code == Some(1) && told["reason"] == "invalid_request", "{told}");
@@ -204,6 +250,10 @@ fn a_request_in_json_comes_by_standard_input() {
     for (wrong, why) in [
         ("nonsense", "no request in JSON"),
         (r#"{"workload": "a", "audience": "b", "scope": "c", "colour": 1}"#, "colour"),
+        (
+            r#"{"workload": "nothing", "audience": "b", "scope": "c", "identity": {"type": "private_key_jtw"}}"#,
+            "there is no identity type `private_key_jtw`: did you mean `private_key_jwt`?",
+        ),
     ] {
         let (code, _, stderr) = ask(wrong);
         assert!(code == Some(2) && stderr.contains(why) && stderr.contains("next:"), "{stderr}");

@@ -26,7 +26,12 @@ fn who_asks_for_what_is_told_apart() {
     wrong_key.finds(&ASK).only(
         "authentication",
         &["invalid_client"],
-        &["policies/workloads/demo.toml", "jitney workload show demo", "key.pem", "jitney audit tail"],
+        &[
+            "policies/workloads/demo.toml",
+            "jitney workload show demo",
+            "key.pem",
+            "on the broker: jitney policy explain ",
+        ],
     );
     of("unheard-of").finds(&ASK).only("authentication", &["invalid_client"], &["policies/workloads/unheard-of.toml"]);
 
@@ -48,11 +53,12 @@ fn who_asks_for_what_is_told_apart() {
     of("nothing").finds(&ASK).only(
         "policy",
         &["no policy grants orders:read"],
-        &[
-            "policies/nothing.cedar",
-            "permit (principal == Jitney::Workload::\"nothing\"",
-            "Jitney::Scope::\"https://api.example.com orders:read\"",
-        ],
+        &["name it by --task", "jitney policy explain ", "policies/nothing.cedar"],
+    );
+    of("demo").finds(&at(API, "orders:read:*")).only(
+        "scope",
+        &["unknown scope", "name one instance in place of the `*`, such as orders:read:42"],
+        &["name one instance in place of the `*`, such as orders:read:42"],
     );
     of("demo").finds(&at(API, "orders:purge")).only("policy", &["forbidden by policy nobody-purges"], &["*.cedar"]);
 }
@@ -102,8 +108,11 @@ fn a_quarantine_is_told_with_the_command_that_lifts_it() {
 #[test]
 fn the_permit_that_is_told_is_the_one_that_was_missing() {
     let mut broker = broker();
-    let patient = Patient::of(&broker, "nothing");
-    let (code, told) = patient.hears(&ASK);
+    let admin = format!("unix:{}", broker.data().join("admin.sock").display());
+    // Who may not be told of policies is told of no permit: there may be one whose condition fails.
+    let (_, told) = Patient::of(&broker, "nothing").hears(&ASK);
+    assert!(!told.contains("permit ("), "{told}");
+    let (code, told) = Patient::of(&broker, "nothing").set("JITNEY_ADMIN", &admin).hears(&ASK);
     assert_eq!(code, Some(1), "{told}");
     let from = told.find("@id(").unwrap();
     let to = from + told[from..].find(");").unwrap() + 2;
@@ -111,6 +120,39 @@ fn the_permit_that_is_told_is_the_one_that_was_missing() {
     broker.stop();
     broker.start_again();
     Patient::of(&broker, "nothing").finds(&ASK).are("fail", &[]);
+}
+
+#[test]
+fn a_condition_that_fails_is_told_and_no_permit_around_it() {
+    const NIGHTLY: &str = "@id(\"nothing-reads-at-night\") permit (principal == Jitney::Workload::\"nothing\", action, \
+                           resource == Jitney::Scope::\"https://api.example.com orders:read\") when { context.task like \
+                           \"night-*\" };";
+    let broker = Setup::default().policy("night.cedar", NIGHTLY).start(&Backing::Embedded);
+    let admin = format!("unix:{}", broker.data().join("admin.sock").display());
+    let other = [&ASK[..], &["--task", "other"]].concat();
+    let known = || Patient::of(&broker, "nothing").set("JITNEY_ADMIN", &admin);
+    for words in [&other[..], &ASK] {
+        let found = known().finds(words);
+        found.only(
+            "policy",
+            &["no policy grants orders:read"],
+            &[
+                "policy nothing-reads-at-night (",
+                "`context.task like \"night-*\"`, which fails",
+                "name the task like `night-*`, as `night-1`",
+                "jitney policy explain ",
+            ],
+        );
+        assert!(!found.mend("policy").contains("permit ("), "{}", found.mend("policy"));
+    }
+    let alone = Patient::of(&broker, "nothing").finds(&other);
+    assert!(alone.mend("policy").starts_with("conditions on the task's name"), "{}", alone.mend("policy"));
+    assert!(!alone.mend("policy").contains("permit ("), "{}", alone.mend("policy"));
+    known().finds(&[&ASK[..], &["--task", "night-1"]].concat()).are("fail", &[]);
+    // A folder that does not load is why a change has not come.
+    fs::write(broker.policy("broken.cedar"), "permit(").unwrap();
+    let told = known().finds(&other);
+    assert!(told.mend("policy").contains("does not load"), "{}", told.mend("policy"));
 }
 
 #[test]

@@ -137,6 +137,7 @@ fn what_no_case_can_say_is_told_by_its_line() {
         ((FILE, "\"2m\"", "\"soon\""), "is no span of time"),
         ((FILE, "2026-11-25T12:00:00Z", "2026-11-25T12:00:00"), "a moment with its offset"),
         ((FILE, "ttl = \"2m\"", "identity = { type = \"oidc\" }"), "has no identity of type `oidc`"),
+        ((FILE, "ttl = \"2m\"", "identity = { type = \"odic\" }"), "did you mean `oidc`?"),
         ((FILE, "ttl = \"2m\"", "identity = { claims = { actor = \"x\" } }"), "gives policies no claim `actor`"),
     ] {
         let (code, document, text) = run(&with(&[edit]));

@@ -2,11 +2,12 @@
 //!
 //! The token that is asked for is never shown, and its task, which nobody else has, is completed at once.
 
-use super::super::{admin, fresh};
+use super::super::fresh;
 use super::finding::Outcome;
 use super::identity::Source;
 use super::mend;
 use super::scene::Scene;
+use super::told::{self, Told};
 use crate::client::{ClientError, Identity, Refused, Token, TokenAsk, TokenClient};
 use crate::model::{ScopeSet, TaskId, WorkloadId};
 use crate::policy::{closest, meant_by};
@@ -75,6 +76,9 @@ pub(super) async fn authentication(scene: &mut Scene) -> Outcome {
     if let Some(Answered { verdict: Verdict::Refused(Stage::Authentication, _), .. }) = &scene.answered {
         scene.meant = meant(scene).await;
     }
+    if let Some(Answered { task, verdict: Verdict::Refused(stage, _) }) = &scene.answered {
+        scene.told = Told::of(scene, *stage, task).await;
+    }
     judge(scene, Stage::Authentication, "the broker knows the workload by its proof")
 }
 
@@ -94,13 +98,7 @@ async fn meant(scene: &Scene) -> Option<String> {
 
 /// What the broker's operators are told of the name; none where they cannot be asked.
 async fn by_operators(scene: &Scene, id: &WorkloadId) -> Option<Option<String>> {
-    let client = admin::connect(None).ok()?;
-    let issuer = client.status().await.ok()?["issuer"].as_str()?.to_owned();
-    // The socket that lies here may be another broker's.
-    if scene.broker.as_ref()?.issuer() != issuer {
-        return None;
-    }
-    match client.workload(id).await {
+    match told::operators(scene).await?.workload(id).await {
         Ok(_) => Some(None),
         Err(ClientError::Refused(refused)) if refused.status == 404 => {
             Some(meant_by(&refused.description).map(str::to_owned))
@@ -149,7 +147,7 @@ fn judge(scene: &Scene, stage: Stage, pass: &str) -> Outcome {
     match scene.answered.as_ref().map(|answered| &answered.verdict) {
         None => Outcome::skipped("not asked"),
         Some(Verdict::Refused(at, refused)) if *at <= stage => {
-            Outcome::fail(refused.to_string(), mend::of(scene, *at, refused))
+            Outcome::fail(refused.to_string(), scene.told.beside(mend::of(scene, *at, refused)))
         }
         Some(Verdict::NoAnswer(error)) => {
             let mend = error.next_step();

@@ -1,13 +1,11 @@
 //! From a broker's refusal to what mends it: which file to change, which command to run, by whom.
 
-use super::super::cedar;
 use super::ask::Stage;
 use super::identity::Source;
 use super::platform;
 use super::scene::Scene;
 use crate::client::Refused;
-use crate::model::WorkloadId;
-use crate::policy::meant_by;
+use crate::policy::{instance_by, meant_by};
 
 /// What to do about a refusal at this question.
 pub(super) fn of(scene: &Scene, stage: Stage, refused: &Refused) -> String {
@@ -15,6 +13,9 @@ pub(super) fn of(scene: &Scene, stage: Stage, refused: &Refused) -> String {
         Stage::Authentication => authentication(scene, refused),
         Stage::Workload => workload(&scene.workload(), refused),
         Stage::Audience => slip("--audience ", meant_by(&refused.description)) + &audience(scene),
+        Stage::Scope if instance_by(&refused.description).is_some() => {
+            instance_by(&refused.description).unwrap_or_default().to_owned()
+        }
         Stage::Scope => slip("--scope ", meant_by(&refused.description)) + &scope(scene),
         Stage::Policy => policy(scene, refused),
     }
@@ -23,7 +24,7 @@ pub(super) fn of(scene: &Scene, stage: Stage, refused: &Refused) -> String {
 /// Where the broker tells more than it tells the caller.
 fn audit(refused: &Refused) -> String {
     match &refused.decision_id {
-        Some(id) => format!("on the broker: jitney audit tail -n 1000 | grep {id}"),
+        Some(id) => format!("on the broker: jitney policy explain {id}"),
         None => "on the broker: jitney audit tail".into(),
     }
 }
@@ -117,24 +118,16 @@ fn policy(scene: &Scene, refused: &Refused) -> String {
                 audit(refused)
             )
         }
-        _ => format!(
-            "ask for less, or add to policies/{id}.cedar, for each scope that is not granted: {}; conditions on the task's \
-             name may hinder too: try --task",
-            permit(scene, &id, said)
-        ),
+        _ => match &scene.told.policies {
+            Some(told) => format!("{told}; all of it, {}", audit(refused)),
+            // A permit may be there already, and its condition fail.
+            None => format!(
+                "conditions on the task's name may hinder: name it by --task as the policies want it; which policy speaks of \
+                 it, and which condition fails, {}; else ask for less, or have policies/{id}.cedar permit it",
+                audit(refused)
+            ),
+        },
     }
-}
-
-/// The permit that is missing, ready to paste.
-fn permit(scene: &Scene, id: &str, said: &str) -> String {
-    let Some((audience, scopes)) = &scene.ask else { return String::new() };
-    let denied = scopes.iter().find(|scope| said.contains(&format!("no policy grants {scope}")));
-    let Some(scope) = denied.or_else(|| scopes.iter().next()) else { return String::new() };
-    let name = WorkloadId::parse(id).map(|id| cedar::policy_id(&id, scope)).unwrap_or_default();
-    format!(
-        "@id(\"{name}\") permit (principal == Jitney::Workload::\"{id}\", action == Jitney::Action::\"mint\", \
-         resource == Jitney::Scope::\"{audience} {scope}\");"
-    )
 }
 
 /// The task that the platform attests, where the refusal names it.

@@ -6,6 +6,7 @@ use super::super::Failure;
 use super::super::args::{DoctorArgs, joined};
 use super::ask::Answered;
 use super::identity::Source;
+use super::told::Told;
 use crate::client::BrokerAddress;
 use crate::fetch::Answer;
 use crate::model::{AudienceUri, ScopeSet, TaskId, UnixTime};
@@ -34,6 +35,8 @@ pub(super) struct Scene {
     pub answered: Option<Answered>,
     /// The workload that was probably meant, where there is none of the name.
     pub meant: Option<String>,
+    /// What operators may be told of the refusal.
+    pub told: Told,
 }
 
 /// The first answer, and when it was waited for.
@@ -63,6 +66,7 @@ impl Scene {
             source: None,
             answered: None,
             meant: None,
+            told: Told::default(),
         })
     }
 

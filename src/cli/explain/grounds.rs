@@ -18,7 +18,7 @@ use crate::model::UnixTime;
 use crate::policy::{Diagnostics, Explanation, Limits, Question};
 
 /// Which policies, under which limits, and whom to ask for more.
-pub(super) struct Grounds {
+pub(in crate::cli) struct Grounds {
     basis: Basis,
     limits: Limits,
     dir: PathBuf,
@@ -31,10 +31,10 @@ pub(super) struct Grounds {
 }
 
 /// A request held against them.
-pub(super) struct Weighed {
-    pub(super) question: Question,
-    pub(super) explained: Explanation,
-    pub(super) quarantine: Quarantine,
+pub(in crate::cli) struct Weighed {
+    pub(in crate::cli) question: Question,
+    pub(in crate::cli) explained: Explanation,
+    pub(in crate::cli) quarantine: Quarantine,
 }
 
 impl Grounds {
@@ -42,7 +42,7 @@ impl Grounds {
     ///
     /// # Errors
     /// [`Failure`] where there is neither a folder that loads nor a broker.
-    pub(super) async fn find(named: Option<&Path>, at: Option<&str>) -> Result<Self, Failure> {
+    pub(in crate::cli) async fn find(named: Option<&Path>, at: Option<&str>) -> Result<Self, Failure> {
         match named {
             Some(dir) => Self::of_folder(dir, at).await,
             None => Self::of_broker(at).await,
@@ -90,7 +90,7 @@ impl Grounds {
     ///
     /// # Errors
     /// [`Failure`] where it is no request.
-    pub(super) async fn weigh(&self, described: &Described) -> Result<Weighed, Failure> {
+    pub(in crate::cli) async fn weigh(&self, described: &Described) -> Result<Weighed, Failure> {
         let question = self.basis.question(described, self.limits).map_err(undescribed)?;
         let mut explained = self.basis.explain(&question);
         let quarantine = self.quarantine(&question).await;
@@ -117,6 +117,11 @@ impl Grounds {
             }
             Err(error) => Quarantine::NotLookedAt(error.to_string()),
         }
+    }
+
+    /// What somebody has to know of the folder.
+    pub(in crate::cli) fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
     }
 
     /// Says what somebody has to know of the folder.

@@ -3,10 +3,11 @@
 //! A decision is looked up in the audit log itself, over all its files: what it says stands, also where no policies can be had. The
 //! broker is asked for places, for the set that it has in use, and for who is in quarantine.
 
+mod claimed;
 mod grounds;
 mod told;
 
-pub(super) use grounds::in_use;
+pub(super) use grounds::{Grounds, Weighed, in_use};
 
 use std::io::Read as _;
 use std::ops::ControlFlow;
@@ -21,7 +22,7 @@ use crate::audit::{Line, Records};
 use crate::governance::explain::words::{self, Told};
 use crate::governance::explain::{self, Described, Proven, Quarantine, Span, Undescribed};
 use crate::model::{DecisionId, Reason};
-use grounds::{Grounds, Weighed};
+use crate::policy::{Denial, Grant};
 
 /// The longest request that is read from standard input.
 const LONGEST: u64 = 1 << 20;
@@ -114,11 +115,13 @@ async fn of_decision(id: &DecisionId, args: &ExplainArgs, at: Option<&str>) -> R
         Some(request) => Some(weighed(&request, args, at).await),
     };
     if let Some(Ok((_, weighed))) = &weighed
-        && was_shut_out(&line)
-        && weighed.quarantine.is_known()
+        && (had_expired(&line) || was_shut_out(&line) && weighed.quarantine.is_known())
     {
         // Where it stands by now is known: nobody has to go and see.
         said.next = explain::told(&weighed.explained).next;
+    }
+    if let Some(known) = claimed::by_now(&line, at).await {
+        said.next = Some(known);
     }
     if args.output.output == Format::Json {
         return found.json(&said, weighed.as_ref());
@@ -170,6 +173,9 @@ fn since(line: &Line<'_>, found: &Found, grounds: &Grounds, weighed: &Weighed) -
             Quarantine::Yes { .. } | Quarantine::NotLookedAt(_) => Ok(()),
         };
     }
+    if had_expired(line) {
+        return again(&explained.decided);
+    }
     let was_granted = &*line.outcome == "granted";
     if was_granted == explained.decided.is_ok() {
         return Ok(());
@@ -180,6 +186,18 @@ fn since(line: &Line<'_>, found: &Found, grounds: &Grounds, weighed: &Weighed) -
         _ => "the policies have changed, or what is not in the log decided it",
     };
     output::line(format_args!("\nIt was {then} then: {why}."))
+}
+
+/// What comes of a request that was past its workload's end then.
+fn again(decided: &Result<Grant, Denial>) -> Result<(), Failure> {
+    match decided {
+        Err(denial) if denial.refusal.reason == Reason::Expired => Ok(()),
+        decided => {
+            let now = if decided.is_ok() { "it would be granted" } else { "it would be refused" };
+            output::line("\nThe workload had expired then; its file gives it a later end by now.")?;
+            output::line(format_args!("Asked again now, {now}."))
+        }
+    }
 }
 
 impl Found {
@@ -268,8 +286,8 @@ fn request_of(line: &Line<'_>) -> Option<Described> {
         scope: line.scope.as_deref()?.to_owned(),
         task: Some(line.task.as_deref()?.to_owned()),
         ttl: line.ttl.map(Span::Seconds),
-        // Who was shut out asks again: what counts is what comes of it now.
-        now: (!was_shut_out(line)).then(|| line.time.to_string()),
+        // Who was shut out or past its end asks again: what counts is what comes of it now.
+        now: (!was_shut_out(line) && !had_expired(line)).then(|| line.time.to_string()),
         identity: Proven { r#type: line.identity.as_deref().map(str::to_owned), claims: claims.collect() },
     })
 }
@@ -277,6 +295,11 @@ fn request_of(line: &Line<'_>) -> Option<Described> {
 /// Whether it was refused for the workload was in quarantine.
 fn was_shut_out(line: &Line<'_>) -> bool {
     line.refusal.as_deref() == Some(Reason::Quarantined.as_str())
+}
+
+/// Whether it was refused for the workload was past its end.
+fn had_expired(line: &Line<'_>) -> bool {
+    line.refusal.as_deref() == Some(Reason::Expired.as_str())
 }
 
 /// Whether such a refusal is the policies', or that of what they are held beside.

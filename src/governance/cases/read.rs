@@ -252,6 +252,9 @@ impl Case {
         let asked = self.identity.as_ref().map(Spanned::get_ref);
         let span = self.identity.as_ref().map_or(self.span.clone(), Spanned::span);
         let kind = asked.and_then(|identity| identity.r#type.as_deref());
+        if let Some(Err(why)) = kind.map(IdentityKind::parse) {
+            return Err(wrong(&self.file, span, why, "name a type that the workload's file has"));
+        }
         let chosen = identities.iter().find(|identity| kind.is_none_or(|kind| kind == identity.kind().as_str()));
         let claims = asked.map(|identity| identity.claims.clone()).unwrap_or_default();
         let Some(chosen) = chosen else {

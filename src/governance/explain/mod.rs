@@ -5,6 +5,8 @@
 
 mod beside;
 mod document;
+mod held;
+mod proof;
 pub mod words;
 
 use std::collections::BTreeMap;
@@ -15,12 +17,11 @@ use serde::Deserialize;
 
 pub use beside::Quarantine;
 pub use document::{json, told};
+use held::Held;
 
 use crate::model::time::parse_span;
-use crate::model::{Clock, InvalidName, Reason, Refusal, ScopeSet, TaskId, UnixTime, WorkloadId};
-use crate::policy::{
-    Change, Denial, Diagnostics, Explanation, IdentityUsed, Limits, PolicySet, Question, Read, TaskTemplate,
-};
+use crate::model::{Clock, InvalidName, ScopeSet, TaskId, UnixTime, WorkloadId};
+use crate::policy::{Diagnostics, Explanation, IdentityKind, Limits, PolicySet, Question, Read};
 
 /// An instance that nobody asks for, beside the one that somebody did.
 const OTHER_INSTANCE: &str = "another-than-asked";
@@ -34,6 +35,8 @@ const MOST_WORKLOADS: usize = 1000;
 pub struct Basis {
     /// The set.
     pub set: PolicySet,
+    /// What must never be possible.
+    held: Held,
 }
 
 /// A request as somebody describes it.
@@ -90,7 +93,7 @@ pub enum Undescribed {
         /// Why not.
         error: InvalidName,
     },
-    /// A span or moment that is none.
+    /// A span, moment or word that is none.
     #[error("{name}: {why}")]
     Value {
         /// Which.
@@ -109,7 +112,13 @@ impl Basis {
     /// # Errors
     /// What is wrong with it.
     pub fn load(dir: &Path) -> Result<Self, Diagnostics> {
-        Ok(Self { set: PolicySet::load_at(dir, Clock::system().now())?.0 })
+        Ok(Self::of(dir, PolicySet::load_at(dir, Clock::system().now())?.0))
+    }
+
+    /// With the invariants that lie in `dir`: no broker weighs these, nor hands them out.
+    fn of(dir: &Path, set: PolicySet) -> Self {
+        let held = Held::beside(dir, &set);
+        Self { set, held }
     }
 
     /// The set that a broker has in use, from the files that it was made from; `dir` is where they were read.
@@ -117,11 +126,11 @@ impl Basis {
     /// # Errors
     /// What is wrong with it: a broker of another version may take what this one does not.
     pub fn of_files(dir: &Path, files: impl IntoIterator<Item = (String, String)>) -> Result<Self, Diagnostics> {
-        Ok(Self { set: Read::of_files(dir, files, Clock::system().now())?.0 })
+        Ok(Self::of(dir, Read::of_files(dir, files, Clock::system().now())?.0))
     }
 
-    /// Explains what is decided on `question`; what is to be added to the set is tried, and not told where it does not do, or does more
-    /// than that.
+    /// Explains what is decided on `question`; what is to be added to the set is tried, and not told where it does not do, does more
+    /// than that, or is what an invariant forbids.
     pub fn explain(&self, question: &Question) -> Explanation {
         let mut explained = self.set.explain(question);
         for change in &mut explained.changes {
@@ -130,6 +139,7 @@ impl Basis {
                 change.paste = change.paste.take().filter(|_| change.proven);
             }
         }
+        self.held.weigh(&self.set, question, &mut explained.changes);
         self.weigh_proof(question, &mut explained);
         explained
     }
@@ -164,40 +174,6 @@ impl Basis {
             .collect()
     }
 
-    /// Makes it count that the workload has no identity that shows what the question says: it would not come to the policies.
-    fn weigh_proof(&self, question: &Question, explained: &mut Explanation) {
-        if self.set.workload(question.workload.as_str()).is_none() || self.set.can_prove(question) {
-            return;
-        }
-        if let Some(templates) = self.set.attested_tasks(question) {
-            explained.changes.insert(0, leave_the_task_out(&templates));
-            let all = templates.iter().map(|template| format!("`{template}`")).collect::<Vec<_>>().join(" or ");
-            let text = format!("the platform names its tasks, {all}: none is called {}", question.task);
-            let refusal = Refusal::new(Reason::InvalidRequest, text);
-            explained.decided = Err(Denial { refusal, policies: Vec::new(), considered: Vec::new() });
-            return;
-        }
-        let ways = self.set.ways_to_prove(&question.workload);
-        let told = |used: &IdentityUsed| match used.claims.get("iss") {
-            Some(issuer) => format!("{} of {issuer}", used.kind.as_str()),
-            None => used.kind.as_str().to_owned(),
-        };
-        let has: Vec<String> = ways.iter().map(told).collect();
-        let has = if has.is_empty() { "nothing".to_owned() } else { has.join(", ") };
-        let works = ways
-            .iter()
-            .find(|used| self.set.decide(&Question { identity: (*used).clone(), ..question.clone() }.ask()).is_ok());
-        let text = match works {
-            Some(used) => format!("prove it by {}", told(used)),
-            None => format!("prove it by what workloads/{}.toml has: {has}", question.workload),
-        };
-        explained.changes.insert(0, Change { proven: works.is_some(), ..Change::told(text) });
-        let text =
-            format!("{} cannot prove itself so: its file has {has}, and not with such claims", question.workload);
-        let refusal = Refusal::new(Reason::InvalidClient, text);
-        explained.decided = Err(Denial { refusal, policies: Vec::new(), considered: Vec::new() });
-    }
-
     /// The question that is described.
     ///
     /// # Errors
@@ -207,6 +183,9 @@ impl Basis {
         let ttl = described.ttl.as_ref().map(Span::read).transpose()?;
         let now = described.now.as_deref().map_or_else(|| Ok(Clock::system().now()), moment)?;
         let Proven { r#type, claims } = &described.identity;
+        // A misspelt word is no identity of another kind.
+        let unknown = |why| Undescribed::Value { name: "identity", why };
+        r#type.as_deref().map(IdentityKind::parse).transpose().map_err(unknown)?;
         let identity = self.set.used(&described.workload, r#type.as_deref(), claims);
         let task = TaskId::parse(described.task.as_deref().unwrap_or("explain")).map_err(name("task"))?;
         let task = match described.task {
@@ -218,18 +197,13 @@ impl Basis {
             audience: described.audience.clone(),
             scopes: ScopeSet::parse(&described.scope).map_err(name("scope"))?,
             task,
+            is_task_said: described.task.is_some(),
             ttl,
             identity,
             now,
             limits,
         })
     }
-}
-
-fn leave_the_task_out(templates: &[Arc<TaskTemplate>]) -> Change {
-    let like = templates.iter().find_map(|template| template.example());
-    let like = like.map_or_else(String::new, |like| format!(", or ask for a child of it, as {like}/STEP"));
-    Change::told(format!("leave the task out, and the platform names it{like}"))
 }
 
 impl Described {

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::words::Told;
 use super::{json as document, *};
-use crate::policy::fixtures;
+use crate::model::Reason;
+use crate::policy::{IdentityUsed, fixtures};
 
 fn basis(policies: &str) -> (tempfile::TempDir, Basis) {
     let dir = tempfile::tempdir().unwrap();
@@ -208,10 +209,10 @@ mod whatever_is_offered {
             workload in prop_oneof![4 => Just("alpha"), 1 => Just("alhpa"), 1 => Just("zzzzzzzz")],
             ttl in proptest::option::of(1u64..1200), task in "[abc]1", kid in proptest::option::of("k[12]"),
         ) {
-            let basis = Basis { set: set_of(&policies, None) };
+            let basis = Basis { set: set_of(&policies, None), held: Held::default() };
             let question = Question {
                 workload: WorkloadId::parse(workload).unwrap(), audience: "https://api.example.com".into(),
-                scopes: ScopeSet::parse(&scopes).unwrap(), task: TaskId::parse(&task).unwrap(),
+                scopes: ScopeSet::parse(&scopes).unwrap(), task: TaskId::parse(&task).unwrap(), is_task_said: true,
                 ttl: ttl.map(std::time::Duration::from_secs), identity: IdentityUsed::private_key_jwt(kid.as_deref()),
                 now: NOW, limits: Limits::default(),
             };
@@ -233,5 +234,85 @@ mod whatever_is_offered {
                 }
             }
         }
+    }
+}
+
+/// What the example organisation's policies say to such a request.
+fn of_the_example(request: &str) -> Explanation {
+    let basis = Basis::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("policies")).unwrap();
+    basis.explain(&basis.question(&Described::from_json(request).unwrap(), Limits::default()).unwrap())
+}
+
+#[test]
+fn what_an_invariant_forbids_is_not_offered() {
+    let of = |workload: &str, task: &str| {
+        of_the_example(&format!(
+            r#"{{"workload": "{workload}", "audience": "https://deploy.example.com", "scope": "deploy:production"{task}}}"#
+        ))
+    };
+    for (workload, task) in
+        [("ledger-export", r#", "task": "deploy-v1""#), ("ledger-export", ""), ("ledger-export", r#", "task": "77.1""#)]
+    {
+        let explained = of(workload, task);
+        assert!(explained.changes.iter().all(|change| change.paste.is_none() && !change.proven), "{explained:?}");
+        let [change] = &explained.changes[..] else { panic!("{explained:?}") };
+        assert!(change.text.starts_with("the invariant production-is-for-tagged-releases ("), "{}", change.text);
+        assert!(change.text.contains("production.cedar:4) forbids this: "), "{}", change.text);
+    }
+    // What the request itself may be is none of an offer's.
+    let explained = of("deploy-pipeline", r#", "task": "deploy-1""#);
+    assert!(explained.changes[0].proven && explained.changes[0].text.contains("deploy-v*"), "{explained:?}");
+    // What no invariant speaks of is offered, and of a task that nobody named no condition is made.
+    let read = r#"{"workload": "ledger-export", "audience": "https://deploy.example.com", "scope": "releases:read"}"#;
+    let explained = of_the_example(read);
+    let (_, text) = explained.changes[0].paste.as_ref().unwrap();
+    assert!(explained.changes[0].proven && !text.contains("context.task"), "{text}");
+    assert!(explained.changes[0].text.contains("name one by --task"), "{explained:?}");
+}
+
+#[test]
+fn where_the_folder_of_invariants_cannot_be_read_that_is_told() {
+    let (dir, basis) = basis("");
+    let files: Vec<_> = basis.set.files().iter().map(|(path, file)| (path.clone(), file.text.to_string())).collect();
+    let offered = |basis: &Basis| {
+        let text = r#"{"workload": "alpha", "audience": "https://api.example.com", "scope": "orders:read"}"#;
+        let question = basis.question(&Described::from_json(text).unwrap(), Limits::default()).unwrap();
+        let explained = basis.explain(&question);
+        assert!(explained.changes[0].paste.is_some(), "{explained:?}");
+        explained.changes[0].text.clone()
+    };
+    assert!(!offered(&basis).contains("invariant"));
+    let gone = Basis::of_files(&dir.path().join("gone"), files).unwrap();
+    assert!(offered(&gone).contains("(invariants were not looked at: "), "{}", offered(&gone));
+}
+
+#[test]
+fn a_claim_that_proves_nothing_is_named_and_what_stays_refused_is_not_told_as_tried() {
+    let of = |claims: &str| {
+        let explained = of_the_example(&format!(
+            r#"{{"workload": "release-notes", "audience": "https://deploy.example.com", "scope": "releases:read",
+                "identity": {{"claims": {{{claims}}}}}}}"#
+        ));
+        let refusal = explained.decided.as_ref().unwrap_err().refusal.clone();
+        assert_eq!(refusal.reason, Reason::InvalidClient, "{claims}");
+        (refusal.description.to_string(), explained.changes)
+    };
+    let (why, changes) = of(r#""repositry": "example/shop""#);
+    assert!(why.contains("names the claim repositry: did you mean repository?"), "{why}");
+    let [change] = &changes[..] else { panic!("{changes:?}") };
+    assert!(change.proven && change.text.ends_with("with the claim repository in place of repositry"), "{change:?}");
+    let (why, changes) = of(r#""repository": "example/shop", "repository_id": "9", "ref": "refs/heads/main""#);
+    assert!(why.contains("its file wants the claim repository_id to be `123456`, not `9`"), "{why}");
+    assert!(why.contains("its file wants the claim ref to be like `refs/tags/v*`, not `refs/heads/main`"), "{why}");
+    assert!(changes[0].proven && changes.len() == 1, "{changes:?}");
+    // Put right, it is refused still: what is told after that was tried with that.
+    let (why, changes) = of(r#""workflow": "w", "repository": "example/other""#);
+    assert!(why.contains("names the claim workflow"), "{why}");
+    assert!(
+        changes[0].text.contains("without the claim workflow; then prove it with the claim repository"),
+        "{changes:?}"
+    );
+    for change in changes.iter().filter(|change| change.proven) {
+        assert!(change.text.starts_with("prove it by oidc of "), "{change:?}");
     }
 }

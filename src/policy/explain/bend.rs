@@ -102,8 +102,7 @@ fn compared(op: BinaryOp, left: &Expr, right: &Expr, wanted: bool, bends: &mut V
             bends.push(Bend::Task(task.to_string(), None));
         }
         ("context.identity.type", Literal::String(kind)) if op == BinaryOp::Eq && wanted => {
-            let kinds = [IdentityKind::PrivateKeyJwt, IdentityKind::Oidc];
-            bends.extend(kinds.into_iter().find(|each| each.as_str() == kind.as_str()).map(Bend::Kind));
+            bends.extend(IdentityKind::ALL.into_iter().find(|each| each.as_str() == kind.as_str()).map(Bend::Kind));
         }
         (other, Literal::String(value)) if op == BinaryOp::Eq && wanted => {
             bends.extend(claim(other).map(|name| Bend::Claim(name, value.to_string())));

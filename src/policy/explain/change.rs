@@ -27,12 +27,19 @@ pub struct Change {
     pub with: Option<Question>,
     /// Whether the request was then decided as allowed.
     pub proven: bool,
+    /// Whether it is the policies that would be others.
+    pub is_of_policies: bool,
 }
 
 impl Change {
     /// One that nobody has tried.
     pub const fn told(text: String) -> Self {
-        Self { text, paste: None, with: None, proven: false }
+        Self { text, paste: None, with: None, proven: false, is_of_policies: false }
+    }
+
+    /// One of the policies.
+    pub(super) fn of_policies(text: String) -> Self {
+        Self { is_of_policies: true, ..Self::told(text) }
     }
 
     fn tried(text: String) -> Self {

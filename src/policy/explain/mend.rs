@@ -2,7 +2,6 @@
 //! permits what was asked, and nothing else.
 
 use super::super::denial::Outcome;
-use super::super::limits::Times;
 use super::super::set::PolicySet;
 use super::bend::{Bend, bent, combined, told_bends, told_now, told_ttl};
 use super::change::{Change, is_allowed, ways, within};
@@ -33,7 +32,7 @@ pub(super) fn policies(set: &PolicySet, question: &Question) -> Vec<Change> {
     for scope in &scopes {
         for forbid in scope.policies.iter().filter(|policy| policy.applies && !policy.permits) {
             let text = format!("let policy {} not forbid {}", place(forbid), scope.scope);
-            changes.push(Change::told(text));
+            changes.push(Change::of_policies(text));
         }
     }
     let has_permit = |policies: &[PolicyExplained]| policies.iter().any(|policy| policy.permits && policy.applies);
@@ -41,7 +40,7 @@ pub(super) fn policies(set: &PolicySet, question: &Question) -> Vec<Change> {
     let wanting: Vec<&str> = wanting.map(|scope| scope.scope.as_str()).collect();
     match wanting.is_empty() {
         true => {}
-        false if is_forbidden => changes.push(Change::told(format!(
+        false if is_forbidden => changes.push(Change::of_policies(format!(
             "once nothing forbids it, add a policy that permits {} to {}",
             wanting.join(" and "),
             question.workload
@@ -53,14 +52,14 @@ pub(super) fn policies(set: &PolicySet, question: &Question) -> Vec<Change> {
             let unmet = permit.parts.iter().filter(|part| part.holds != Some(true)).map(|part| part.text.as_str());
             let unmet: Vec<&str> = unmet.collect();
             if unmet.iter().any(|part| part.contains("context.identity")) {
-                changes.push(Change::told(format!(
+                changes.push(Change::of_policies(format!(
                     "prove it as policy {} asks (`{}`): workloads/{}.toml has no identity that shows that",
                     place(permit),
                     unmet.join("` and `"),
                     question.workload
                 )));
             }
-            changes.push(Change::told(format!(
+            changes.push(Change::of_policies(format!(
                 "let policy {} permit it without `{}`, for all that it speaks of",
                 place(permit),
                 unmet.join("` and `")
@@ -132,14 +131,12 @@ fn of_the_task(task: &TaskId) -> Option<String> {
 
 /// Policies that permit these scopes to this workload, for as long as it asks and for tasks like the one it names, and nothing else.
 fn missing(set: &PolicySet, then: &Question, scopes: &[&str], before: &[String]) -> Change {
-    let audience = set.audience(&then.audience);
-    let known = audience.map_or(then.audience.as_str(), |known| known.id.as_str());
-    let ask = then.ask();
-    let ttl = audience.and_then(|audience| Times::new(&ask, audience).ok()).map(|times| times.wanted());
-    let ttl = format_span(ttl.or(then.ttl).unwrap_or(then.limits.default_ttl));
+    let known = set.audience(&then.audience).map_or(then.audience.as_str(), |known| known.id.as_str());
+    let ttl = format_span(set.wanted_ttl(then));
     let mut taken: Vec<String> = set.rule_views().map(|rule| rule.id.to_string()).collect();
     let plain = |text: &str| text.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-    let when = of_the_task(&then.task).map_or_else(String::new, |condition| format!(" when {{\n    {condition}\n}}"));
+    let of_the_task = then.is_task_said.then(|| of_the_task(&then.task)).flatten();
+    let when = of_the_task.map_or_else(String::new, |condition| format!(" when {{\n    {condition}\n}}"));
     let mut ids = Vec::new();
     let mut text = String::new();
     for scope in scopes {
@@ -157,7 +154,9 @@ fn missing(set: &PolicySet, then: &Question, scopes: &[&str], before: &[String])
     }
     let what = if scopes.len() == 1 { "a policy that permits" } else { "policies that permit" };
     let told = format!("add {what} {} to {}", scopes.join(" and "), then.workload);
-    let told = [before, &[told]].concat().join(", and ");
+    let is_fixed = then.is_task_said || set.attested_tasks(then).is_some();
+    let hint = if is_fixed { "" } else { " (for whatever task: name one by --task, and it is for such alone)" };
+    let told = [before, &[told + hint]].concat().join(", and ");
     let file = format!("{}.cedar", ids.first().map_or("added", String::as_str));
-    Change { paste: Some((file, text)), with: (!before.is_empty()).then(|| then.clone()), ..Change::told(told) }
+    Change { paste: Some((file, text)), with: (!before.is_empty()).then(|| then.clone()), ..Change::of_policies(told) }
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ask::{Ask, IdentityUsed, Limits};
+use super::catalogue::Audience;
 use super::catalogue::scopes::Declared;
 use super::condition::Reads;
 use super::denial::{Denial, Outcome};
@@ -43,6 +44,8 @@ pub struct Question {
     pub scopes: ScopeSet,
     /// The task it is for.
     pub task: TaskId,
+    /// Whether somebody named that task: one that stands in for it is no ground for a condition.
+    pub is_task_said: bool,
     /// How long the token shall live, where that is asked.
     pub ttl: Option<Duration>,
     /// How the workload proved itself.
@@ -131,6 +134,11 @@ impl PolicySet {
         })
     }
 
+    /// The ttl that policies see in `question`.
+    pub(crate) fn wanted_ttl(&self, question: &Question) -> Duration {
+        wanted(&question.ask(), self.audience(&question.audience).map(|audience| &**audience))
+    }
+
     fn explain_here(&self, question: &Question) -> Explanation {
         let ask = question.ask();
         let decided = self.decide(&ask);
@@ -147,10 +155,7 @@ impl PolicySet {
         else {
             return Vec::new();
         };
-        // Policies see the ttl that is asked, or the default; a decision may cut the default first, to what is allowed.
-        let cut = Times::new(ask, &target.audience).map(|times| times.wanted()).ok();
-        let ttl = cut.or(ask.ttl).unwrap_or(ask.limits.default_ttl);
-        let mut facts = Facts::new(ask, ttl);
+        let mut facts = Facts::new(ask, wanted(ask, Some(&target.audience)));
         let explained = |scope: &crate::model::Scope| {
             let policies = target
                 .table
@@ -200,6 +205,12 @@ impl PolicySet {
         };
         rules.into_iter().filter_map(weigh).collect()
     }
+}
+
+/// What policies see as the ttl: what is asked, or the default; a decision may cut the default first, to what is allowed.
+fn wanted(ask: &Ask<'_>, audience: Option<&Audience>) -> Duration {
+    let cut = audience.and_then(|audience| Times::new(ask, audience).ok()).map(|times| times.wanted());
+    cut.or(ask.ttl).unwrap_or(ask.limits.default_ttl)
 }
 
 /// The file, and the line in it.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::super::ask::IdentityUsed;
 use super::super::catalogue::{Identity, IdentityKind, Oidc, Proof, TaskNaming, TaskTemplate};
+use super::super::diagnostic::closest;
 use super::super::set::PolicySet;
-use super::Question;
+use super::{Question, spelling};
 use crate::model::{TaskId, WorkloadId};
 
 /// All that is kept of an assertion.
@@ -62,6 +63,49 @@ impl PolicySet {
         }
     }
 
+    /// What is wrong with the claims that the question says, by the first identity of that kind, and how they would be right. None
+    /// where the workload has none of that kind, or nothing is wrong with them.
+    pub(crate) fn mended(&self, question: &Question) -> Option<Mended> {
+        let workload = self.workload(question.workload.as_str())?;
+        let used = &question.identity;
+        let identity = workload.identities.iter().find(|identity| identity.kind() == used.kind)?;
+        let mut mended = Mended { why: Vec::new(), mends: Vec::new(), identity: used.clone() };
+        let mut right = BTreeMap::new();
+        for (name, value) in used.claims.iter() {
+            match wrong_with(identity, name, value) {
+                None => drop(right.insert(name.clone(), value.clone())),
+                Some(Wrong::Says(must)) => {
+                    mended.why.push(format!("its file wants the claim {name} {must}, not `{value}`"));
+                    mended.mends.push(format!("with {name} {must}"));
+                }
+                Some(Wrong::Unknown(near)) => {
+                    let by = match &identity.proof {
+                        Proof::Oidc(_) => "no rule and no `keep` in its file names",
+                        _ => "an assertion gives policies no claim but `kid`, and so not",
+                    };
+                    let meant = spelling::meant(near.as_deref());
+                    mended.why.push(format!("{by} the claim {name}{meant}"));
+                    mended.mends.push(match near {
+                        Some(near) => {
+                            let told = format!("with the claim {near} in place of {name}");
+                            right.entry(near).or_insert_with(|| value.clone());
+                            told
+                        }
+                        None => format!("without the claim {name}"),
+                    });
+                }
+            }
+        }
+        let Proof::Oidc(oidc) = &identity.proof else {
+            mended.identity.claims = Arc::new(right);
+            return (!mended.why.is_empty()).then_some(mended);
+        };
+        let mut claims = (*IdentityUsed::expected(oidc).claims).clone();
+        claims.extend(seen_of(oidc, &right));
+        mended.identity.claims = Arc::new(claims);
+        (!mended.why.is_empty()).then_some(mended)
+    }
+
     /// The identities of a workload that can show this.
     fn showing(&self, workload: &str, used: &IdentityUsed) -> impl Iterator<Item = &Identity> {
         let (kind, claims) = (used.kind, Arc::clone(&used.claims));
@@ -82,6 +126,44 @@ impl PolicySet {
         });
         used.collect()
     }
+}
+
+/// Claims that no token shows, put right.
+pub(crate) struct Mended {
+    /// What is wrong with each.
+    pub why: Vec<String>,
+    /// What to say in its place.
+    pub mends: Vec<String>,
+    /// What is shown then.
+    pub identity: IdentityUsed,
+}
+
+enum Wrong {
+    /// It must say something else: what, in words.
+    Says(String),
+    /// Nothing of this name is asked or kept, and what was probably meant.
+    Unknown(Option<String>),
+}
+
+/// What is wrong with one claim of a proof by this identity.
+fn wrong_with(identity: &Identity, name: &str, value: &str) -> Option<Wrong> {
+    let Proof::Oidc(oidc) = &identity.proof else {
+        return (name != KID).then(|| Wrong::Unknown(closest(name, [KID]).map(str::to_owned)));
+    };
+    if name == "iss" {
+        return (*value != *oidc.issuer).then(|| Wrong::Says(format!("to be `{}`", oidc.issuer)));
+    }
+    let mut rules = oidc.claims.iter().filter(|rule| *rule.name == *name).peekable();
+    if rules.peek().is_none() {
+        let is_kept = oidc.keep.iter().any(|kept| **kept == *name);
+        let known = oidc.claims.iter().map(|rule| &*rule.name).chain(oidc.keep.iter().map(|kept| &**kept));
+        return (!is_kept).then(|| Wrong::Unknown(closest(name, known).map(str::to_owned)));
+    }
+    let rule = rules.find(|rule| !rule.takes(value))?;
+    Some(Wrong::Says(match (rule.exact(), rule.glob()) {
+        (Some(exact), _) => format!("to be `{exact}`"),
+        (None, glob) => format!("to be like `{}`", glob.unwrap_or_default()),
+    }))
 }
 
 /// What policies see of a token whose claims are said: those that are kept. One that is not kept, and says what the file wants, is

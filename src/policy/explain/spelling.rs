@@ -47,10 +47,32 @@ pub(crate) fn meant_by(said: &str) -> Option<&str> {
     said.rsplit_once(MEANT)?.1.strip_suffix('?')
 }
 
-/// The scope that was probably meant, where the audience declares few.
-pub(in crate::policy) fn near_scope(audience: &Audience, asked: &str) -> Option<String> {
+/// Why nobody may ask for this scope, and which was probably meant, where the audience declares few.
+pub(in crate::policy) fn unknown_scope(audience: &Audience, asked: &str) -> String {
+    let id = &audience.id;
     let is_cheap = asked.len() <= LONG && audience.scopes.len() <= MANY;
-    is_cheap.then(|| near(audience, asked).ok().flatten()).flatten()
+    match is_cheap.then(|| near(audience, asked)) {
+        Some(Err(open)) if open == asked => {
+            format!("unknown scope: {id} grants no {asked} as it stands: {}", one_instance(&open, false))
+        }
+        Some(Err(open)) => format!("unknown scope: {id} declares no {asked}: {}", one_instance(&open, true)),
+        near => {
+            let near = near.and_then(Result::ok).flatten();
+            format!("unknown scope: {id} declares no {asked}{}", meant(near.as_deref()))
+        }
+    }
+}
+
+const ONE_INSTANCE: &str = "name one instance in place of the `*`";
+
+fn one_instance(open: &str, is_named: bool) -> String {
+    let of = if is_named { format!(" of {open}") } else { String::new() };
+    format!("{ONE_INSTANCE}{of}, such as {}42", open.trim_end_matches('*'))
+}
+
+/// What a refusal says of an open scope that was asked as it stands.
+pub(crate) fn instance_by(said: &str) -> Option<&str> {
+    said.rfind(&format!(": {ONE_INSTANCE}")).and_then(|at| said.get(at + 2..))
 }
 
 impl PolicySet {
@@ -128,8 +150,7 @@ impl Meant {
                     names.push(scope.clone());
                 }
                 (false, Err(open)) => {
-                    let example = format!("{}42", open.trim_end_matches('*'));
-                    self.lost.push(format!("name one instance in place of the `*` of {open}, such as {example}"));
+                    self.lost.push(one_instance(&open, true));
                     names.push(scope.clone());
                 }
                 (true, _) => names.push(scope.clone()),

@@ -18,7 +18,7 @@ use toml::Spanned;
 
 use super::field::Reading;
 use crate::jose::JwkSet;
-use crate::policy::diagnostic::Diagnostic;
+use crate::policy::diagnostic::{Diagnostic, closest};
 use crate::policy::sources::Sources;
 
 pub use claims::{ClaimRule, Claims, text_of_claim};
@@ -65,6 +65,23 @@ pub enum IdentityKind {
 }
 
 impl IdentityKind {
+    /// All that there are.
+    pub const ALL: [Self; 2] = [Self::PrivateKeyJwt, Self::Oidc];
+
+    /// The kind of this name.
+    ///
+    /// # Errors
+    /// That there is none of it, with the name that was probably meant, and those that there are.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        let names = || Self::ALL.into_iter().map(Self::as_str);
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or_else(|| {
+            let meant = closest(name, names()).map_or_else(String::new, |near| format!(": did you mean `{near}`?"));
+            let end = if meant.is_empty() { "." } else { "" };
+            let all: Vec<&str> = names().collect();
+            format!("there is no identity type `{name}`{meant}{end} There are {}", all.join(", "))
+        })
+    }
+
     /// As files and policies write it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -153,9 +170,8 @@ fn read_one(place: &mut Place<'_, '_>, raw: RawIdentity) -> Option<Identity> {
 }
 
 fn known_kind(place: &mut Place<'_, '_>, kind: &Spanned<String>) -> Option<IdentityKind> {
-    const KNOWN: [IdentityKind; 2] = [IdentityKind::PrivateKeyJwt, IdentityKind::Oidc];
     let name = kind.get_ref().as_str();
-    let known = KNOWN.into_iter().find(|kind| kind.as_str() == name);
+    let known = IdentityKind::ALL.into_iter().find(|kind| kind.as_str() == name);
     if known.is_none() {
         let what = match LATER.contains(&name) {
             true => format!("identity type `{name}` is not built yet"),
