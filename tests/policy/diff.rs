@@ -496,8 +496,8 @@ mod stated {
             let (code, told, error) = run(dir.path(), &["base", "head"]);
             assert_eq!(code, Some(1), "{error}");
             assert!(
-                told.contains("What this change states is not what widens") && told.contains(part),
-                "{part}: {told}"
+                told.contains("What this change states is not what widens") && format!("{told}{error}").contains(part),
+                "{part}: {told}{error}"
             );
             assert!(told.contains(&format!("`head/widenings/2026.toml:{at}")), "{at}: {told}");
         }
