@@ -89,9 +89,9 @@ fn a_grant_is_explained_too_and_so_is_what_no_policy_decided() {
 #[test]
 fn who_was_claimed_and_not_proven_is_looked_for() {
     let mut broker = broker();
-    let slip = Assertion::of("dmeo").signed(&key_of("demo"));
+    let slip = Assertion::of("dmeo").signed(key_of("demo"));
     let slip = broker.ask(&Ask::of("demo").task("u").assertion(slip)).field("decision_id");
-    let stranger = Assertion::of("demo").signed(&key_of("nobody"));
+    let stranger = Assertion::of("demo").signed(key_of("nobody"));
     let stranger = broker.ask(&Ask::of("demo").task("u").assertion(stranger)).field("decision_id");
     let next = |decision: &str, told: &str| {
         let (code, stdout, stderr) = said(&broker.cli("demo", &["policy", "explain", decision]));

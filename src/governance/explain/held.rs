@@ -55,9 +55,10 @@ impl Held {
     fn met_by(&self, set: &PolicySet, question: &Question) -> Vec<String> {
         // An invariant is about one scope, and sees the ttl that policies see.
         let ttl = Some(set.wanted_ttl(question));
-        let alone =
-            |scope: &_| Some(Question { ttl, scopes: ScopeSet::parse(&format!("{scope}")).ok()?, ..question.clone() });
-        let alone: Vec<Question> = question.scopes.iter().filter_map(|scope| alone(scope)).collect();
+        let alone = question.scopes.iter().filter_map(|scope| {
+            Some(Question { ttl, scopes: ScopeSet::parse(scope.as_str()).ok()?, ..question.clone() })
+        });
+        let alone: Vec<Question> = alone.collect();
         let met = self.invariants.iter().filter(|each| alone.iter().any(|one| set.is_met(each, &one.ask())));
         met.map(|each| format!("{} ({})", each.id, each.place())).collect()
     }
