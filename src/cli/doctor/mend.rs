@@ -119,7 +119,7 @@ fn policy(scene: &Scene, refused: &Refused) -> String {
             )
         }
         _ => match &scene.told.policies {
-            Some(told) => format!("{told}; all of it, {}", audit(refused)),
+            Some(told) => format!("{told} (all of it, {})", audit(refused)),
             // A permit may be there already, and its condition fail.
             None => format!(
                 "conditions on the task's name may hinder: name it by --task as the policies want it; which policy speaks of \

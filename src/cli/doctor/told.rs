@@ -79,7 +79,7 @@ fn said(weighed: &Weighed, scene: &Scene, task: &TaskId) -> String {
         None => change.text.clone(),
         // Cedar takes a line as well, and a mend is one.
         Some((file, text)) => {
-            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let text = text.split_whitespace().collect::<Vec<_>>().join(" ").replace("( ", "(").replace(" )", ")");
             format!("{}, in policies/{file}: {text}", change.text)
         }
     });
