@@ -263,4 +263,10 @@ fn an_end_does_not_hang_on_the_count_of_what_it_ends() {
         done(&broker.cli("demo", &[&act[..], &["--reason", "leaked"]].concat()));
     }
     assert!(!broker.stands(&token));
+    // What was not counted is not told as none.
+    let log = std::fs::read_to_string(broker.audit_path()).unwrap();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ends: Vec<&Value> =
+        lines.iter().filter(|line| line["event"] == "quarantine" || line["event"] == "revoke").collect();
+    assert!(ends.len() == 2 && ends.iter().all(|line| line["count"].is_null()), "{ends:#?}");
 }

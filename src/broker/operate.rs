@@ -136,7 +136,7 @@ impl Broker {
         }
         self.parts.metrics.end(selector.kind());
         let record = operator_record(Event::Revoke, &decision, reason, actor, &ended);
-        let mut record = name(record, &selector).count(selected.count).took(took).no_effect(ended.rules.is_empty());
+        let mut record = selected.counted(name(record, &selector)).took(took).no_effect(ended.rules.is_empty());
         if already.is_some() && ended.rules.is_empty() {
             record = record.detail("it had ended before");
         }
@@ -183,7 +183,7 @@ impl Broker {
             }
             standing.iter().for_each(|first| self.shut.imposed(first.clone()));
         }
-        self.parts.audit.post(record.workload(workload).count(selected.count).took(took));
+        self.parts.audit.post(selected.counted(record.workload(workload)).took(took));
         Ok(Revoked { standing, ..revoked(selected, ended, None, decision) })
     }
 

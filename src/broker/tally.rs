@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::audit::AuditRecord;
 use crate::model::{Lease, LeaseRecord, Selector, TaskId, UnixTime, WorkloadId};
 use crate::store::{LeaseFilter, StoreError};
 
@@ -32,6 +33,13 @@ pub struct Tally {
     pub count: u64,
     /// Not all were looked at: there may be more.
     pub more: bool,
+}
+
+impl Tally {
+    /// What a record says of it; nothing where none was looked at, which is another thing than none.
+    pub(super) fn counted(self, record: AuditRecord) -> AuditRecord {
+        if self.count == 0 && self.more { record } else { record.count(self.count) }
+    }
 }
 
 /// What a workload has had of late.

@@ -4,6 +4,7 @@
 //! decides a request, and never changes a set. `docs/policy-check.md`, `docs/policy-diff.md`, `docs/inventory.md`,
 //! `docs/report.md`.
 
+mod beside;
 pub mod cases;
 pub mod check;
 pub mod diff;

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use tracing::{Instrument as _, Span};
 
 use crate::broker::Broker;
+use crate::model::hex;
 use crate::telemetry::Endpoint;
 
 use super::Shared;
@@ -79,7 +80,7 @@ fn told(broker: &str, id: u64) -> Vec<u8> {
     let mut text = Vec::with_capacity(broker.len() + 17);
     text.extend_from_slice(broker.as_bytes());
     text.push(b'-');
-    text.extend((0..16).rev().map(|nibble| b"0123456789abcdef"[(id >> (4 * nibble)) as usize & 15]));
+    text.extend_from_slice(&hex::<16>(id));
     text
 }
 

@@ -181,6 +181,11 @@ impl DecisionId {
     }
 }
 
+/// The last `N` hex digits of a number, lower case, without what a formatter costs: each request has some.
+pub(crate) fn hex<const N: usize>(number: u64) -> [u8; N] {
+    std::array::from_fn(|at| b"0123456789abcdef"[(number >> (4 * (N - 1 - at)) & 15) as usize])
+}
+
 /// The name of one life of a store's log. It changes when the log or its tail was lost, and signing keys with it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Epoch(u64);
@@ -197,13 +202,8 @@ impl Epoch {
     }
 
     /// Its text, 16 lower-case hex digits.
-    pub const fn digits(self) -> [u8; 16] {
-        let (mut text, mut at) = ([0; 16], 0);
-        while at < text.len() {
-            text[at] = b"0123456789abcdef"[(self.0 >> (60 - 4 * at) & 15) as usize];
-            at += 1;
-        }
-        text
+    pub fn digits(self) -> [u8; 16] {
+        hex(self.0)
     }
 
     /// Reads what [`Epoch`]'s `Display` writes: 16 lower-case hex digits.

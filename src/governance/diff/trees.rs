@@ -10,6 +10,7 @@ use std::path::Path;
 use thiserror::Error;
 
 use super::revision;
+use crate::governance::beside::{self, Unreadable};
 use crate::model::UnixTime;
 use crate::policy::{Diagnostics, Links, PolicySet, Read, SourceFile, closest};
 
@@ -178,17 +179,9 @@ impl Tree {
         let (set, _) = loaded.map_err(|findings| TreeError::Unloadable { name: name.to_owned(), findings })?;
         let mut beside = BTreeMap::new();
         for (folder, ending) in BESIDE {
-            for entry in fs::read_dir(dir.join(folder)).into_iter().flatten().flatten() {
-                let path = entry.path();
-                let file = entry.file_name().to_string_lossy().into_owned();
-                if !file.ends_with(ending) || file.starts_with('.') {
-                    continue;
-                }
-                let shown = path.to_string_lossy().into_owned();
-                let text =
-                    fs::read_to_string(&path).map_err(|error| TreeError::Unreadable { path: shown.clone(), error })?;
-                beside.insert(format!("{folder}/{file}"), SourceFile { path: shown.into(), text: text.into() });
-            }
+            let files = beside::files(dir, folder, ending)
+                .map_err(|Unreadable { path, error }| TreeError::Unreadable { path, error })?;
+            beside.extend(files.into_iter().map(|(name, file)| (format!("{folder}/{name}"), file)));
         }
         Ok(Self { name: name.to_owned(), set, beside, is_missing: false })
     }

@@ -3,9 +3,9 @@
 //! Owns how they are read and how an offer is held against them: by the asked request, as the set would decide it with the offer.
 
 use std::fs;
-use std::io;
 use std::path::Path;
 
+use crate::governance::beside::{self, Unreadable};
 use crate::model::ScopeSet;
 use crate::policy::{Change, Invariant, PolicySet, Question, SourceFile};
 
@@ -20,10 +20,11 @@ pub(super) struct Held {
 impl Held {
     /// Those in `dir/invariants`, read among the names of `set`.
     pub(super) fn beside(dir: &Path, set: &PolicySet) -> Self {
-        let files = match read(dir) {
-            Ok(files) if files.is_empty() => return Self::default(),
+        let files = fs::metadata(dir).map_err(|error| format!("{} cannot be read: {error}", dir.display()));
+        let files = files.and_then(|_| files_of(dir).map_err(|error| error.to_string()));
+        let files = match files {
             Ok(files) => files,
-            Err(error) => return Self { unread: Some(error.to_string()), ..Self::default() },
+            Err(why) => return Self { unread: Some(why), ..Self::default() },
         };
         let (invariants, wrong) = set.invariants(&files);
         Self { invariants, unread: wrong.first().map(|wrong| wrong.message.clone()) }
@@ -64,28 +65,6 @@ impl Held {
     }
 }
 
-/// `invariants/*.cedar`; none where there is no such folder in one that can be read.
-fn read(dir: &Path) -> io::Result<Vec<SourceFile>> {
-    fs::read_dir(dir).map_err(|error| named(dir, &error))?;
-    let folder = dir.join("invariants");
-    let entries = match fs::read_dir(&folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(|error| named(&folder, &error))?,
-    };
-    let mut files = Vec::new();
-    for entry in entries {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if !name.ends_with(".cedar") || name.starts_with('.') {
-            continue;
-        }
-        let path = folder.join(&name);
-        let text = fs::read_to_string(&path).map_err(|error| named(&path, &error))?;
-        files.push(SourceFile { path: path.to_string_lossy().into(), text: text.into() });
-    }
-    files.sort_by(|one, other| one.path.cmp(&other.path));
-    Ok(files)
-}
-
-fn named(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{} cannot be read: {error}", path.display()))
+fn files_of(dir: &Path) -> Result<Vec<SourceFile>, Unreadable> {
+    Ok(beside::files(dir, "invariants", ".cedar")?.into_iter().map(|(_, file)| file).collect())
 }

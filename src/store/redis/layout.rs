@@ -8,7 +8,7 @@ use std::ops::Deref;
 use redis::{RedisWrite, ToRedisArgs};
 use smallvec::SmallVec;
 
-use crate::model::{KeyId, LeaseId, RuleDigest, UnixTime, WorkloadId};
+use crate::model::{KeyId, LeaseId, RuleDigest, UnixTime, WorkloadId, hex};
 
 /// The log's head: epoch, generation, position, tag, base, the latest exp of any lease, and the revoked keys.
 pub(super) const HEAD: &str = "jitney:{log}:head";
@@ -41,19 +41,10 @@ impl Key {
         self
     }
 
-    /// A number in decimal digits, without what a formatter costs.
+    /// A number in decimal digits.
     #[inline]
     fn with_number(self, number: u64) -> Self {
-        let (mut digits, mut at, mut rest) = ([0; 20], 20, number);
-        loop {
-            at -= 1;
-            digits[at] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        self.with(&digits[at..])
+        self.with(itoa::Buffer::new().format(number).as_bytes())
     }
 }
 
@@ -193,11 +184,8 @@ pub(super) fn published(kid: &KeyId) -> Key {
 
 #[inline]
 fn in_shard(shard: Shard, what: u8) -> Key {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut name = *b"jitney:{00000000}:?:";
-    for (pair, byte) in name[8..16].chunks_exact_mut(2).zip(shard) {
-        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-    }
+    name[8..16].copy_from_slice(&hex::<8>(u32::from_be_bytes(shard).into()));
     name[18] = what;
     Key::from(&name[..])
 }
