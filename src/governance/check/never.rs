@@ -3,8 +3,6 @@
 //! Sound, not complete: what is not understood counts as possible. A condition is followed case by case, and every case must
 //! end in a contradiction before anything is said.
 
-use std::collections::HashSet;
-
 use cedar_policy::{PrincipalConstraint, ResourceConstraint};
 use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Literal, Pattern, PatternElem, UnaryOp};
 
@@ -14,7 +12,7 @@ use super::ttl::audience_of;
 use super::what;
 use super::width::place;
 use crate::governance::logic::facts::{BUDGET, Facts, Test, path};
-use crate::policy::{IdentityKind, PolicySet, Proof, RuleView, Workload};
+use crate::policy::{PolicySet, RuleView};
 
 /// What is sure of an expression, whatever is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,8 +82,7 @@ fn facts_of(permit: &RuleView<'_>, set: &PolicySet, now: u64) -> Facts {
     let longest = audience.and_then(|audience| audience.max_ttl).map_or(i64::MAX, |span| span.as_secs().cast_signed());
     facts.must("context.ttl", Test::Between(1, longest));
     if let Some(audience) = audience {
-        facts.is("resource.audience.id", audience.id.as_str());
-        facts.is("resource.audience.owner", audience.owner.as_deref().unwrap_or(""));
+        facts.know_audience(audience);
     }
     if let ResourceConstraint::Eq(uid) = permit.policy.resource_constraint()
         && let Some((_, name)) = uid.id().unescaped().split_once(' ')
@@ -95,30 +92,7 @@ fn facts_of(permit: &RuleView<'_>, set: &PolicySet, now: u64) -> Facts {
     if let PrincipalConstraint::Eq(uid) = permit.policy.principal_constraint()
         && let Some(workload) = set.workload(uid.id().unescaped())
     {
-        add_workload(&mut facts, workload);
+        facts.know_workload(workload);
     }
     facts
-}
-
-fn add_workload(facts: &mut Facts, workload: &Workload) {
-    facts.is("principal.id", workload.id.as_str());
-    facts.is("principal.owner", workload.owner.as_deref().unwrap_or(""));
-    facts.is("principal.purpose", workload.purpose.as_deref().unwrap_or(""));
-    let mut claims = HashSet::new();
-    let mut kinds = Vec::new();
-    for identity in &workload.identities {
-        kinds.push(identity.kind().as_str().to_owned());
-        match &identity.proof {
-            Proof::Oidc(oidc) => {
-                claims.extend(oidc.keep.iter().map(|name| name.to_string()));
-                claims.insert("iss".to_owned());
-            }
-            _ if identity.kind() == IdentityKind::PrivateKeyJwt => drop(claims.insert("kid".to_owned())),
-            _ => return,
-        }
-    }
-    if !kinds.is_empty() {
-        facts.must("context.identity.type", Test::OneOf(kinds));
-        facts.claims = Some(claims);
-    }
 }

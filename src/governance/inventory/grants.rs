@@ -108,11 +108,8 @@ impl<'a> Policies<'a> {
         let body = self.0.get(&*grant.policy).and_then(|known| known.rule.body);
         let (Some(body), Some(audience)) = (body, audience) else { return true };
         let mut facts = Facts::default();
-        facts.is("principal.id", workload.id.as_str());
-        facts.is("principal.owner", workload.owner.as_deref().unwrap_or(""));
-        facts.is("principal.purpose", workload.purpose.as_deref().unwrap_or(""));
-        facts.is("resource.audience.id", audience.id.as_str());
-        facts.is("resource.audience.owner", audience.owner.as_deref().unwrap_or(""));
+        facts.know_workload(workload);
+        facts.know_audience(audience);
         if !grant.scope.ends_with(":*") {
             facts.is("resource.name", &grant.scope);
         }

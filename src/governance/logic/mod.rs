@@ -5,6 +5,7 @@
 
 pub(crate) mod concern;
 pub(crate) mod facts;
+mod known;
 pub(crate) mod named;
 pub(crate) mod proven;
 pub(crate) mod question;
