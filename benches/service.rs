@@ -6,8 +6,8 @@
 //! on all alike (`service/bout.rs` says who is compared with whom). One unexpected answer, and the whole run is void.
 //!
 //! `cargo bench --bench service -- NAME` runs the bouts whose names contain that, and writes no files; `-- NAME PARTY
-//! ROUNDS`, of these the sides of one party alone (`broker on Redis`), as often as a profile wants. Under `cargo test` a
-//! few requests show that it works.
+//! ROUNDS`, of these the sides of one party alone (`broker on Redis`), or of `all`, as often as a profile wants. Under
+//! `cargo test` a few requests show that it works.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot go on ends")]
 
@@ -39,10 +39,11 @@ use std::process::ExitCode;
 use bout::{BOUTS, Outcome};
 use load::Void;
 
-/// Turns of each side that count, by `cargo bench`; by `cargo test`, which only sees that it works, one.
-const ROUNDS: usize = 9;
+/// Turns of each side that count, by `cargo bench`; by `cargo test`, which only sees that it works, one. Many short turns:
+/// what else the machine does for a second then falls on all sides, and not on one of them.
+const ROUNDS: usize = 31;
 /// Requests a turn, likewise.
-const REQUESTS: usize = 3000;
+const REQUESTS: usize = 1000;
 const FEW: usize = 64;
 
 fn main() -> ExitCode {
@@ -63,7 +64,8 @@ fn run() -> Result<(), Void> {
     let is_bench = std::env::args().any(|argument| argument == "--bench");
     let (rounds, requests) = if is_bench { (ROUNDS, REQUESTS) } else { (1, FEW) };
     let mut named = std::env::args().skip(1).filter(|argument| !argument.starts_with('-'));
-    let (only, party, rounds_wanted) = (named.next(), named.next(), named.next().and_then(|text| text.parse().ok()));
+    let (only, party) = (named.next(), named.next().filter(|party| party != "all"));
+    let rounds_wanted = named.next().and_then(|text| text.parse().ok());
     let rounds = rounds_wanted.unwrap_or(rounds);
     measure::off_the_measured_core();
     let peer = peer::installed(is_bench).inspect_err(|why| say(&format!("Rows of the peer are left out: {why}"))).ok();
