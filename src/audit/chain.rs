@@ -9,6 +9,7 @@ use std::fmt;
 use ring::digest::{Context, Digest, SHA256};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::pen::{Pen, member};
 use super::record::AuditRecord;
 
 /// The longest line that is ever written or read, its newline included. Every field is bounded well below it.
@@ -24,7 +25,7 @@ pub(super) struct Stamp(pub(super) u64);
 
 impl Stamp {
     /// Writes it digit by digit: each line has one, and a formatter would be called for each of its seven numbers.
-    fn write_into(self, text: &mut [u8; 24]) -> &str {
+    pub(super) fn write_into(self, text: &mut [u8; 24]) -> &str {
         // The last millisecond of year 9999: what lies beyond has no RFC 3339 form.
         let ms = self.0.min(253_402_300_799_999);
         let secs = i64::try_from(ms / 1000).unwrap_or(0);
@@ -122,39 +123,20 @@ pub(crate) struct Chain {
     pub(crate) head: Hex,
 }
 
-#[derive(Serialize)]
-struct Written<'a> {
-    v: u8,
-    time: Stamp,
-    seq: u64,
-    broker: &'a str,
-    #[serde(flatten)]
-    record: &'a AuditRecord,
-    prev: &'a str,
-}
-
 impl Chain {
     pub(crate) const START: Self = Self { seq: 0, head: Hex::ZERO };
 
     /// Writes `record` behind what `out` holds, as the next line, newline included.
-    ///
-    /// # Errors
-    /// What serde says; the chain and `out` are then as before.
-    pub(crate) fn push(
-        &mut self,
-        out: &mut Vec<u8>,
-        broker: &str,
-        at_ms: u64,
-        record: &AuditRecord,
-    ) -> Result<(), serde_json::Error> {
+    pub(crate) fn push(&mut self, out: &mut Vec<u8>, broker: &str, at_ms: u64, record: &AuditRecord) {
         let start = out.len();
         let seq = self.seq + 1;
-        let line = Written { v: 1, time: Stamp(at_ms), seq, broker, record, prev: self.head.as_str() };
-        if let Err(error) = serde_json::to_writer(&mut *out, &line) {
-            out.truncate(start);
-            return Err(error);
-        }
-        out.pop();
+        let mut pen = Pen::new(out);
+        pen.raw("{\"v\":1");
+        pen.text(member!("time"), Stamp(at_ms).write_into(&mut [0; 24]));
+        pen.number(member!("seq"), seq);
+        pen.text(member!("broker"), broker);
+        record.write(&mut pen);
+        pen.text(member!("prev"), self.head.as_str());
         let mut context = Context::new(&SHA256);
         context.update(&out[start..]);
         let sum = Hex::from(context.clone().finish());
@@ -165,7 +147,6 @@ impl Chain {
         context.update(&out[open..]);
         *self = Self { seq, head: Hex::from(context.finish()) };
         out.push(b'\n');
-        Ok(())
     }
 }
 
@@ -214,7 +195,7 @@ mod tests {
         let (mut chain, mut out) = (Chain::START, Vec::new());
         for n in 0..3 {
             let record = AuditRecord::new(Event::Mint, Outcome::Granted).detail(&format!("n {n}"));
-            chain.push(&mut out, "b1", 1_790_000_000_123, &record).unwrap();
+            chain.push(&mut out, "b1", 1_790_000_000_123, &record);
         }
         let mut before = Hex::ZERO;
         for (n, line) in out.split(|b| *b == b'\n').filter(|line| !line.is_empty()).enumerate() {
@@ -240,7 +221,7 @@ mod tests {
             .policies(names);
         let mut line = Vec::new();
         let mut chain = Chain::START;
-        chain.push(&mut line, &"b".repeat(64), u64::MAX, &record).unwrap();
+        chain.push(&mut line, &"b".repeat(64), u64::MAX, &record);
         // What is left is for the names, none of which is longer than 255 bytes.
         assert!(line.len() < MAX_LINE - 4096, "{}", line.len());
         assert!(std::str::from_utf8(&line).unwrap().contains("\"+"));

@@ -276,7 +276,7 @@ mod tests {
 
     fn line(chain: &mut Chain) -> Vec<u8> {
         let mut line = Vec::new();
-        chain.push(&mut line, "b1", 0, &AuditRecord::new(Event::Start, Outcome::Done)).unwrap();
+        chain.push(&mut line, "b1", 0, &AuditRecord::new(Event::Start, Outcome::Done));
         line
     }
 

@@ -168,9 +168,9 @@ mod tests {
                 .audience(AudienceUri::parse("https://api.example.com").unwrap())
                 .scopes(ScopeSet::parse("a b").unwrap())
                 .task(TaskId::parse(&format!("t-{n}")).unwrap());
-            chain.push(&mut out, "b1", 1_790_000_000_000 + n, &record).unwrap();
+            chain.push(&mut out, "b1", 1_790_000_000_000 + n, &record);
             let refused = AuditRecord::refused(Event::Mint, Reason::DeniedScope).workload(workload);
-            chain.push(&mut out, "b1", 1_790_000_000_000 + n, &refused).unwrap();
+            chain.push(&mut out, "b1", 1_790_000_000_000 + n, &refused);
         }
         out
     }

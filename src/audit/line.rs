@@ -186,7 +186,7 @@ mod tests {
             .reason("why\nnot")
             .detail("more");
         let (mut chain, mut out) = (Chain::START, Vec::new());
-        chain.push(&mut out, "b1", 0, &record).unwrap();
+        chain.push(&mut out, "b1", 0, &record);
         let raw = out.strip_suffix(b"\n").unwrap();
         let line = Line::parse(raw).unwrap();
         let whole: serde_json::Value = serde_json::from_slice(raw).unwrap();

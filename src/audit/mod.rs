@@ -15,6 +15,7 @@ mod last;
 mod line;
 mod log;
 mod ocsf;
+mod pen;
 mod pieces;
 mod queue;
 mod read;
@@ -27,6 +28,7 @@ mod verify;
 mod walk;
 mod witness;
 mod writer;
+mod written;
 
 pub use checkpoints::{Checkpoint, Checkpoints, Kept, beside, checkpoints};
 pub use error::{AuditError, Broken, Fault};

@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     fn push(chain: &mut Chain, out: &mut Vec<u8>, at_ms: u64, record: &AuditRecord) {
-        chain.push(out, "b1", at_ms, record).unwrap();
+        chain.push(out, "b1", at_ms, record);
     }
 
     fn all(mut records: Records) -> Vec<u64> {

@@ -1,18 +1,16 @@
 //! One record: what happened, to whom, and how it came out. Built from typed names, so that no field takes a secret.
 
-use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::ser::{SerializeMap as _, SerializeSeq as _};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::model::{AudienceUri, DecisionId, Epoch, KeyId, LeaseId, Position, Reason, ScopeSet, TaskId, WorkloadId};
 
 use super::chain::Stamp;
-use super::text::{Text, told};
+use super::text::Text;
 
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$item:meta])* $variant:ident = $word:literal,)* }) => {
@@ -107,67 +105,43 @@ words!(
 /// One record, before it has a place in the chain. The log stamps it with the moment it is handed over.
 ///
 /// Boxed: it is put together in some twenty steps and handed from queue to queue, and would be copied by each.
-#[derive(Debug, Clone, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone)]
 #[must_use = "a record says nothing until a log is given it"]
-pub struct AuditRecord(Box<Fields>);
+pub struct AuditRecord(pub(super) Box<Fields>);
 
-#[derive(Debug, Clone, Serialize)]
-struct Fields {
-    event: Event,
-    outcome: Outcome,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown")]
-    decision_id: Option<DecisionId>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown")]
-    workload: Option<WorkloadId>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown")]
-    audience: Option<AudienceUri>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown")]
-    task: Option<TaskId>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "listed")]
-    scope: Option<ScopeSet>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lease: Option<LeaseId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    predecessor: Option<LeaseId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ttl: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown")]
-    kid: Option<KeyId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    epoch: Option<Epoch>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    position: Option<Position>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty", serialize_with = "bounded_names")]
-    policies: Arc<[Arc<str>]>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "reason_name")]
-    refusal: Option<Reason>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    count: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    since: Option<Stamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    took_us: Option<u64>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    no_effect: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    actor: Option<Text>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    identity: Option<Text>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "bounded_claims")]
-    claims: Option<Arc<BTreeMap<String, String>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    peer: Option<IpAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<Text>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<Text>,
+#[derive(Debug, Clone)]
+pub(super) struct Fields {
+    pub(super) event: Event,
+    pub(super) outcome: Outcome,
+    pub(super) decision_id: Option<DecisionId>,
+    pub(super) workload: Option<WorkloadId>,
+    pub(super) audience: Option<AudienceUri>,
+    pub(super) task: Option<TaskId>,
+    pub(super) scope: Option<ScopeSet>,
+    pub(super) lease: Option<LeaseId>,
+    pub(super) predecessor: Option<LeaseId>,
+    pub(super) ttl: Option<u64>,
+    pub(super) kid: Option<KeyId>,
+    pub(super) epoch: Option<Epoch>,
+    pub(super) position: Option<Position>,
+    pub(super) policies: Arc<[Arc<str>]>,
+    pub(super) refusal: Option<Reason>,
+    pub(super) count: Option<u64>,
+    pub(super) since: Option<Stamp>,
+    pub(super) took_us: Option<u64>,
+    pub(super) no_effect: bool,
+    pub(super) actor: Option<Text>,
+    pub(super) identity: Option<Text>,
+    pub(super) claims: Option<Arc<BTreeMap<String, String>>>,
+    pub(super) peer: Option<IpAddr>,
+    pub(super) reason: Option<Text>,
+    pub(super) detail: Option<Text>,
 }
 
 impl AuditRecord {
     /// The longest `detail` and `reason`, in characters; what is longer is cut.
     pub const MAX_TEXT: usize = 1024;
-    const MAX_NAME: usize = 255;
+    pub(super) const MAX_NAME: usize = 255;
 
     /// A record of `event` that came out as `outcome`.
     pub fn new(event: Event, outcome: Outcome) -> Self {
@@ -326,58 +300,4 @@ impl AuditRecord {
     pub(super) const fn refused_for(&self) -> Option<Reason> {
         self.0.refusal
     }
-}
-
-/// Writes a name as it stands: the derived way would copy it into a `String` first.
-fn shown<T: Borrow<str>, S: Serializer>(value: &Option<T>, s: S) -> Result<S::Ok, S::Error> {
-    match value {
-        Some(value) => s.serialize_str(value.borrow()),
-        None => s.serialize_none(),
-    }
-}
-
-/// Writes scopes with a space between them.
-fn listed<S: Serializer>(scopes: &Option<ScopeSet>, s: S) -> Result<S::Ok, S::Error> {
-    let mut all = scopes.iter().flat_map(ScopeSet::iter);
-    match (all.next(), all.next()) {
-        (Some(one), None) => s.serialize_str(one.as_str()),
-        _ => s.serialize_str(&scopes.as_ref().map_or_else(String::new, ToString::to_string)),
-    }
-}
-
-fn reason_name<S: Serializer>(value: &Option<Reason>, s: S) -> Result<S::Ok, S::Error> {
-    s.serialize_str(value.map_or("", Reason::as_str))
-}
-
-/// Claims are a platform's words: told like any others, bounded and without control characters.
-fn bounded_claims<S: Serializer>(claims: &Option<Arc<BTreeMap<String, String>>>, s: S) -> Result<S::Ok, S::Error> {
-    const ROOM: usize = 4 * 1024;
-    let mut map = s.serialize_map(None)?;
-    let mut used = 0;
-    for (name, text) in claims.iter().flat_map(|claims| claims.iter()) {
-        let (name, text) = (told(name, AuditRecord::MAX_NAME), told(text, AuditRecord::MAX_NAME));
-        used += name.len() + text.len();
-        if used > ROOM {
-            break;
-        }
-        map.serialize_entry(&name, &text)?;
-    }
-    map.end()
-}
-
-/// Keeps a line shorter than what the log reads back at open, however many policies there are and whatever they are
-/// called: JSON writes a byte as six at the most.
-fn bounded_names<S: Serializer>(names: &[Arc<str>], s: S) -> Result<S::Ok, S::Error> {
-    const ROOM: usize = 4 * 1024;
-    let mut seq = s.serialize_seq(None)?;
-    let mut used = 0;
-    for (at, name) in names.iter().enumerate() {
-        used += name.len() + 3;
-        if used > ROOM {
-            seq.serialize_element(&format_args!("+{}", names.len() - at))?;
-            break;
-        }
-        seq.serialize_element(&**name)?;
-    }
-    seq.end()
 }

@@ -131,7 +131,7 @@ mod tests {
             .map(|n| {
                 let mut line = Vec::new();
                 let record = AuditRecord::new(Event::Mint, Outcome::Granted).detail(&"x".repeat((n % 900) as usize));
-                chain.push(&mut line, "b1", n, &record).unwrap();
+                chain.push(&mut line, "b1", n, &record);
                 line
             })
             .collect();

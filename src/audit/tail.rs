@@ -225,7 +225,7 @@ mod tests {
             let workload = WorkloadId::parse(["even", "odd"][(n % 2) as usize]).unwrap();
             let task = TaskId::parse(&format!("t/{n}")).unwrap();
             let record = AuditRecord::new(Event::Complete, Outcome::Done).workload(workload).task(task).count(n);
-            chain.push(&mut out, "b1", 0, &record).unwrap();
+            chain.push(&mut out, "b1", 0, &record);
         }
         out
     }
@@ -312,7 +312,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let (mut chain, mut out) = (Chain::START, Vec::new());
         for n in 0..9 {
-            chain.push(&mut out, "b1", n * 1000, &AuditRecord::new(Event::Stop, Outcome::Done).count(n)).unwrap();
+            chain.push(&mut out, "b1", n * 1000, &AuditRecord::new(Event::Stop, Outcome::Done).count(n));
         }
         fs::write(file.path(), out).unwrap();
         let then = Filter { since: Some(2000), until: Some(5000), ..Filter::default() };

@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::{Serialize, Serializer};
-
 use crate::model::{is_hidden, without_credentials};
 
 /// Text of at most a given number of characters, safe to print on a terminal.
@@ -16,6 +14,11 @@ impl Text {
     /// PEM block is replaced by `[redacted]`, and what is longer than `max` characters is cut and ends in `…`.
     pub(super) fn new(raw: &str, max: usize) -> Self {
         Self(told(raw, max).into())
+    }
+
+    /// The text.
+    pub(super) const fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -39,12 +42,6 @@ pub(super) fn told(raw: &str, max: usize) -> Cow<'_, str> {
 impl fmt::Debug for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-impl Serialize for Text {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str(&self.0)
     }
 }
 

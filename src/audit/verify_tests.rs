@@ -13,7 +13,7 @@ fn sample(lines: usize) -> Vec<Vec<u8>> {
         .map(|n| {
             let mut line = Vec::new();
             let record = AuditRecord::new(Event::Mint, Outcome::Granted).detail(&format!("ä {n}"));
-            chain.push(&mut line, "b1", 1_790_000_000_000 + n as u64, &record).unwrap();
+            chain.push(&mut line, "b1", 1_790_000_000_000 + n as u64, &record);
             line
         })
         .collect()
@@ -199,7 +199,7 @@ fn points_known_from_elsewhere_show_what_the_chain_alone_cannot() {
             let mut line = Vec::new();
             let detail = if n < 3 { format!("ä {n}") } else { format!("other {n}") };
             let record = AuditRecord::new(Event::Mint, Outcome::Granted).detail(&detail);
-            chain.push(&mut line, "b1", 1_790_000_000_000 + n, &record).unwrap();
+            chain.push(&mut line, "b1", 1_790_000_000_000 + n, &record);
             line
         })
         .collect();

@@ -149,12 +149,8 @@ impl Writer {
     }
 
     fn push(&mut self, chain: &mut Chain, at_ms: u64, record: &AuditRecord) {
-        // Serde has nothing to refuse in a record: names and numbers, no maps. Should it ever, the line is left out and
-        // its `seq` with it, and this says so.
-        match chain.push(&mut self.buffer, &self.shared.broker, at_ms, record) {
-            Ok(()) => self.ends.push(self.buffer.len()),
-            Err(error) => tracing::error!(%error, "an audit record could not be written down"),
-        }
+        chain.push(&mut self.buffer, &self.shared.broker, at_ms, record);
+        self.ends.push(self.buffer.len());
     }
 
     /// Notes what a reopened file means for the chain: it goes on from this broker's own last line, wherever that is.

@@ -102,7 +102,7 @@ fn write(data: &[u8]) {
             record = record.scopes(scopes);
         }
         let before = log.len();
-        chain.push(&mut log, "b1", 1_790_000_000_000, &record).expect("a record serializes");
+        chain.push(&mut log, "b1", 1_790_000_000_000, &record);
         let line = std::str::from_utf8(&log[before..]).expect("a line is UTF-8");
         assert!(line.len() <= MAX_LINE && line.ends_with('\n') && line.matches('\n').count() == 1);
         assert!(!line.trim_end_matches('\n').contains(char::is_control));
@@ -112,7 +112,7 @@ fn write(data: &[u8]) {
             assert!(!text.contains("-----BEGIN") && !text.contains("eyJ"), "a credential is written down");
         }
     }
-    chain.push(&mut log, "b1", 1_790_000_000_001, &AuditRecord::new(Event::Stop, Outcome::Done)).expect("a record");
+    chain.push(&mut log, "b1", 1_790_000_000_001, &AuditRecord::new(Event::Stop, Outcome::Done));
     let summary = verify_text(&log[..], None, || false).expect("what is written passes");
     assert_eq!((summary.lines, summary.head.as_str()), (4, chain.head.as_str()));
     bent(&log, &log.split_inclusive(|byte| *byte == b'\n').collect::<Vec<_>>(), &summary);

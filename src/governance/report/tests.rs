@@ -48,7 +48,7 @@ impl Scene {
     }
 
     pub fn line(&mut self, at_ms: u64, record: &AuditRecord) {
-        self.chain.push(&mut self.text, "b1", BEGIN + at_ms, record).unwrap();
+        self.chain.push(&mut self.text, "b1", BEGIN + at_ms, record);
     }
 
     pub fn grant(&mut self, at_ms: u64, workload: &str, scope: &str, policy: &str) {
