@@ -119,6 +119,11 @@ fn every_command_has_a_page_that_says_what_its_help_says() {
     assert_eq!(std::fs::read_dir(&dir).unwrap().count(), commands.len());
     let main = std::fs::read_to_string(main).unwrap();
     assert_eq!(printed(&jitney(&["man"])), main);
+    let of_revoke = std::fs::read_to_string(dir.join("jitney-lease-revoke.1")).unwrap();
+    assert_eq!(printed(&jitney(&["man", "lease", "revoke"])), of_revoke);
+    let misspelt = jitney(&["man", "lease", "revok"]);
+    let said = String::from_utf8_lossy(&misspelt.stderr).into_owned();
+    assert!(misspelt.status.code() == Some(2) && said.contains("did you mean `revoke`?"), "{said}");
     for page in std::fs::read_dir(&dir).unwrap() {
         renders(&page.unwrap().path());
     }

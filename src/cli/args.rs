@@ -39,7 +39,8 @@ A workload is told where its broker is by JITNEY_URL, and who it is by JITNEY_WO
 platform: GitHub Actions, GitLab, Kubernetes;
 an operator's commands find the broker by --admin or JITNEY_ADMIN, both `unix:PATH`, else at ./.jitney/admin.sock or
 /run/jitney/admin.sock.
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage; `run` ends with its command's code.";
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 a change that may give more (`policy diff`); `run` ends with its
+command's code.";
 
 /// Just-in-time, task-scoped credentials for workloads.
 #[derive(Debug, Parser)]
@@ -110,7 +111,7 @@ pub enum Command {
     /// A broker's store, log position, keys, policy set and audit log
     #[command(after_help = "Example:\n  jitney status --output json")]
     Status(OutputArgs),
-    /// Checks a policies directory
+    /// Checks, tests, compares and explains a policy set
     #[command(subcommand, after_help = "Example:\n  jitney policy check policies")]
     Policy(PolicyCommand),
     /// Evidence for each workload: who owns it, what it may do and did, how it ends
@@ -255,6 +256,7 @@ mod tests {
             "completions bash",
             "completions fish",
             "man",
+            "man lease revoke",
             "man --dir d",
         ];
         for line in lines {

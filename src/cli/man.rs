@@ -11,6 +11,8 @@ use clap::{Command, CommandFactory as _};
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, roman};
 
+use crate::policy::closest;
+
 use super::args::{Cli, ManArgs};
 use super::{Failure, output};
 
@@ -25,13 +27,29 @@ pub fn run(args: &ManArgs) -> Result<ExitCode, Failure> {
     let mut all = Cli::command().disable_help_subcommand(true);
     all.build();
     match &args.dir {
-        None => output::raw(&page(&all)?)?,
+        None => output::raw(&page(named(&all, &args.of)?)?)?,
         Some(dir) => {
             let count = write(&all, dir).map_err(|error| unwritten(dir, &error))?;
             output::line(format_args!("{} written to {}", output::counted(count, "page"), dir.display()))?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The command that these words name.
+fn named<'a>(all: &'a Command, words: &[String]) -> Result<&'a Command, Failure> {
+    let mut command = all;
+    for word in words {
+        command = command.find_subcommand(word).ok_or_else(|| {
+            let near = closest(word, command.get_subcommands().map(Command::get_name));
+            let meant = near.map_or_else(String::new, |near| format!(": did you mean `{near}`?"));
+            Failure::usage(
+                format!("{} has no command `{word}`{meant}", command.get_bin_name().unwrap_or("jitney")),
+                "name a command as its help does: jitney man lease revoke",
+            )
+        })?;
+    }
+    Ok(command)
 }
 
 /// Writes the page of a command and those of the commands below it; says how many.

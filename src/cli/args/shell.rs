@@ -17,6 +17,7 @@ For this shell alone: `source <(jitney completions bash)`. A new version of jitn
 pub(super) const MAN_HELP: &str = "\
 Examples:
   jitney man | man -l -
+  jitney man lease revoke | man -l -
   jitney man --dir ~/.local/share/man/man1";
 
 /// `jitney completions`.
@@ -30,6 +31,9 @@ pub struct CompletionsArgs {
 /// `jitney man`.
 #[derive(Debug, Args)]
 pub struct ManArgs {
+    /// The command whose page is printed, as `lease revoke` [default: the program's own]
+    #[arg(value_name = "COMMAND", conflicts_with = "dir")]
+    pub of: Vec<String>,
     /// Write all pages, one for each command, into this folder, in place of printing the main one
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
