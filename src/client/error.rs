@@ -7,6 +7,7 @@ use http::header::RETRY_AFTER;
 use serde::Deserialize;
 
 use crate::fetch::{Answer, FetchError};
+use crate::model::is_hidden;
 
 /// Why there is no answer to use.
 #[derive(Debug, thiserror::Error)]
@@ -258,9 +259,10 @@ impl Refused {
     }
 }
 
-/// What another program wrote, fit for a terminal: control characters become `?`.
+/// What another program wrote, fit for a terminal: what moves a cursor, turns the direction of what follows or takes no room
+/// becomes `?`.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().take(2000).map(|c| if c.is_control() { '?' } else { c }).collect()
+    text.chars().take(2000).map(|c| if is_hidden(c) { '?' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -298,7 +300,8 @@ mod tests {
 
     #[test]
     fn a_refusal_cannot_move_the_cursor() {
-        let refused = Refused::read(&answer(br#"{"error":"a\u001b[2J","error_description":"b\nc"}"#)).unwrap();
-        assert_eq!(refused.to_string(), "a?[2J: b?c");
+        let refused =
+            Refused::read(&answer(br#"{"error":"a\u001b[2J","error_description":"b\nc\u202ed\u200b"}"#)).unwrap();
+        assert_eq!(refused.to_string(), "a?[2J: b?c?d?");
     }
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use crate::policy::SourceFile;
+use crate::policy::{SourceFile, text_in};
 
 /// Something there that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +42,7 @@ pub fn files(dir: &Path, folder: &str, ending: &str) -> Result<Vec<(String, Sour
             continue;
         }
         let path = folder.join(&name);
-        let text = fs::read_to_string(&path).map_err(Unreadable::of(&path))?;
+        let text = text_in(dir, &path).map_err(Unreadable::of(&path))?;
         files.push((name, SourceFile { path: path.to_string_lossy().into(), text: text.into() }));
     }
     files.sort_by(|(one, _), (other, _)| one.cmp(other));
@@ -68,5 +68,24 @@ mod tests {
         assert_eq!(found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["a.cedar", "b.cedar"]);
         fs::write(dir.path().join("invariants/e.cedar"), [0xff]).unwrap();
         assert!(files(dir.path(), "invariants", ".cedar").unwrap_err().path.ends_with("e.cedar"));
+    }
+
+    #[test]
+    fn a_pipe_is_not_waited_for_and_nothing_is_read_through_a_link_that_leads_out() {
+        let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::create_dir(dir.path().join("invariants")).unwrap();
+        let file = dir.path().join("invariants/a.cedar");
+        fs::write(outside.path().join("secret"), "s3cret").unwrap();
+        std::os::unix::fs::symlink(outside.path().join("secret"), &file).unwrap();
+        let told = files(dir.path(), "invariants", ".cedar").unwrap_err().to_string();
+        assert!(told.contains("a link leads out of the folder") && !told.contains("s3cret"), "{told}");
+        fs::remove_file(&file).unwrap();
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &file, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        let folder = dir.path().to_owned();
+        std::thread::spawn(move || tell.send(files(&folder, "invariants", ".cedar")));
+        let told = told.recv_timeout(std::time::Duration::from_secs(20)).expect("it is not waited for");
+        assert!(told.unwrap_err().to_string().contains("not a regular file"));
     }
 }

@@ -133,6 +133,24 @@ impl Diagnostic {
         self.excerpt = None;
     }
 
+    /// Takes away whatever may be words of the file: the excerpt, and what a parser or a check quotes. Kind and place stay. What
+    /// governance misses is told in words of our own.
+    pub(super) fn conceal(&mut self) {
+        self.withhold();
+        if self.code == "governance" {
+            return;
+        }
+        let what = match self.code {
+            "toml" => "this file is not the TOML that it should be",
+            "cedar-syntax" => "this file is no Cedar",
+            "cedar-schema" => "a policy does not fit the schema",
+            _ => "something is wrong here",
+        };
+        self.message =
+            format!("{what}; its words are not shown, for a link that leads out of the folder leads to them");
+        self.help = Some("put the file itself there, in place of the link, and what is wrong in it is shown".into());
+    }
+
     /// Names a file without an excerpt, where there is no text to show.
     pub(crate) fn in_file(mut self, path: &str) -> Self {
         path.clone_into(&mut self.file);

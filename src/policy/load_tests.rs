@@ -263,3 +263,56 @@ fn what_the_page_on_policies_shows_loads_and_fails_as_it_says() {
     let shown = refused(files).to_string().replace("freeze.cedar", "policies/freeze.cedar");
     assert!(documented("text").iter().any(|block| block.trim_end() == shown), "{shown}");
 }
+
+/// Who may put a link into the folder has the broker read what its user may read; it is not shown to whoever reads its log.
+#[test]
+fn nothing_is_quoted_of_what_a_link_out_of_the_folder_leads_to() {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for (path, text) in files("") {
+        fs::create_dir_all(dir.path().join(&path).parent().unwrap()).unwrap();
+        fs::write(dir.path().join(path), text).unwrap();
+    }
+    let wrong = [
+        ("z.cedar", "JITNEY_STORE_URL=redis://:hush@127.0.0.1/", "cedar-syntax"),
+        ("z.cedar", "@id(\"z\") permit (principal, action, resource) when { context.hush };", "cedar-schema"),
+        ("z.cedar", "permit (principal, action, resource) when { \"hush\" };", "policy-id"),
+        ("z.cedar", "@id(\"z\") permit (principal == Jitney::Workload::\"hush\", action, resource);", "unknown-name"),
+        ("workloads/z.toml", "hush = 1", "toml"),
+        ("workloads/z.toml", "owner = \"x\"\npurpose = [\"hush\"]", "toml"),
+        ("workloads/z.toml", "[[identity]]\ntype = \"hush\"", "identity"),
+        ("audiences/z.toml", "id = \"hush hush\"", "audience"),
+        ("jitney.cedarschema", "hush", "schema"),
+    ];
+    for (at, text, code) in wrong {
+        let (link, secret) = (dir.path().join(at), outside.path().join("secret"));
+        fs::write(&secret, text).unwrap();
+        let _ = fs::remove_file(&link);
+        symlink(&secret, &link).unwrap();
+        let told = match PolicySet::load_at(dir.path(), NOW) {
+            Ok((_, warnings)) => warnings,
+            Err(findings) => findings.0,
+        };
+        let ours: Vec<&Diagnostic> = told.iter().filter(|each| each.file.ends_with(at)).collect();
+        assert!(ours.iter().any(|each| each.code == code), "{code}: {told:?}");
+        for each in ours {
+            let shown = format!("{each}\n{}\n{}", each.in_one_line(), each.help.as_deref().unwrap_or_default());
+            assert!(!shown.contains("hush"), "{shown}");
+            assert!(shown.contains(&format!("{at}:{}:{}", each.line, each.column)), "{shown}");
+        }
+        fs::remove_file(&link).unwrap();
+        // Within the folder, as Kubernetes mounts files, a link takes nothing away.
+        fs::create_dir_all(dir.path().join("..2026_1")).unwrap();
+        fs::write(dir.path().join("..2026_1/z"), text).unwrap();
+        symlink(dir.path().join("..2026_1/z"), &link).unwrap();
+        let told = match PolicySet::load_at(dir.path(), NOW) {
+            Ok((_, warnings)) => warnings,
+            Err(findings) => findings.0,
+        };
+        let shown: String = told.iter().map(|each| each.to_string()).collect();
+        assert!(shown.contains("hush") || code == "schema" || code == "audience", "{shown}");
+        fs::remove_file(&link).unwrap();
+    }
+}

@@ -29,6 +29,7 @@ mod load_tests;
 mod names;
 #[cfg(test)]
 mod oidc_tests;
+mod reading;
 mod ready;
 mod reload;
 mod residual;
@@ -61,6 +62,7 @@ pub use inventory::PossibleGrant;
 pub(crate) use inventory::asks_no_more;
 pub use issuers::{Client, Issuer, IssuerKeys, Member};
 pub(crate) use links::Links;
+pub(crate) use reading::{open as open_plain, text_in};
 pub use reload::{LOOK_EVERY, OnReload, Policies, RefusedSet, Reloaded};
 pub(crate) use residual::{What, is};
 pub use schema::{SCHEMA, SCHEMA_FILE};

@@ -83,10 +83,12 @@ impl PolicySet {
     pub(super) fn load_sources(dir: &Path, links: Option<&Links>, now: UnixTime) -> (Loaded, Sources) {
         let (mut sources, findings) = Sources::directory(dir, links);
         let mut loaded = Self::build_with_room(&mut sources, findings, now);
-        match &mut loaded {
-            Ok((_, warnings)) => warnings.extend(sources.strays(false)),
-            Err(Diagnostics(findings)) => findings.extend(sources.strays(true)),
-        }
+        let (found, is_cut_short) = match &mut loaded {
+            Ok((_, warnings)) => (warnings, false),
+            Err(Diagnostics(findings)) => (findings, true),
+        };
+        sources.conceal(found);
+        found.extend(sources.strays(is_cut_short));
         (loaded, sources)
     }
 

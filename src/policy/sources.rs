@@ -4,8 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,14 +13,16 @@ use ring::digest::{Context, SHA256};
 use super::diagnostic::{Diagnostic, SourceFile};
 use super::links::Links;
 use super::listing::{Listing, Stray};
-
-/// No file of a set is larger.
-const MAX_FILE: u64 = 64 * 1024 * 1024;
+use super::reading::{leads_out, lies_in, open, text_of};
 
 /// The files read so far, by path relative to the set's directory, with `/`.
 pub(super) struct Sources {
     root: Option<PathBuf>,
+    /// The same without links; none where there is no such folder.
+    home: Option<PathBuf>,
     files: BTreeMap<String, SourceFile>,
+    /// Those of them that lie elsewhere, as they are shown to people: nothing of what they say is.
+    away: BTreeSet<Arc<str>>,
     stamps: Stamps,
     /// Those that nothing is read through, where they lead out; a broker reads through all.
     links: Option<Links>,
@@ -51,7 +52,9 @@ impl Sources {
     pub(super) fn directory(dir: &Path, links: Option<&Links>) -> (Self, Vec<Diagnostic>) {
         let mut sources = Self {
             root: Some(dir.to_owned()),
+            home: fs::canonicalize(dir).ok(),
             files: BTreeMap::new(),
+            away: BTreeSet::new(),
             stamps: Stamps::default(),
             links: links.cloned(),
         };
@@ -87,7 +90,7 @@ impl Sources {
                 (path, file)
             })
             .collect();
-        Self { root: None, files, stamps: Stamps::default(), links: None }
+        Self { root: None, home: None, files, away: BTreeSet::new(), stamps: Stamps::default(), links: None }
     }
 
     /// The same as if they had been read under `dir`: findings name the files there.
@@ -108,12 +111,17 @@ impl Sources {
             return Err(io::Error::new(io::ErrorKind::NotFound, "no such file in the set"));
         };
         if self.links.as_ref().is_some_and(|links| links.lead_out(Path::new(path))) {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "a link leads out of the folder"));
+            return Err(leads_out());
         }
         let full = root.join(path);
         // The stamp is taken first: a change while reading is then seen at the next look.
         self.stamps.files.insert(path.to_owned(), stamp(&full).ok());
-        let file = SourceFile { path: full.to_string_lossy().as_ref().into(), text: read(&full)?.into() };
+        let opened = open(&full)?;
+        let is_away = !self.home.as_ref().is_some_and(|home| lies_in(home, &opened, &full));
+        let file = SourceFile { path: full.to_string_lossy().as_ref().into(), text: text_of(opened)?.into() };
+        if is_away {
+            self.away.insert(file.path.clone());
+        }
         self.files.insert(path.to_owned(), file.clone());
         Ok(file)
     }
@@ -149,6 +157,13 @@ impl Sources {
         let strays = self.stamps.strays.iter();
         let unread = strays.filter(|stray| stray.name().is_none_or(|name| !self.stamps.files.contains_key(name)));
         unread.filter(|stray| !cut_short || stray.is_policy_like()).filter_map(|stray| stray.warning(root)).collect()
+    }
+
+    /// Takes from findings what they quote of a file that lies elsewhere. Who may put a link into the folder may have the
+    /// broker read what its user may read, its own environment too; findings end up in logs and before others' eyes.
+    pub(super) fn conceal(&self, findings: &mut [Diagnostic]) {
+        let quoted = |finding: &&mut Diagnostic| self.away.contains(finding.file.as_str());
+        findings.iter_mut().filter(quoted).for_each(Diagnostic::conceal);
     }
 
     /// The files read, by path relative to the set's directory.
@@ -196,23 +211,6 @@ fn stamp(path: &Path) -> io::Result<Stamp> {
         changed: (meta.ctime(), meta.ctime_nsec()),
         inode: meta.ino(),
     })
-}
-
-fn read(path: &Path) -> io::Result<String> {
-    let invalid = |why: &'static str| io::Error::new(io::ErrorKind::InvalidData, why);
-    // Opening a pipe would wait for its writer, and what stands at a path may be another thing a moment later: so it is
-    // opened without waiting, and what was opened is looked at.
-    let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = fs::OpenOptions::new().read(true).custom_flags(nonblock).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(invalid("not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(invalid("larger than 64 MiB"));
-    }
-    String::from_utf8(bytes).map_err(|_| invalid("not UTF-8"))
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {

@@ -15,7 +15,7 @@ use toml::value::Datetime;
 
 use crate::model::time::parse_span;
 use crate::model::{Reason, ScopeSet, TaskId, UnixTime, WorkloadId};
-use crate::policy::{Diagnostic, IdentityKind, IdentityUsed, PolicySet, Proof, Severity, SourceFile};
+use crate::policy::{Diagnostic, IdentityKind, IdentityUsed, PolicySet, Proof, Severity, SourceFile, text_in};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,7 +87,7 @@ pub(super) fn all(dir: &Path, now: UnixTime) -> (Vec<Case>, Vec<Diagnostic>) {
     paths.sort();
     for path in paths {
         let shown = path.to_string_lossy().into_owned();
-        match fs::read_to_string(&path) {
+        match text_in(dir, &path) {
             Ok(text) => {
                 of_file(&SourceFile { path: shown.as_str().into(), text: text.into() }, now, &mut cases, &mut findings)
             }

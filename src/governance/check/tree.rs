@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::finding::Findings;
 use crate::model::UnixTime;
-use crate::policy::{Links, PolicySet, RuleView, SourceFile};
+use crate::policy::{Links, PolicySet, RuleView, SourceFile, open_plain};
 
 /// Files are searched up to this size, and so many of them: more is no folder of policies.
 const MAX_FILE: u64 = 4 << 20;
@@ -156,7 +156,7 @@ impl Walk {
 
     fn read(&mut self, at: &Path, path: String) {
         let mut bytes = Vec::new();
-        let read = fs::File::open(at).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes));
+        let read = open_plain(at).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes));
         if read.is_err() {
             return self.passed_over.push((path, "it cannot be read"));
         }

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use super::Report;
 use super::row::{Access, Row, Turn, Width};
+use crate::model::is_hidden;
 
 /// So many workloads are named in a row at first sight.
 const NAMED: usize = 5;
@@ -207,6 +208,26 @@ fn plain(text: &str) -> String {
     shown.replace("://", ":\u{200b}//")
 }
 
+/// A line break is a space here; what would turn or hide what stands around it is shown as what it is.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            c if c.is_control() => shown.push(' '),
+            c if is_hidden(c) => shown.extend(c.escape_unicode()),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_turns_or_hides_text_is_shown_as_what_it_is() {
+        assert_eq!(code("nightly\u{202e}x\u{200b}\ny"), r"`nightly\u{202e}x\u{200b} y`");
+        assert_eq!(plain("a\u{202e}b"), r"a\\u\{202e\}b");
+    }
 }

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use super::controls::Control;
 use super::page::{Bars, Block, Cell, Columns, Page, Section, Table, Tone};
+use crate::model::is_hidden;
 
 /// Writes the page.
 pub(super) fn write(page: &Page) -> String {
@@ -146,7 +147,7 @@ fn text(words: &str) -> String {
             '@' => out.push_str("&#64;"),
             '#' => out.push_str("&#35;"),
             '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '!' => out.extend(['\\', c]),
-            c if is_unseen(c) => {
+            c if is_hidden(c) => {
                 let _ = write!(out, "\\\\u{{{:x}}}", u32::from(c));
             }
             c => out.push(c),
@@ -154,12 +155,6 @@ fn text(words: &str) -> String {
     }
     // A bare address becomes a link.
     out.replace("://", ":&#47;/")
-}
-
-/// Characters that move, hide or turn what stands around them.
-pub(super) fn is_unseen(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::governance::report::markdown::is_unseen;
+use crate::model::is_hidden;
 
 /// HTML as it is written.
 #[derive(Default)]
@@ -63,7 +63,7 @@ impl Markup {
             '"' => self.0.push_str("&quot;"),
             '\'' => self.0.push_str("&#39;"),
             // Shown rather than obeyed: they could turn the line around, or hide what stands there.
-            c if is_unseen(c) => {
+            c if is_hidden(c) => {
                 let _ = write!(self.0, "\\u{{{:x}}}", u32::from(c));
             }
             c => self.0.push(c),
