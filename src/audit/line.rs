@@ -71,6 +71,9 @@ pub struct Line<'a> {
     pub refusal: Option<Str<'a>>,
     /// How many leases, rules or records it stands for.
     pub count: Option<u64>,
+    /// There may have been more than `count` says.
+    #[serde(default)]
+    pub more: bool,
     /// How long an end took, from the request to the store's word; microseconds.
     pub took_us: Option<u64>,
     /// It changed nothing: what it asks for was so before.
@@ -177,6 +180,7 @@ mod tests {
             .position(Position::new(9))
             .policies([Arc::from("p"), Arc::from("q")])
             .count(4)
+            .more(true)
             .took(std::time::Duration::from_micros(7))
             .no_effect(true)
             .actor("uid:1000")
@@ -210,13 +214,13 @@ mod tests {
             same(name, told);
         }
         assert_eq!((line.ttl, line.count, line.position), (Some(300), Some(4), Some(9)));
-        assert_eq!((line.took_us, line.no_effect), (Some(7), true));
+        assert_eq!((line.took_us, line.no_effect, line.more), (Some(7), true, true));
         assert_eq!(serde_json::to_value(&line.policies).unwrap(), whole["policies"]);
         assert_eq!(serde_json::to_value(&line.claims).unwrap(), whole["claims"]);
         assert!(matches!(line.workload.unwrap().0, Cow::Borrowed(_)), "nothing is copied where it need not be");
         // A member that the log has and this reader has not would be lost to all that read by it.
         let known = "v time seq broker event outcome decision_id workload audience task scope lease predecessor ttl kid epoch \
-                     position policies refusal count since took_us no_effect actor identity claims peer reason detail prev sum";
+                     position policies refusal count more since took_us no_effect actor identity claims peer reason detail prev sum";
         let members = whole.as_object().unwrap().keys();
         assert!(members.into_iter().all(|name| known.split_whitespace().any(|each| each == name)), "{whole}");
     }

@@ -243,6 +243,9 @@ fn unmapped(line: &Line<'_>) -> Value {
             rest.insert(name.into(), value.into());
         }
     }
+    if line.more {
+        rest.insert("more".into(), true.into());
+    }
     if !line.policies.is_empty() {
         rest.insert("policies".into(), json!(line.policies));
     }
@@ -280,6 +283,14 @@ mod tests {
             (&"https://a.example".into(), &"denied_scope".into())
         );
         assert_eq!(event["metadata"]["uid"], "b1:1");
+    }
+
+    #[test]
+    fn a_count_that_was_not_made_to_its_end_says_so() {
+        let event = told(&AuditRecord::new(Event::Revoke, Outcome::Done).count(256).more(true));
+        assert_eq!((&event["count"], &event["unmapped"]["more"]), (&256.into(), &true.into()));
+        let event = told(&AuditRecord::new(Event::Revoke, Outcome::Done).count(2));
+        assert!(event["unmapped"].get("more").is_none(), "{event}");
     }
 
     #[test]

@@ -127,6 +127,7 @@ pub(super) struct Fields {
     pub(super) policies: Arc<[Arc<str>]>,
     pub(super) refusal: Option<Reason>,
     pub(super) count: Option<u64>,
+    pub(super) more: bool,
     pub(super) since: Option<Stamp>,
     pub(super) took_us: Option<u64>,
     pub(super) no_effect: bool,
@@ -162,6 +163,7 @@ impl AuditRecord {
             policies: Arc::default(),
             refusal: None,
             count: None,
+            more: false,
             since: None,
             took_us: None,
             no_effect: false,
@@ -247,6 +249,11 @@ impl AuditRecord {
     /// How many leases or rules it touched.
     pub fn count(mut self, count: u64) -> Self {
         self.0.count = Some(count);
+        self
+    }
+    /// There may have been more than `count` says: not all were looked at.
+    pub fn more(mut self, more: bool) -> Self {
+        self.0.more = more;
         self
     }
     /// Who did it where no workload did (`uid:1000`, an audience's URI); at most 255 characters.

@@ -46,6 +46,9 @@ impl AuditRecord {
             pen.text(member!("refusal"), reason.as_str());
         }
         number(pen, member!("count"), fields.count);
+        if fields.more {
+            pen.raw(concat!(member!("more"), "true"));
+        }
         if let Some(since) = fields.since {
             pen.text(member!("since"), since.write_into(&mut [0; 24]));
         }

@@ -11,6 +11,7 @@ use crate::store::{LeaseFilter, Quarantine, StoreError};
 
 use super::Broker;
 use super::ended::FirstEnd;
+use super::tally::Holders;
 
 /// Whether a lease still stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -54,6 +55,8 @@ pub struct WorkloadList {
     pub workloads: Vec<WorkloadView>,
     /// Not all leases were looked at: there may be workloads that no file declares and that have some.
     pub more_undeclared: bool,
+    /// Other brokers of the store: what they granted stands in their own logs, which this one does not read.
+    pub unread: Vec<String>,
 }
 
 /// A workload of the inventory.
@@ -78,6 +81,9 @@ pub struct WorkloadView {
     /// So far back the audit log was looked through, where no grant was found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unused_since: Option<String>,
+    /// Where one workload is shown: other brokers of the store, whose logs may hold a later grant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<String>,
     /// The command that ends all its leases.
     pub revoke: String,
     /// The command that ends them and shuts it out, or lets it in again.
@@ -139,7 +145,8 @@ impl Broker {
         let mut quarantines: BTreeMap<_, _> =
             all.into_iter().map(|each| (each.workload.as_str().to_owned(), each)).collect();
         let mut names: BTreeSet<String> = set.workloads().map(|workload| workload.id.to_string()).collect();
-        let (mut live, more_undeclared) = self.strangers(|id| names.contains(id)).await?;
+        let unread = self.others().await?;
+        let Holders { mut live, newest, more: more_undeclared } = self.holders(|id| names.contains(id)).await?;
         names.extend(quarantines.keys().chain(live.keys()).cloned());
         let uses = self.last_uses(names.into_iter().collect(), FOR_ALL).await;
         let inventory = Inventory::of(&set, self.parts.clock.now());
@@ -154,7 +161,8 @@ impl Broker {
             let live_leases = Some(live.remove(&id).unwrap_or_default());
             WorkloadView { live_leases, more_leases: more_undeclared, ..view }
         }));
-        Ok(WorkloadList { workloads: views, more_undeclared })
+        views.iter_mut().for_each(|view| view.take_newer(newest.get(&view.declared.id)));
+        Ok(WorkloadList { workloads: views, more_undeclared, unread })
     }
 
     /// One workload, with the number of its live leases. One that no file declares is told of while anything is known of it: a
@@ -181,12 +189,16 @@ impl Broker {
         if !is_known && live.newest.is_none() && !live.tally.more {
             return Ok(None);
         }
-        // Another broker's grant stands in its own log, and its lease in the store that all share.
-        if let Some(newest) = live.newest.filter(|lease| view.is_older_than(lease)) {
-            view.last_use = Some(grant_of(&newest));
-            view.unused_since = None;
-        }
+        view.take_newer(live.newest.as_ref());
+        view.unread = self.others().await?;
         Ok(Some(WorkloadView { live_leases: Some(live.tally.count), more_leases: live.tally.more, ..view }))
+    }
+
+    /// The other brokers of the store, as far as their keys tell: those of one that is gone stay published for a while.
+    async fn others(&self) -> Result<Vec<String>, StoreError> {
+        let keys = self.parts.store.keys().await?.into_iter();
+        let names: BTreeSet<String> = keys.map(|key| key.broker).filter(|name| *name != self.options.name).collect();
+        Ok(names.into_iter().collect())
     }
 
     /// The last grants of `names`, from the last `most` bytes of this broker's audit log. Where it cannot be read, nothing is
@@ -226,6 +238,14 @@ const FOR_ALL: u64 = 64 << 20;
 const FOR_ONE: u64 = 256 << 20;
 
 impl WorkloadView {
+    /// Another broker's grant stands in its own log, and its lease in the store that all share.
+    fn take_newer(&mut self, newest: Option<&Lease>) {
+        if let Some(newest) = newest.filter(|lease| self.is_older_than(lease)) {
+            self.last_use = Some(grant_of(newest));
+            self.unused_since = None;
+        }
+    }
+
     /// Whether its last grant as the audit log has it came before that of `lease`. The log's moments have milliseconds more.
     fn is_older_than(&self, lease: &Lease) -> bool {
         let issued = lease.issued_at.rfc3339();
@@ -259,6 +279,7 @@ fn view_workload(mut declared: Declared, quarantine: Option<Quarantine>, uses: &
         quarantine,
         live_leases: None,
         more_leases: false,
+        unread: Vec::new(),
         revoke: format!("jitney lease revoke --workload {id} --reason …"),
         shut: format!("jitney workload {verb} {id} --reason …"),
         declared,

@@ -1,7 +1,7 @@
 //! How many leases an end selects, and whose they are: read page by page, each small, with as much rest between two as the
 //! one before took, so that who counts a million takes no mint's turn.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use crate::audit::AuditRecord;
@@ -38,6 +38,7 @@ pub struct Tally {
 impl Tally {
     /// What a record says of it; nothing where none was looked at, which is another thing than none.
     pub(super) fn counted(self, record: AuditRecord) -> AuditRecord {
+        let record = record.more(self.more);
         if self.count == 0 && self.more { record } else { record.count(self.count) }
     }
 }
@@ -49,6 +50,17 @@ pub(super) struct Recent {
     pub tally: Tally,
     /// The newest that has not expired, ended ones too.
     pub newest: Option<Lease>,
+}
+
+/// What leases tell of those who hold them, as far as a moment goes.
+#[derive(Debug, Default)]
+pub(super) struct Holders {
+    /// The live leases of workloads that were asked for.
+    pub live: BTreeMap<String, u64>,
+    /// The newest lease of each workload that has not expired, ended ones too.
+    pub newest: HashMap<String, Lease>,
+    /// Leases were left that nobody looked at.
+    pub more: bool,
 }
 
 /// How much work a count may be.
@@ -115,27 +127,25 @@ impl Broker {
         Ok(recent)
     }
 
-    /// The live leases of workloads that are not `known`, as far as a moment goes; and whether leases were left that nobody looked
-    /// at.
-    pub(super) async fn strangers(
-        &self,
-        known: impl Fn(&str) -> bool,
-    ) -> Result<(BTreeMap<String, u64>, bool), StoreError> {
+    /// The newest lease of every workload, and the live ones of those that are not `known`, as far as a moment goes.
+    pub(super) async fn holders(&self, known: impl Fn(&str) -> bool) -> Result<Holders, StoreError> {
         self.follower.catch_up().await?;
         let now = self.parts.clock.now();
         let mut pages = Pages::new(self, LeaseFilter { now, looks: Some(PAGE), ..LeaseFilter::default() });
-        let (begun, mut found) = (Instant::now(), BTreeMap::new());
+        let (begun, mut found) = (Instant::now(), Holders::default());
         while let Some(leases) = pages.next().await? {
+            leases.iter().for_each(|record| found.keep_newest(&record.lease));
             let strange = leases.into_iter().filter(|record| !known(record.lease.workload.as_str()));
             let views = self.view_leases(strange.collect()).await.into_iter();
             for view in views.filter(|view| view.state == LeaseState::Live) {
-                *found.entry(view.record.lease.workload.to_string()).or_default() += 1;
+                *found.live.entry(view.record.lease.workload.to_string()).or_default() += 1;
             }
             if begun.elapsed() >= A_MOMENT {
                 break;
             }
         }
-        Ok((found, !pages.is_over()))
+        found.more = !pages.is_over();
+        Ok(found)
     }
 
     /// Whether a selector selects a lease that has not expired, ended ones too. Where not all can be looked at in a moment, it
@@ -174,6 +184,18 @@ impl Broker {
             _ => {
                 found.sort();
                 Err(OperatorRefusal::Ambiguous(found))
+            }
+        }
+    }
+}
+
+impl Holders {
+    fn keep_newest(&mut self, lease: &Lease) {
+        match self.newest.get_mut(lease.workload.as_str()) {
+            Some(newest) if newest.issued_at >= lease.issued_at => {}
+            Some(newest) => *newest = lease.clone(),
+            None => {
+                self.newest.insert(lease.workload.to_string(), lease.clone());
             }
         }
     }

@@ -51,12 +51,26 @@ fn told(event: &Value) -> String {
     );
     // Of a grant the place in the log says little; of an end it is where every broker finds it.
     let is_grant = matches!(word, "mint" | "renew");
-    let is_told = |name: &str| !event[name].is_null() && (name != "position" || !is_grant);
+    let has_more = event["more"] == true;
+    let is_told = |name: &str| match name {
+        "position" if is_grant => false,
+        "count" if has_more => true,
+        _ => !event[name].is_null(),
+    };
     for &name in TOLD.iter().filter(|&&name| is_told(name)) {
         let label = output::paint(style::DIM, format_args!("{name}="));
-        told.push_str(&format!("  {label}{}", said(&event[name])));
+        let value = match name {
+            "count" if has_more => at_least(&event[name]),
+            _ => said(&event[name]),
+        };
+        told.push_str(&format!("  {label}{value}"));
     }
     told
+}
+
+/// A count of which it is known that there may have been more.
+fn at_least(count: &Value) -> String {
+    if count.is_null() { "\"not counted\"".into() } else { format!("\"at least {}\"", said(count)) }
 }
 
 /// A value in one word, or in quotes.
@@ -99,6 +113,16 @@ mod tests {
         });
         let line = anstream::adapter::strip_str(&told(&event)).to_string();
         assert_eq!(line, "t  end         done     audiences=https://a,https://b  kind=task  position=7");
+    }
+
+    #[test]
+    fn a_count_that_was_not_made_to_its_end_says_so() {
+        let told = |event: Value| anstream::adapter::strip_str(&told(&event)).to_string();
+        let event =
+            |count: Value| json!({"time": "t", "event": "revoke", "outcome": "done", "count": count, "more": true});
+        assert!(told(event(json!(256))).ends_with("  count=\"at least 256\""), "{}", told(event(json!(256))));
+        assert!(told(event(Value::Null)).ends_with("  count=\"not counted\""));
+        assert!(told(json!({"time": "t", "event": "revoke", "outcome": "done", "count": 3})).ends_with("  count=3"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::admin::{moment, text};
+use super::admin::{list, moment, text};
 use super::output;
 use crate::client::admin::AdminClient;
 
@@ -15,7 +15,7 @@ pub async fn status(client: &AdminClient) -> Value {
 
 /// Adds `warnings` to a document that tells of the set in use, and says them on standard error.
 pub fn warn(document: &mut Value, status: &Value) {
-    let warnings: Vec<String> = does_not_load(status).into_iter().collect();
+    let warnings: Vec<String> = does_not_load(status).into_iter().chain(unread(document)).collect();
     for warning in &warnings {
         output::warning(output::plain(warning));
     }
@@ -35,6 +35,25 @@ fn does_not_load(status: &Value) -> Option<String> {
     ))
 }
 
+/// What other brokers of the store may have granted, which a document that tells of last uses cannot know.
+fn unread(document: &Value) -> Option<String> {
+    let names: Vec<&str> = list(document, "unread").iter().filter_map(Value::as_str).collect();
+    let of = logs_of(&names)?;
+    Some(format!(
+        "{of} not read: what was granted there is known here only while its leases last; all logs at once: jitney report --audit \
+         FILE, once for each broker"
+    ))
+}
+
+/// `the log of broker b2 was`, `the logs of brokers b2 and b3 were`; nothing of none.
+pub fn logs_of(brokers: &[&str]) -> Option<String> {
+    match brokers {
+        [] => None,
+        [one] => Some(format!("the log of broker {one} was")),
+        [all @ .., last] => Some(format!("the logs of brokers {} and {last} were", all.join(", "))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,6 +65,10 @@ mod tests {
             warn(&mut document, &fine);
             assert_eq!(document["warnings"], json!([]), "{fine}");
         }
+        let mut document = json!({"unread": ["b2", "b3"]});
+        warn(&mut document, &Value::Null);
+        let told = document["warnings"][0].as_str().unwrap();
+        assert!(told.starts_with("the logs of brokers b2 and b3 were not read: "), "{told}");
         let refused = json!({"since": 1_790_000_000, "finding": "a.cedar:1:1: unexpected"});
         let told = does_not_load(&json!({"policies": {"dir": "/p", "refused": refused}})).unwrap();
         assert!(told.starts_with("/p does not load since 2026-09-21T14:13:20Z ("), "{told}");

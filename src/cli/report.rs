@@ -10,11 +10,12 @@ use serde_json::Value;
 
 use super::admin::{self, explain, list, text};
 use super::args::{ReportArgs, ReportFormat};
+use super::in_use::logs_of;
 use super::shell::quoted;
 use super::{Failure, output};
 use crate::audit;
 use crate::client::admin::AdminClient;
-use crate::governance::report::{self, Live, LogView, Period, Report, ReportError, Sources};
+use crate::governance::report::{self, LastUse, Live, LogView, Period, Report, ReportError, Sources};
 use crate::model::Clock;
 use crate::policy::PolicySet;
 
@@ -66,6 +67,13 @@ pub async fn run(args: ReportArgs, at: Option<&str>) -> Result<ExitCode, Failure
             "{} does not load ({}): the report tells of the set that the broker has in use",
             dir.display(),
             output::plain(why)
+        ));
+    }
+    let unread: Vec<&str> = report.unread.iter().map(String::as_str).collect();
+    if let Some(of) = logs_of(&unread) {
+        output::warning(format_args!(
+            "{} not read: no grant is known to be unused, and there is no patch; name all logs: --audit FILE, once for each broker",
+            output::plain(&of)
         ));
     }
     write(&report, &args)?;
@@ -125,8 +133,17 @@ async fn ask(client: &AdminClient) -> Result<(Value, Live), Failure> {
         digest: text(&status["policies"], "digest"),
         live_leases: status["store"]["live_leases"].as_u64(),
         quarantines,
+        others: list(&workloads, "unread").iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        last_uses: list(&workloads, "workloads").iter().filter_map(last_use).collect(),
     };
     Ok((status, live))
+}
+
+/// When a workload had its last token, by the broker's word.
+fn last_use(workload: &Value) -> Option<(String, LastUse)> {
+    let last = &workload["last_use"];
+    let [at, audience, scope] = ["at", "audience", "scope"].map(|name| text(last, name));
+    (!last.is_null()).then(|| (text(workload, "id"), LastUse { at, audience, scope }))
 }
 
 /// The folder and the logs: those named, else those of the broker.
@@ -170,8 +187,9 @@ fn write(report: &Report, args: &ReportArgs) -> Result<(), Failure> {
         let next = "name another with --out, in a folder that you can write";
         Failure::new(format!("{} cannot be written: {error}", file.display()), next)
     })?;
+    let unused = if report.unread.is_empty() { "not used" } else { "not seen in use" };
     output::line(format_args!(
-        "{} {}: {}, {}, {} not used",
+        "{} {}: {}, {}, {} {unused}",
         output::paint(output::style::GOOD, "written"),
         output::plain(&file.display().to_string()),
         output::counted(report.workloads.len(), "workload"),

@@ -63,10 +63,11 @@ async fn all(client: &AdminClient, due: bool, format: Format) -> Result<(), Fail
     if format == Format::Json {
         return output::json(&document);
     }
+    let is_alone = list(&document, "unread").is_empty();
     let rows = list(&document, "workloads").iter().map(|workload| {
         let [id, owner, purpose] = ["id", "owner", "purpose"].map(|name| text(workload, name));
         let [expires, review] = ["expires", "review"].map(|name| day(workload, name));
-        vec![id, state(workload), owner, expires, review, last_use(workload, false), purpose]
+        vec![id, state(workload), owner, expires, review, last_use(workload, false, is_alone), purpose]
     });
     let nothing = if due { "nothing is due within 30 days" } else { "no workload" };
     let headings = ["WORKLOAD", "STATE", "OWNER", "EXPIRES", "REVIEW", "LAST USE", "PURPOSE"];
@@ -128,7 +129,7 @@ fn story(workload: &Value) -> Vec<(&'static str, String)> {
         ("expires", day(workload, "expires")),
         ("review", day(workload, "review")),
         ("proves itself by", if identities.is_empty() { "-".into() } else { identities.join(", ") }),
-        ("last use", last_use(workload, true)),
+        ("last use", last_use(workload, true, list(workload, "unread").is_empty())),
         ("live leases", live_leases(workload)),
     ]);
     story
@@ -200,15 +201,18 @@ fn day(workload: &Value, name: &str) -> String {
     }
 }
 
-/// Its last grant, in whole where there is room; where there is none, how far back was looked.
-fn last_use(workload: &Value, is_whole: bool) -> String {
+/// Its last grant, in whole where there is room; where there is none, how far back was looked, and that it was only here where
+/// other brokers have logs of their own.
+fn last_use(workload: &Value, is_whole: bool, is_alone: bool) -> String {
     let last = &workload["last_use"];
     let second = |at: String| at.get(..19).map_or(at.clone(), |at| format!("{at}Z"));
+    let here = if is_alone { "" } else { "here " };
     match (last.is_null(), workload["unused_since"].as_str(), is_whole) {
         (true, Some(since), true) => {
-            format!("none since {}, where the audit log was looked into", second(since.into()))
+            let more = if is_alone { "" } else { ", and that of another broker was not" };
+            format!("none {here}since {}: so far back the audit log was looked through{more}", second(since.into()))
         }
-        (true, Some(since), false) => format!("not since {}", since.get(..10).unwrap_or(since)),
+        (true, Some(since), false) => format!("not {here}since {}", since.get(..10).unwrap_or(since)),
         (true, None, _) => "-".into(),
         (false, _, false) => second(text(last, "at")),
         (false, _, true) => {
@@ -300,11 +304,13 @@ mod tests {
         assert_eq!(day(&json!({"expires": null}), "expires"), "-");
         let last = json!({"at": "2026-09-21T14:13:20.123Z", "scope": "a b", "audience": "https://x", "task": "t"});
         let used = json!({"last_use": last});
-        assert_eq!(last_use(&used, true), "2026-09-21T14:13:20Z: a b at https://x, task t");
-        assert_eq!(last_use(&used, false), "2026-09-21T14:13:20Z");
+        assert_eq!(last_use(&used, true, true), "2026-09-21T14:13:20Z: a b at https://x, task t");
+        assert_eq!(last_use(&used, false, true), "2026-09-21T14:13:20Z");
         let unused = json!({"last_use": null, "unused_since": "2026-09-21T14:13:20.123Z"});
-        assert_eq!(last_use(&unused, false), "not since 2026-09-21");
-        assert_eq!(last_use(&json!({"last_use": null}), true), "-", "an empty log says nothing");
+        assert_eq!(last_use(&unused, false, true), "not since 2026-09-21");
+        assert_eq!(last_use(&unused, false, false), "not here since 2026-09-21", "another broker may know better");
+        assert!(last_use(&unused, true, false).ends_with("that of another broker was not"));
+        assert_eq!(last_use(&json!({"last_use": null}), true, true), "-", "an empty log says nothing");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 use super::commit;
-use crate::common::{API, Backing, Broker, Setup, clean, document, done, jitney};
+use crate::common::{API, Backing, Broker, Redis, Setup, clean, document, done, jitney};
 
 /// A broker that has granted, refused and ended something, and whose policies have a history.
 fn scene() -> Broker {
@@ -94,6 +94,42 @@ fn the_patch_of_a_report_removes_what_nobody_used_and_the_rest_is_checked_and_wo
     assert!(status.success());
     done(&broker.cli("demo", &["policy", "check", policies.to_str().unwrap()]));
     broker.mint("demo", "t-3");
+}
+
+#[test]
+fn what_another_broker_of_the_store_may_have_granted_is_never_called_unused() {
+    let backing = Backing::Redis(Redis::start());
+    let [here, there] = [(); 2].map(|()| Setup::default().start(&backing));
+    here.mint("demo", "t-1");
+    there.mint("other", "t-2");
+    let ask = |more: &[&str]| {
+        let output = here.cli("demo", &[&["report"], more].concat());
+        (String::from_utf8_lossy(&output.stderr).into_owned(), done(&output))
+    };
+    let json =
+        |more: &[&str]| -> Value { serde_json::from_str(&ask(&[&["--format", "json"], more].concat()).1).unwrap() };
+    let name = there.operator_sees("/admin/v1/status")["broker"].as_str().unwrap().to_owned();
+    let alone = json(&[]);
+    assert_eq!(alone["unread"], serde_json::json!([name]));
+    assert_eq!((&alone["unused"]["patch"], &alone["unused"]["policies"]), (&Value::Null, &serde_json::json!([])));
+    let is_listed = |report: &Value| {
+        let all = report["unused"]["unused"].as_array().unwrap();
+        all.iter().any(|each| each["workload"] == "other" && each["audience"] == API && each["scope"] == "orders:read")
+    };
+    assert!(!is_listed(&alone), "its lease tells of it: {}", alone["unused"]);
+    let (said, markdown) = ask(&[]);
+    assert!(said.starts_with(&format!("warning: the log of broker {name} was not read: ")), "{said}");
+    assert!(
+        markdown.contains("Not read: the log of broker ") && markdown.contains("None of these is known"),
+        "{markdown}"
+    );
+    // With both logs all is known.
+    let logs = [&here, &there].map(|broker| broker.audit_path().to_str().unwrap().to_owned());
+    let both = ["--audit", &logs[0], "--audit", &logs[1]];
+    let whole = json(&both);
+    assert_eq!((&whole["unread"], &whole["total"]["granted"]), (&serde_json::json!([]), &2.into()));
+    assert!(whole["unused"]["patch"].is_string() && !is_listed(&whole), "{}", whole["unused"]);
+    assert_eq!(ask(&both).0, "");
 }
 
 #[test]

@@ -105,6 +105,19 @@ fn another_broker_s_grant_is_known_by_its_lease() {
     there.mint("demo", "over-there");
     let shown = document(&here.cli("demo", &["workload", "show", "demo", "--output", "json"]));
     assert_eq!(shown["last_use"]["task"], "over-there");
+    let list = document(&here.cli("demo", &["workload", "list", "--output", "json"]));
+    let of = |id: &str| list["workloads"].as_array().unwrap().iter().find(|each| each["id"] == id).unwrap().clone();
+    assert_eq!(of("demo")["last_use"]["task"], "over-there", "as `show` has it");
+    // Of what that one's log holds besides, nothing is said for certain.
+    let name = there.operator_sees("/admin/v1/status")["broker"].as_str().unwrap().to_owned();
+    for document in [&shown, &list] {
+        assert_eq!(document["unread"], json!([name]), "{document}");
+        let warning = document["warnings"][0].as_str().unwrap();
+        assert!(warning.starts_with(&format!("the log of broker {name} was not read: ")), "{warning}");
+    }
+    let rows = done(&here.cli("demo", &["workload", "list"]));
+    let row = rows.lines().find(|line| line.starts_with("other ")).unwrap();
+    assert!(row.contains(" not here since "), "{rows}");
 }
 
 /// Two ways to take a grant away, and one to take a part of it.

@@ -322,6 +322,46 @@ fn whoever_can_be_a_workload_now_is_shown_by_a_token_or_an_assertion() {
     assert!(told.contains("`token of https://ci.example.com for the broker, ") && told.contains("sub a"), "{told}");
 }
 
+/// What a reviewer has to see of a platform's identity that is another than before: both cells say what differs.
+#[test]
+fn where_an_identity_changes_its_old_and_its_new_words_are_told() {
+    let of = |rest: &str| {
+        let identity = format!("\n[[identity]]\ntype = \"oidc\"\nissuer = \"https://ci.example.com\"\n{rest}");
+        Tree::clean().with(&[("workloads/report.toml", "", &identity)])
+    };
+    let tags = "claims = { sub = \"a\", ref = { glob = \"refs/tags/v*\" } }\n";
+    let pinned = |party: &str| format!("{tags}jwks = {{ keys = [{}] }}\n", jwk(party));
+    let with = |more: &str| format!("{tags}{more}\n");
+    for (before, after, old, new) in [
+        (
+            with(""),
+            with("jwks_uri = \"https://evil.example.net/k\""),
+            "its discovery document",
+            "https://evil.example.net/k",
+        ),
+        (with(""), with("audience = \"https://b.example.com\""), "for the broker,", "for https://b.example.com,"),
+        (with("task = \"{run}\""), with(""), "the platform, {run}", "named by the caller"),
+        (with("task = \"{run}\""), with("task = \"{job}\""), "the platform, {run}", "the platform, {job}"),
+        (with(""), pinned("other"), "its discovery document", "(pinned)"),
+        (pinned("report"), pinned("other"), "(pinned)", "(pinned)"),
+        (with(""), with("").replace("v*", "*"), "ref is like refs/tags/v*", "ref is like refs/tags/*"),
+    ] {
+        let said = diff(&of(&before), &of(&after));
+        assert_eq!(said.code, Some(3), "{after}: {:#}", said.document);
+        let row = &said.document["rows"][0];
+        let [told, now] = ["before", "after"].map(|name| {
+            let [line] = row[name].as_array().unwrap().as_slice() else { panic!("{row:#}") };
+            line.as_str().unwrap().to_owned()
+        });
+        assert!(told.contains(old) && now.contains(new) && told != now, "{told}\n{now}");
+    }
+    // One that comes beside another takes nothing's place.
+    let second = with("").replace("sub = \"a\"", "sub = \"b\"");
+    let two = format!("{}\n[[identity]]\ntype = \"oidc\"\nissuer = \"https://ci.example.com\"\n{second}", with(""));
+    let said = diff(&of(&with("")), &of(&two));
+    assert_eq!(said.document["rows"][0]["before"], json!([]), "{:#}", said.document);
+}
+
 /// Two keys without a name fit every assertion, so neither can be used; the one that stays when the other goes can.
 /// A rotation, a second key and a lost one are three things to whoever reviews them.
 #[test]

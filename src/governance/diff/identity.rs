@@ -39,24 +39,33 @@ const ALGS: [Alg; 4] = [Alg::Es256, Alg::EdDsa, Alg::Rs256, Alg::Ps256];
 pub(super) fn new_proofs(head: &Known<'_>, base: &Known<'_>, is_looked_at: bool) -> Vec<NewProof> {
     let keys = head.keys.iter().filter_map(|key| new_key(key, head, base, is_looked_at));
     let tokens = (0..head.tokens.len()).filter(|at| !is_old(*at, head, base, is_looked_at)).map(|at| {
-        let oidc = head.tokens[at].oidc;
-        let is_sure = !base.tokens.iter().any(|old| old.oidc.issuer == oidc.issuer);
+        let new = &head.tokens[at];
+        let is_sure = !base.tokens.iter().any(|old| old.oidc.issuer == new.oidc.issuer);
         let shown = proof::token(at, head, base);
         let is_sure = is_sure || shown.as_ref().is_some_and(|(_, is_sure)| *is_sure);
-        NewProof { told: told(oidc), is_sure, shown: shown.map(|(shown, _)| shown) }
+        NewProof { told: new.told(), is_sure, shown: shown.map(|(shown, _)| shown) }
     });
     keys.chain(tokens).collect()
 }
 
-/// The ways of `base` that `head` does not have any more, for people: what is new from the one's view is gone from the other's.
+/// The ways of `base` that `head` does not have any more, for people: what is new from the one's view is gone from the other's. With
+/// them those whose place a wider one of the same issuer has taken: nobody is shut out, and who reviews it has to see what it was.
 pub(super) fn lost_proofs(head: &Known<'_>, base: &Known<'_>, is_looked_at: bool) -> Vec<String> {
     // An assertion that leaves the name out may fit two keys now: as long as one by name fits, the key is not lost.
     let keys = base.keys.iter().filter(|key| new_key(key, base, head, false).is_some()).map(|key| {
         let is_left = head.keys.iter().any(|other| other.public_bytes() == key.public_bytes());
         named(key) + if is_left { ", which stands there and can be used no more" } else { "" }
     });
-    let tokens = (0..base.tokens.len()).filter(|at| !is_old(*at, base, head, is_looked_at));
-    keys.chain(tokens.map(|at| told(base.tokens[at].oidc))).collect()
+    let stand: Vec<String> = head.tokens.iter().map(Tokens::told).collect();
+    let widened: Vec<&str> = (0..head.tokens.len())
+        .filter(|at| !is_old(*at, head, base, is_looked_at))
+        .map(|at| &*head.tokens[at].oidc.issuer)
+        .collect();
+    let tokens = base.tokens.iter().enumerate().map(|(at, old)| (at, old, old.told())).filter(|(at, old, told)| {
+        let is_replaced = widened.contains(&&*old.oidc.issuer) && !stand.contains(told);
+        is_replaced || !is_old(*at, base, head, is_looked_at)
+    });
+    keys.chain(tokens.map(|(_, _, told)| told)).collect()
 }
 
 fn named(key: &Jwk) -> String {
@@ -64,14 +73,41 @@ fn named(key: &Jwk) -> String {
     format!("the key{name} ({})", fingerprint(key))
 }
 
-fn told(oidc: &Oidc) -> String {
-    format!("tokens of {} {}", oidc.issuer, claims(oidc))
+impl Tokens<'_> {
+    /// All that tells it from another: whose tokens, for whom, what they must say, whose signature counts, and who names the task.
+    fn told(&self) -> String {
+        let oidc = self.oidc;
+        let audience = oidc.audience.as_deref().unwrap_or("the broker");
+        let task = match self.task {
+            TaskNaming::Caller => "the caller".to_owned(),
+            TaskNaming::Auto => "the caller, or the broker (auto)".to_owned(),
+            TaskNaming::Attested(template) => format!("the platform, {template}"),
+        };
+        format!(
+            "tokens of {} for {audience}, {}; signed by {}; task named by {task}",
+            oidc.issuer,
+            claims(oidc),
+            source(&oidc.keys)
+        )
+    }
+}
+
+/// Whose signature counts.
+fn source(keys: &KeySource) -> String {
+    match keys {
+        KeySource::Discovery => "the keys of its discovery document".to_owned(),
+        KeySource::Uri(address) => format!("the keys at {address} (jwks_uri)"),
+        KeySource::Pinned(set, _) => {
+            let keys: Vec<String> = set.keys().iter().map(named).collect();
+            if keys.is_empty() { "no key (pinned)".to_owned() } else { format!("{} (pinned)", keys.join(", ")) }
+        }
+    }
 }
 
 impl<'a> Known<'a> {
     /// All ways, for people.
     pub fn told(&self) -> Vec<String> {
-        self.keys.iter().map(|key| named(key)).chain(self.tokens.iter().map(|tokens| told(tokens.oidc))).collect()
+        self.keys.iter().map(|key| named(key)).chain(self.tokens.iter().map(Tokens::told)).collect()
     }
 
     pub fn of(client: &'a str, identities: &'a [Identity], set: &PolicySet) -> Self {

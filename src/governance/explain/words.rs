@@ -74,7 +74,8 @@ fn by(line: &Line<'_>) -> String {
 fn counted(line: &Line<'_>) -> String {
     match line.count {
         Some(count) if matches!(&*line.event, "complete" | "revoke" | "quarantine") => {
-            format!(", which ended {count} {}", if count == 1 { "lease" } else { "leases" })
+            let at_least = if line.more { "at least " } else { "" };
+            format!(", which ended {at_least}{count} {}", if count == 1 { "lease" } else { "leases" })
         }
         _ => String::new(),
     }

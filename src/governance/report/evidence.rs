@@ -8,6 +8,7 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use serde::Serialize;
 
+use super::Live;
 use super::spread::Spread;
 use crate::audit::{Line, Str};
 use crate::governance::inventory::WorkloadView;
@@ -46,9 +47,9 @@ pub struct Activity {
 /// What one grant was used for.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Usage {
-    /// Tokens in the period.
+    /// Tokens in the period, by the logs.
     pub used: u64,
-    /// The last of them.
+    /// The last of them, also where only a lease in the store tells of it.
     pub last: Option<String>,
 }
 
@@ -65,6 +66,11 @@ pub struct Change {
     pub by: Option<String>,
     /// Why, where the log says.
     pub why: Option<String>,
+    /// How many leases it ended, where the log says.
+    pub leases: Option<u64>,
+    /// There may have been more than were counted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
 }
 
 /// One day, or a longer stretch.
@@ -99,6 +105,8 @@ pub(super) struct Evidence<'a> {
     digests: HashMap<String, String>,
     /// Brokers whose last reload was refused.
     refusing: HashSet<String>,
+    /// Brokers that wrote a line.
+    brokers: HashSet<String>,
 }
 
 impl<'a> Evidence<'a> {
@@ -121,11 +129,15 @@ impl<'a> Evidence<'a> {
             hasher: RandomState::new(),
             digests: HashMap::new(),
             refusing: HashSet::new(),
+            brokers: HashSet::new(),
         }
     }
 
     /// Takes a line in.
     pub fn take(&mut self, line: &Line<'_>) {
+        if !self.brokers.contains(&*line.broker) && self.brokers.len() < STRANGERS {
+            self.brokers.insert(line.broker.to_string());
+        }
         if *line.time >= *self.period.until {
             return;
         }
@@ -151,6 +163,35 @@ impl<'a> Evidence<'a> {
             _ => {}
         }
         self.changed(line, is_within);
+    }
+
+    /// The brokers of the store of whom no line was read.
+    pub fn unread(&self, live: &Live) -> Vec<String> {
+        let all = std::iter::once(&live.name).chain(&live.others).filter(|name| !name.is_empty());
+        all.filter(|name| !self.brokers.contains(*name)).cloned().collect()
+    }
+
+    /// Takes in what leases of the store tell beside the logs: a later use than theirs. None of it is counted.
+    pub fn take_leases(&mut self, live: &Live) {
+        for (id, last) in &live.last_uses {
+            let Some((at, view)) = self.workloads.get(id.as_str()) else { continue };
+            // A lease's moment has no milliseconds; texts are compared, so it gets the first of its second.
+            let used_at = if last.at.contains('.') { last.at.clone() } else { last.at.replace('Z', ".000Z") };
+            let is_later = |known: &Option<String>| known.as_deref().is_none_or(|known| known < &*used_at);
+            if used_at >= self.period.until {
+                continue;
+            }
+            if is_later(&self.activity[*at].last_grant) {
+                self.activity[*at].last_grant = Some(used_at.clone());
+            }
+            for (grant, usage) in view.grants.iter().zip(&mut self.usage[*at]) {
+                let is_used =
+                    grant.audience == last.audience && last.scope.split(' ').any(|asked| covers(&grant.scope, asked));
+                if is_used && used_at >= self.period.since && is_later(&usage.last) {
+                    usage.last = Some(used_at.clone());
+                }
+            }
+        }
     }
 
     fn activity_of(&mut self, line: &Line<'_>) -> Option<&mut Activity> {
@@ -296,6 +337,8 @@ impl<'a> Evidence<'a> {
             what: what.to_owned(),
             of,
             by: told(&line.actor).or_else(|| Some(format!("broker {}", line.broker))),
+            leases: line.count.filter(|_| matches!(what, "revoke" | "quarantine")),
+            more: line.more,
             why: told(&line.reason).or_else(|| (what == "policies refused").then(|| told(&line.detail)).flatten()),
         });
     }

@@ -69,6 +69,21 @@ pub struct Live {
     pub live_leases: Option<u64>,
     /// Who is in quarantine now, and why.
     pub quarantines: BTreeMap<String, String>,
+    /// The other brokers of its store.
+    pub others: Vec<String>,
+    /// The last use of each workload that it knows of, by its log or by a lease in the store, whichever broker granted it.
+    pub last_uses: BTreeMap<String, LastUse>,
+}
+
+/// A token that a workload had.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct LastUse {
+    /// When, RFC 3339.
+    pub at: String,
+    /// For which resource server.
+    pub audience: String,
+    /// For which scopes, a space between them.
+    pub scope: String,
 }
 
 /// Why there is no report.
@@ -99,6 +114,8 @@ pub struct Report {
     pub logs: Vec<LogView>,
     /// The running broker.
     pub broker: Option<Live>,
+    /// Brokers of its store of whose logs no line was read: what they granted is not counted.
+    pub unread: Vec<String>,
     /// All tokens granted, requests refused and ends of the period.
     pub total: Counts,
     /// The same by day.
@@ -203,6 +220,10 @@ pub fn build(sources: Sources<'_>, progress: &mut dyn FnMut(u64)) -> Result<Repo
     let audiences = inventory.audiences().collect();
     let mut evidence = Evidence::new(&sources.period, &views);
     let logs = logs::read(sources.logs, sources.signed, &mut evidence, progress).map_err(ReportError::Log)?;
+    let unread = sources.broker.as_ref().map_or_else(Vec::new, |live| evidence.unread(live));
+    if let Some(live) = &sources.broker {
+        evidence.take_leases(live);
+    }
     let Evidence { activity, usage, strangers, used_policies, refusals, ends, held, days, changes, .. } = evidence;
     let (more_changes, total) = (evidence.more_changes, evidence.total);
     let history = History::of(sources.dir);
@@ -215,7 +236,7 @@ pub fn build(sources: Sources<'_>, progress: &mut dyn FnMut(u64)) -> Result<Repo
             view.state = "quarantined";
         }
     }
-    let mut unused = Unused::of(set, &views, &usage, &used_policies, total.granted);
+    let mut unused = Unused::of(set, &views, &usage, &used_policies, total.granted, unread.is_empty());
     if does_not_load.is_some() {
         // It would be one against files that are others by now.
         unused.patch = None;
@@ -246,6 +267,7 @@ pub fn build(sources: Sources<'_>, progress: &mut dyn FnMut(u64)) -> Result<Repo
         held: held.quantiles(),
         period: sources.period.clone(),
         broker: sources.broker,
+        unread,
         undeclared: strangers,
         controls: controls::all(),
         logs,

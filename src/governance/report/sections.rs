@@ -83,7 +83,10 @@ fn summary(report: &Report) -> Vec<Block> {
         (state("ok"), "may get tokens now"),
         (report.audiences.len() as u64, "audiences"),
         (report.unused.grants as u64, "grants"),
-        (report.unused.unused.len() as u64, "grants not used"),
+        (
+            report.unused.unused.len() as u64,
+            if report.unread.is_empty() { "grants not used" } else { "grants not seen in use" },
+        ),
         (report.total.granted, "tokens granted"),
         (report.total.refused, "requests refused"),
         (report.total.ended, "ends"),
@@ -116,6 +119,14 @@ fn warnings(report: &Report) -> Vec<String> {
         None if report.logs.iter().any(|log| !log.intact) => {}
         None => found.push("The audit log has no line: nothing is known of what was used.".into()),
         Some(_) => {}
+    }
+    if !report.unread.is_empty() {
+        let (log, of) = if report.unread.len() == 1 { ("log", "broker") } else { ("logs", "brokers") };
+        found.push(format!(
+            "Not read: the {log} of {of} {}, on the same store. What was granted there is not counted, and no grant is known to be \
+             unused.",
+            report.unread.join(", ")
+        ));
     }
     if let Some(why) = &report.policies.does_not_load {
         found.push(format!(
@@ -297,7 +308,7 @@ fn grants(report: &Report) -> Vec<Block> {
     let mut bars = Vec::new();
     let mut rows = Vec::new();
     for workload in &report.workloads {
-        let used = workload.usage.iter().filter(|usage| usage.used > 0).count() as u64;
+        let used = workload.usage.iter().filter(|usage| usage.last.is_some()).count() as u64;
         bars.push((workload.declared.id.clone(), [used, workload.usage.len() as u64 - used]));
         for (grant, usage) in workload.declared.grants.iter().zip(&workload.usage) {
             let conditions = match grant.conditions.is_empty() {
@@ -323,8 +334,11 @@ fn grants(report: &Report) -> Vec<Block> {
         rows,
         nothing: "No policy grants anybody anything.",
     };
-    let title = "Grants used and not used in the period, by workload";
-    vec![Block::Bars(Bars { title, parts: ["used", "not used"], rows: bars, more }), Block::Table(table)]
+    let (title, not_used) = match report.unread.is_empty() {
+        true => ("Grants used and not used in the period, by workload", "not used"),
+        false => ("Grants used in the period, by the logs that were read", "not seen"),
+    };
+    vec![Block::Bars(Bars { title, parts: ["used", not_used], rows: bars, more }), Block::Table(table)]
 }
 
 /// A number of seconds as people say it.

@@ -162,10 +162,45 @@ fn a_log_that_was_touched_proves_nothing_and_the_report_says_so() {
 }
 
 #[test]
+fn a_log_that_was_not_read_leaves_nothing_certain_and_a_lease_tells_of_a_use() {
+    let live = |others: &[&str]| Live {
+        name: "b1".into(),
+        others: others.iter().map(|name| (*name).to_owned()).collect(),
+        last_uses: [(
+            "beta".to_owned(),
+            LastUse {
+                at: "2026-11-20T01:00:00Z".into(),
+                audience: "https://api.example.com".into(),
+                scope: "orders:read".into(),
+            },
+        )]
+        .into(),
+        ..Live::default()
+    };
+    let unused = |report: &Report| report.unused.unused.iter().map(|each| each.policy.clone()).collect::<Vec<_>>();
+    let report = used().report(Some(live(&["b2"]))).unwrap();
+    assert_eq!((report.unread.clone(), unused(&report)), (vec!["b2".to_owned()], vec!["writes".to_owned()]));
+    assert_eq!((report.unused.patch.as_deref(), report.unused.policies.len()), (None, 0));
+    assert_eq!(report.workloads[1].activity.last_grant.as_deref(), Some("2026-11-20T01:00:00.000Z"));
+    let markdown = report.markdown();
+    for told in
+        ["Not read: the log of broker b2, on the same store", "None of these is known", "not seen in these logs"]
+    {
+        assert!(markdown.contains(told), "{told}\n{markdown}");
+    }
+    // All logs were read: what is left is certain.
+    let report = used().report(Some(live(&[]))).unwrap();
+    assert!(report.unread.is_empty() && report.unused.patch.is_some());
+    // Nobody was asked: it is said what the patch rests on.
+    assert!(used().report(None).unwrap().markdown().contains("whether others share its store"));
+}
+
+#[test]
 fn a_broker_tells_who_is_in_quarantine_and_else_the_log_does() {
     let mut scene = used();
     let quarantine = AuditRecord::new(Event::Quarantine, Outcome::Done).workload(WorkloadId::parse("beta").unwrap());
-    scene.line(4000, &quarantine.actor("uid:0").reason("leak"));
+    scene.line(4000, &quarantine.actor("uid:0").reason("leak").count(256).more(true));
+    assert!(scene.report(None).unwrap().markdown().contains("| at least 256 | uid:0 | leak |"), "no more was counted");
     let state = |report: &Report| report.workloads[1].declared.state;
     assert_eq!(state(&scene.report(None).unwrap()), "quarantined");
     // Another broker has let it in again.

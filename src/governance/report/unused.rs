@@ -18,12 +18,12 @@ use crate::policy::{PolicySet, RuleView};
 pub struct Unused {
     /// How many grants there are in all.
     pub grants: usize,
-    /// Those that no token of the period used.
+    /// Those that no token of the period used, as far as the logs that were read tell.
     pub unused: Vec<UnusedGrant>,
     /// Permits that no token of the period rests on.
     pub policies: Vec<String>,
     /// A unified diff against the policies' folder that removes them; none where there is nothing to remove, or nothing to judge
-    /// by.
+    /// by: no token, or a broker of the store whose log was not read.
     pub patch: Option<String>,
 }
 
@@ -41,19 +41,21 @@ pub struct UnusedGrant {
 }
 
 impl Unused {
-    /// What no token of the period used. Without any token there is nothing to judge by, and nothing is proposed.
+    /// What no token of the period used. Without any token, or with a log that nobody read, there is nothing to judge by, and
+    /// nothing is proposed.
     pub(super) fn of(
         set: &PolicySet,
         workloads: &[WorkloadView],
         usage: &[Vec<Usage>],
         used: &HashSet<String>,
         granted: u64,
+        is_all: bool,
     ) -> Self {
         let mut found = Self::default();
         for (workload, usage) in workloads.iter().zip(usage) {
             found.grants += usage.len();
             for (grant, usage) in workload.grants.iter().zip(usage) {
-                if usage.used == 0 {
+                if usage.used == 0 && usage.last.is_none() {
                     found.unused.push(UnusedGrant {
                         workload: workload.id.clone(),
                         audience: grant.audience.clone(),
@@ -63,7 +65,7 @@ impl Unused {
                 }
             }
         }
-        if granted == 0 {
+        if granted == 0 || !is_all {
             return found;
         }
         let idle: Vec<RuleView<'_>> =

@@ -28,12 +28,17 @@ pub(super) fn standing(report: &Report) -> Vec<Block> {
     vec![Block::Table(table)]
 }
 
+/// What nobody could say who would have to know the other brokers.
+const ONLY_THESE: &str = "No broker was asked, so it is not known whether others share its store. The patch holds where the logs of all of \
+                          them were read.";
+
 pub(super) fn unused(report: &Report) -> Vec<Block> {
     let unused = &report.unused;
     let rows = unused.unused.iter().map(|grant| {
-        let whole = match unused.policies.contains(&grant.policy) {
-            true => "the policy",
-            false => "this part of it",
+        let whole = match (unused.policies.contains(&grant.policy), report.unread.is_empty()) {
+            (true, _) => "the policy",
+            (false, true) => "this part of it",
+            (false, false) => "it may have been used elsewhere",
         };
         vec![
             Cell::Text(grant.workload.clone()),
@@ -43,12 +48,21 @@ pub(super) fn unused(report: &Report) -> Vec<Block> {
         ]
     });
     let table = Table {
-        headings: vec!["workload", "might have asked for", "by policy", "nobody used"],
+        headings: vec![
+            "workload",
+            "might have asked for",
+            "by policy",
+            if report.unread.is_empty() { "nobody used" } else { "not seen in these logs" },
+        ],
         rows: rows.collect(),
         nothing: "Every grant was used.",
     };
     let mut blocks = vec![Block::Table(table)];
     let text = match (&unused.patch, report.total.granted, report.covers_its_period()) {
+        _ if !report.unread.is_empty() => {
+            "None of these is known to be unused: a broker of the same store has a log that was not read. So there is no patch. Name \
+             the logs of all brokers, with --audit for each."
+        }
         (_, 0, _) => "No token was granted in the period, so there is nothing to judge by, and no patch.",
         (None, ..) => "Every policy was used, at least in a part: there is nothing to remove whole.",
         (Some(_), _, true) => {
@@ -61,6 +75,9 @@ pub(super) fn unused(report: &Report) -> Vec<Block> {
         }
     };
     blocks.push(Block::Text(text.into()));
+    if unused.patch.is_some() && report.broker.is_none() {
+        blocks.push(Block::Text(ONLY_THESE.into()));
+    }
     blocks.extend(unused.patch.clone().map(Block::Code));
     blocks
 }

@@ -14,12 +14,13 @@ pub(super) fn changes(report: &Report) -> Vec<Block> {
             Cell::Text(second(&change.at)),
             Cell::Text(change.what.clone()),
             Cell::Code(of),
+            Cell::Text(at_least(change.leases, change.more)),
             Cell::Text(change.by.clone().unwrap_or_default()),
             Cell::Text(change.why.clone().unwrap_or_default()),
         ]
     });
     let table = Table {
-        headings: vec!["when", "what", "of", "by", "why"],
+        headings: vec!["when", "what", "of", "leases ended", "by", "why"],
         rows: rows.collect(),
         nothing: "The audit log has no change of access in the period.",
     };
@@ -49,6 +50,16 @@ pub(super) fn changes(report: &Report) -> Vec<Block> {
         }
     }
     blocks
+}
+
+/// How many leases: whoever ends a great many does not wait for the count.
+fn at_least(leases: Option<u64>, more: bool) -> String {
+    match (leases, more) {
+        (None, false) => String::new(),
+        (None, true) => "not counted".into(),
+        (Some(count), false) => thousands(count),
+        (Some(count), true) => format!("at least {}", thousands(count)),
+    }
 }
 
 fn more(files: usize) -> Option<String> {
