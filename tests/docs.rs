@@ -1,7 +1,8 @@
 //! Runs what the pages show: every ```sh block of README.md and docs/, in order, against a broker where the page asks for one.
 //!
 //! A page speaks to this test in HTML comments. For the page: `<!-- test: dev-broker -->` starts `jitney serve --dev` in its
-//! scratch folder, and `github`, `gitlab` or `kubernetes` in its place also the surroundings of such a job or pod. For the next
+//! scratch folder, `<!-- test: own-broker -->` says that the page makes and starts one of its own, which then gets a port that is
+//! free; `github`, `gitlab` or `kubernetes` in its place also the surroundings of such a job or pod. For the next
 //! block: `<!-- expect-exit: N -->`, `<!-- expect: TEXT -->` (anywhere in what it prints), `<!-- retry -->` (until it
 //! succeeds), `<!-- file: PATH -->` (the block is that file). Other languages are not run.
 
@@ -37,6 +38,8 @@ struct Block {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Page {
     needs_broker: bool,
+    /// It makes a broker of its own by `jitney init`.
+    own_broker: bool,
     platform: Option<String>,
     blocks: Vec<Block>,
 }
@@ -75,6 +78,7 @@ fn read(text: &str) -> Result<Page, String> {
 fn direct(page: &mut Page, next: &mut Block, name: &str, value: &str) -> Result<(), String> {
     match name {
         "test" if value == "dev-broker" => page.needs_broker = true,
+        "test" if value == "own-broker" => page.own_broker = true,
         "test" if matches!(value, "github" | "gitlab" | "kubernetes") => {
             page.needs_broker = true;
             page.platform = Some(value.to_owned());
@@ -93,9 +97,14 @@ fn direct(page: &mut Page, next: &mut Block, name: &str, value: &str) -> Result<
 impl Page {
     /// The page as one script of bash. A block that ends with 0 runs in the shell itself, so that what it sets stays set.
     fn script(&self, name: &str) -> String {
-        let mut script = String::from("set -euo pipefail\n");
+        // What a page leaves running ends with it, however it ends.
+        let mut script = String::from("set -euo pipefail\ntrap 'jobs -p | xargs -r kill' EXIT\n");
         for block in &self.blocks {
-            let text = block.text.replace("cargo run --release -- ", "jitney ");
+            let mut text = block.text.replace("cargo run --release -- ", "jitney ");
+            if self.own_broker {
+                let init = format!("jitney init --broker http://127.0.0.1:{} ", free_port());
+                text = text.replace("jitney init ", &init);
+            }
             let place = format!("{name}:{}", block.line);
             let _ = writeln!(script, "echo '--- {place}'");
             if let Some(file) = &block.file {
@@ -130,6 +139,12 @@ impl Page {
         }
         script
     }
+}
+
+/// A port on which nothing listens now.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
 }
 
 fn root() -> &'static Path {

@@ -132,7 +132,7 @@ fn times(claims: &Object<'_>, expect: &Expect<'_>) -> Result<(UnixTime, UnixTime
     ];
     for (moment, from, to, fault) in rules {
         if moment.is_some_and(|moment| moment < from || moment > to) {
-            return Err(format!("the assertion {fault}: the broker's clock says {now}").into());
+            return Err(format!("the assertion {fault}: the broker's clock says {}", now.rfc3339()).into());
         }
     }
     if iat.is_none() && exp > now.plus(HONOURED + skew) {

@@ -16,4 +16,4 @@ mod tests;
 
 pub use attestor::{Attestor, ClientAuth, Endpoint};
 pub use caller::{Caller, Fault, PlatformToken, TaskBy, Unproven, Who};
-pub use oidc::{Bounds, Issuers};
+pub use oidc::{Bounds, IssuerView, Issuers};

@@ -9,7 +9,7 @@ use crate::model::{AccessClaims, DecisionId, Reason, RuleKind, TaskId, WorkloadI
 use crate::store::{End, EndTarget, Ended, RecordError, Spent};
 use crate::verifier::Invalid;
 
-use super::mint::workload_of;
+use super::mint::{named, workload_of};
 use super::refused::No;
 use super::trail::Trail;
 use super::{Broker, Refused};
@@ -69,6 +69,8 @@ impl Broker {
                 let set = self.parts.policies.current();
                 let caller = self.attestor.attest_patiently(&set, auth, Endpoint::at(ask.path), now).await?;
                 trail.proven_by(&caller);
+                trail.task = named(ask.task);
+                trail.workload = workload_of(&caller).ok().map(|workload| workload.id.clone());
                 let parsed = workload_of(&caller).map(|workload| workload.id.clone()).and_then(|workload| {
                     let task = TaskId::parse(ask.task)?;
                     let attested = caller.task.attested(Some(&task));

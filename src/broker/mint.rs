@@ -88,12 +88,14 @@ impl Broker {
     ) -> Result<Grant, No> {
         let workload = workload_of(caller)?;
         trail.workload = Some(workload.id.clone());
+        // Whatever is refused further down, these are known of the request; one that is no name is told by the refusal.
+        trail.task = ask.task.and_then(named);
+        trail.audience = ask.targets.first().and_then(|asked| declared(set, asked));
         let task = self.task(ask.task, &caller.task)?;
         trail.task = Some(task.clone());
         let ttl = parse_ttl(ask.ttl)?;
         trail.ttl = ttl;
         let audience = target(set, &ask.targets)?;
-        trail.audience = set.audience(audience).map_or_else(|| unknown(audience), |known| Some(known.id.clone()));
         let scopes = ask.scope.ok_or_else(|| No::new(Reason::UnknownScope, "the parameter scope is missing"))?;
         let scopes = ScopeSet::parse(scopes)?;
         trail.scopes = Some(scopes.clone());
@@ -232,6 +234,16 @@ pub(super) fn workload_of(caller: &Caller) -> Result<&Workload, No> {
         Who::Workload(workload) => Ok(workload),
         Who::Audience(_) => Err(No::new(Reason::Ungoverned, "a resource server gets no tokens: ask as a workload")),
     }
+}
+
+/// The task that was asked, for the audit line: not what has the form of a token, which was put into the wrong parameter.
+pub(super) fn named(asked: &str) -> Option<TaskId> {
+    TaskId::parse(asked).ok().filter(|_| without_credentials(asked) == asked)
+}
+
+/// The audience that was asked, for the audit line.
+fn declared(set: &PolicySet, asked: &str) -> Option<AudienceUri> {
+    set.audience(asked).map_or_else(|| unknown(asked), |known| Some(known.id.clone()))
 }
 
 /// What was asked where no such audience is declared, for the audit line: a URI in form, and nothing that may hold a secret.

@@ -343,7 +343,8 @@ impl Broker {
     }
 
     /// Writes down a refusal and gives it its id.
-    async fn refuse(&self, event: Event, no: No, decision: DecisionId) -> Refused {
+    async fn refuse(&self, event: Event, mut no: No, decision: DecisionId) -> Refused {
+        no.explain();
         let record = no.trail.record(AuditRecord::refused(event, no.refusal.reason)).decision(decision.clone());
         // A refusal is given even where it cannot be written down: it hands nothing out, and the log's failure is
         // counted and makes the broker unready.

@@ -44,6 +44,16 @@ impl No {
         self
     }
 
+    /// Writes down at least what the caller is told: who looks a decision up is not to know less than who asked. An audience that
+    /// nobody declared is quoted there as it was sent, and may hold what no log is to keep.
+    pub(super) fn explain(&mut self) {
+        if self.refusal.reason == Reason::UnknownAudience {
+            return;
+        }
+        let told = &self.refusal.description;
+        self.trail.detail.get_or_insert_with(|| told.to_string());
+    }
+
     pub(super) fn from_record(error: &RecordError) -> Self {
         let (reason, description) = match error {
             RecordError::Store(StoreError::Unavailable(_)) => {
@@ -109,7 +119,8 @@ impl From<Unproven> for No {
             detail: Some(match (&unproven.claimed, &unproven.detail) {
                 (Some(claimed), Some(more)) => format!("{}, claimed {claimed}: {more}", unproven.fault.as_str()),
                 (Some(claimed), None) => format!("{}, claimed {claimed}", unproven.fault.as_str()),
-                (None, _) => unproven.fault.as_str().to_owned(),
+                // What is wrong in the assertion itself is no secret: the caller was told it too.
+                (None, _) => format!("{}: {}", unproven.fault.as_str(), unproven.refusal.description),
             }),
             ..Trail::default()
         };

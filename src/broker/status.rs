@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use serde::Serialize;
 
+use crate::attest::IssuerView;
 use crate::model::{Epoch, KeyId, Position, UnixTime};
 use crate::store::{Safety, StoreError, StoreStats};
 
@@ -26,6 +27,8 @@ pub struct StatusView {
     pub signs: Option<KeyId>,
     /// The policy set.
     pub policies: PoliciesView,
+    /// The issuers whose keys are fetched.
+    pub issuers: Vec<IssuerView>,
     /// The audit log.
     pub audit: AuditView,
     /// How long tokens live.
@@ -148,6 +151,7 @@ impl Broker {
                 audiences: set.audiences().count(),
                 policies: set.policy_count(),
             },
+            issuers: self.issuers.view(now),
             audit: AuditView {
                 path: self.parts.audit.path().display().to_string(),
                 healthy: self.parts.audit.healthy().is_ok(),

@@ -44,6 +44,9 @@ pub async fn run(args: OutputArgs, at: Option<&str>) -> Result<ExitCode, Failure
             output::plain(&text(&status["policies"], "dir")),
         ));
     }
+    for issuer in list(&status, "issuers").iter().filter(|issuer| !issuer["away"].is_null()) {
+        output::warning(output::plain(&issuer_away(issuer)));
+    }
     for warning in list(&status["policies"], "warnings") {
         output::warning(format_args!("in the policies: {}", output::plain(warning.as_str().unwrap_or_default())));
     }
@@ -78,11 +81,37 @@ fn story(status: &Value) -> Vec<(&'static str, String)> {
             format!("{}: {}, loaded {}", text(policies, "dir"), figures.join(", "), moment(policies, "loaded_at")),
         ),
         ("policy set", text(policies, "digest")),
+        ("issuers", issuers(list(status, "issuers"))),
         ("audit", format!("{}, {health}{}", text(audit, "path"), checkpoint(audit))),
         ("keys", keys(status)),
         ("feed", feed(&status["feed"])),
         ("watchers", watchers(&status["watchers"])),
     ]
+}
+
+/// How many platforms sign for workloads here with keys that are fetched, and of how many there are none.
+fn issuers(all: &[Value]) -> String {
+    let none = all.iter().filter(|issuer| issuer["available"] != true).count();
+    match (all.len(), none) {
+        (0, _) => "no keys of a platform are fetched".into(),
+        (count, 0) => format!("keys of {} at hand", output::counted(count, "platform")),
+        (count, none) => format!("keys of {}, NONE AT HAND of {none}", output::counted(count, "platform")),
+    }
+}
+
+/// What it means that an issuer's keys cannot be fetched.
+fn issuer_away(issuer: &Value) -> String {
+    let away = &issuer["away"];
+    let meanwhile = match issuer["available"] == true {
+        true => format!("those of {} are used until they are a day old", moment(issuer, "fetched_at")),
+        false => "its tokens are refused as temporarily_unavailable until they can".into(),
+    };
+    format!(
+        "the keys of the issuer {} cannot be fetched since {}; {meanwhile}: {}",
+        text(issuer, "issuer"),
+        moment(away, "since"),
+        text(away, "why")
+    )
 }
 
 /// Up to which line the broker has signed for its log.
@@ -168,6 +197,22 @@ mod tests {
         let told: String = story(&status).iter().map(|(name, value)| format!("{name}={value}\n")).collect();
         assert!(told.contains("store=AWAY since 2026-09-21T14:13:20Z ("), "{told}");
         assert!(told.contains("log=position 7, epoch e, as last read"), "{told}");
+    }
+
+    #[test]
+    fn issuers_whose_keys_cannot_be_had_say_since_when_and_what_that_means() {
+        let away = json!({"since": 1_790_000_000, "why": "no answer within 3 s"});
+        let of = |available: bool| {
+            json!({"issuer": "https://i", "available": available, "fetched_at": 1_790_000_000, "away": away})
+        };
+        let well = json!({"issuer": "https://j", "available": true});
+        assert_eq!(issuers(&[]), "no keys of a platform are fetched");
+        assert_eq!(issuers(&[well.clone()]), "keys of 1 platform at hand");
+        assert_eq!(issuers(&[well, of(false)]), "keys of 2 platforms, NONE AT HAND of 1");
+        let told = issuer_away(&of(false));
+        assert!(told.starts_with("the keys of the issuer https://i cannot be fetched since 2026-09-21T14:13:20Z"), "{told}");
+        assert!(told.ends_with("its tokens are refused as temporarily_unavailable until they can: no answer within 3 s"));
+        assert!(issuer_away(&of(true)).contains("are used until they are a day old"));
     }
 
     #[test]

@@ -191,7 +191,11 @@ impl ClientError {
                  `jitney doctor` looks closer"
                     .into()
             }
-            Self::NoAnswer(FetchError::NoRoots { .. }) => "install ca-certificates, or set SSL_CERT_FILE".into(),
+            Self::NoAnswer(FetchError::NoRoots { .. }) => {
+                "see that SSL_CERT_FILE, where it is set, names certificates that can be read; else install ca-certificates; \
+                 `jitney doctor` looks closer"
+                    .into()
+            },
             Self::NoAnswer(_) => "is it a jitney broker that listens there? Its own log says what it did".into(),
             Self::Issuer { found, .. } => {
                 format!(

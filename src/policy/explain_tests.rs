@@ -12,6 +12,8 @@ fn question(scopes: &str) -> Question {
         scopes: ScopeSet::parse(scopes).unwrap(),
         task: TaskId::parse("t1").unwrap(),
         is_task_said: true,
+        attested: None,
+        open_task: None,
         ttl: None,
         identity: IdentityUsed::private_key_jwt(Some("k1")),
         now: NOW,

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 
 use super::{restless, said};
-use crate::common::{API, Ask, Assertion, Backing, Broker, Setup, key_of, workload, workload_path};
+use crate::common::{API, Ask, Assertion, Backing, Broker, Setup, key_of, now, workload, workload_path};
 
 const LIMITED: &str = r#"
 @id("nothing-reads-shortly")
@@ -103,6 +103,38 @@ fn who_was_claimed_and_not_proven_is_looked_for() {
     broker.stop();
     let (code, stdout, _) = said(&broker.cli("demo", &["policy", "explain", &slip, "--file", log.to_str().unwrap()]));
     assert!(code == Some(0) && stdout.contains("next: the line's detail says"), "{stdout}");
+}
+
+#[test]
+fn what_the_caller_was_told_is_in_the_line_and_told_with_its_step() {
+    let broker = broker();
+    let ahead = Assertion::of("demo").claims(json!({"iat": now() + 300, "exp": now() + 360}));
+    let other = Assertion::of("demo").claims(json!({"aud": "https://another.example.com"}));
+    let rows = [
+        (Ask::of("demo").task("u").assertion(ahead.text()), "form: ", "compare both clocks"),
+        (Ask::of("demo").task("u").assertion(other.text()), "form: ", "issuer alone as aud"),
+        (Ask::of("demo").task("u").with("ttl", "soon"), "", "docs/tokens.md"),
+        (Ask::of("demo").task("a//b"), "", "docs/tokens.md"),
+    ];
+    for (ask, fault, step) in rows {
+        let answer = broker.ask(&ask);
+        let said_to_caller = answer.field("error_description");
+        let decision = answer.field("decision_id");
+        let line = broker.decision(&decision);
+        assert_eq!(line["detail"], format!("{fault}{said_to_caller}"), "{line}");
+        let is_known = fault.is_empty();
+        assert_eq!(line["audience"].as_str(), is_known.then_some(API), "{line}");
+        let (code, stdout, _) = said(&broker.cli("demo", &["policy", "explain", &decision]));
+        assert_eq!(code, Some(0));
+        let sentence = stdout.lines().find(|line| line.contains("was refused: ")).unwrap_or_else(|| panic!("{stdout}"));
+        assert!(sentence.ends_with(&said_to_caller), "{sentence}");
+        assert!(stdout.lines().any(|line| line.contains("next:") && line.contains(step)), "{step}: {stdout}");
+    }
+    // What has the form of a token is kept nowhere, wherever it was put.
+    let misplaced = Assertion::of("demo").text();
+    let answer = broker.ask(&Ask::of("demo").task("u").with("ttl", "soon").with("audience", &format!("https://x/?{misplaced}")));
+    let line = broker.decision(&answer.field("decision_id"));
+    assert!(!line.to_string().contains(&misplaced[..40]), "{line}");
 }
 
 #[test]

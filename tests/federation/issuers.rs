@@ -53,6 +53,16 @@ fn an_issuer_that_fails_costs_its_own_tokens_alone_and_counts_again_when_it_is_b
         let answer = broker.ask(&by(&shown));
         assert_eq!(answer.outcome(), (503, "temporarily_unavailable".into()), "{name}: {}", answer.text());
         assert!(!answer.text().contains(platform.url()), "{name}: {}", answer.text());
+        let status = broker.admin(&Request::get("/admin/v1/status")).expect(200).json()["issuers"].clone();
+        assert_eq!((&status[0]["issuer"], &status[0]["available"]), (&json!(platform.url()), &json!(false)), "{name}");
+        // One that is slow has not failed yet.
+        if name != "slow" {
+            let away = &status[0]["away"];
+            assert!(away["since"].is_u64() && away["why"].is_string(), "{name}: {status}");
+            let told = broker.cli("demo", &["status"]);
+            let told = String::from_utf8(told.stderr).unwrap();
+            assert!(told.contains(&format!("the keys of the issuer {} cannot be fetched since", platform.url())), "{told}");
+        }
         broker.mint("demo", "t");
         platform.publish(&[(&key, "p1")]);
         eventually(&format!("{name}: the issuer counts again"), || {

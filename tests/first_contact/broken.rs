@@ -85,13 +85,33 @@ fn a_slip_in_a_name_is_told_with_what_was_probably_meant() {
     of(&["--audience", "https://api.exmaple.com", "--scope", "orders:read"]).only(
         "audience",
         &["did you mean https://api.example.com?"],
-        &["did you mean --audience https://api.example.com? otherwise, on the broker: jitney audience list"],
+        &["ask with --audience https://api.example.com; if that is not what was meant, on the broker: jitney audience list"],
     );
     of(&["--audience", API, "--scope", "orders:raed"]).only(
         "scope",
         &["did you mean orders:read?"],
-        &["did you mean --scope orders:read? otherwise, on the broker: jitney audience show"],
+        &["ask with --scope orders:read; if that is not what was meant, on the broker: jitney audience show"],
     );
+}
+
+#[test]
+fn a_forbid_that_refuses_is_told_with_the_request_that_it_lets_through() {
+    const SHORT: &str = "@id(\"short-alone\") forbid (principal == Jitney::Workload::\"demo\", action, resource) when { \
+                         context.ttl > 60 };";
+    let broker = Setup::default().policy("short.cedar", SHORT).start(&Backing::Embedded);
+    let admin = format!("unix:{}", broker.data().join("admin.sock").display());
+    let known = || Patient::of(&broker, "demo").set("JITNEY_ADMIN", &admin);
+    known().finds(&ASK).only(
+        "policy",
+        &["forbidden by policy short-alone"],
+        &["policy short-alone (", "forbids it, for `context.ttl > 60` holds", "ask for a ttl of 60 s (1m)"],
+    );
+    let shorter = [&ASK[..], &["--ttl", "60"]].concat();
+    let found = known().finds(&shorter);
+    found.are("fail", &[]);
+    assert!(found.detail("policy").contains("for 60 s"), "{found:#?}");
+    let longer = [&ASK[..], &["--ttl", "2h"]].concat();
+    known().finds(&longer).only("policy", &["ttl of 7200 s is above the longest"], &["ask for a ttl of 60 s (1m)"]);
 }
 
 #[test]

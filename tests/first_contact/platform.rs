@@ -141,33 +141,78 @@ fn a_job_that_may_not_ask_for_a_token_is_told_its_permission() {
 }
 
 #[test]
-fn an_issuer_that_is_not_trusted_is_told_with_the_identity_that_is_missing() {
+fn a_token_that_is_refused_is_told_with_its_reason_and_with_no_line_that_lets_it_in() {
     let scene = Scene::of(ON_GITHUB);
-    let stranger = Scene::of(ON_GITHUB);
-    let job = stranger.job(json!({})).set("JITNEY_URL", &scene.broker.url());
-    let issuer = format!("issuer = \"{}\"", stranger.platform.url());
-    let findings = job.finds(&ASK);
-    findings.only("authentication", &["proves no client"], &["policies/workloads/ID.toml", &issuer]);
-    assert!(why(&scene.broker, findings.mend("authentication")).contains("unknown_issuer"));
+    let (stranger, forged) = (Scene::of(ON_GITHUB), scene.platform.token(&Key::ec(), "p1", json!({"sub": "x"})));
+    let socket = format!("unix:{}", scene.broker.data().join("admin.sock").display());
+    let file = || {
+        let patient = scene.patient();
+        let path = patient.write("forged", &forged);
+        patient.set("JITNEY_ASSERTION_FILE", path.to_str().unwrap())
+    };
+    let rows: [(&dyn Fn() -> Patient, &str, &str, &str); 4] = [
+        (
+            &|| scene.job(json!({"repository_id": "75"})).set("JITNEY_WORKLOAD", "job"),
+            "job: repository_id wanted `74`, shown `75`",
+            "its workload's owner decides",
+            "repository_id = \"75\"",
+        ),
+        (
+            &|| scene.job(json!({"environment": "staging"})),
+            "job: environment wanted `production`, shown `staging`",
+            "its workload's owner decides",
+            "environment = \"staging\"",
+        ),
+        (
+            &|| stranger.job(json!({})).set("JITNEY_URL", &scene.broker.url()),
+            "no client proves itself by tokens of the issuer of repo:octo-org/octo-repo:environment:production of http://",
+            "its workload's owner decides",
+            "issuer = ",
+        ),
+        (&file, "is signed by none of that issuer's keys", "no claim in the policies mends that", "claims = "),
+    ];
+    for (patient, why_not, step, never) in rows {
+        // Without the operators' socket what the token says is told, and whose decision it is.
+        let alone = patient().finds(&ASK);
+        alone.only("authentication", &["proves no client"], &["is for that workload's owner to decide", "policies/workloads/"]);
+        let known = patient().set("JITNEY_ADMIN", &socket).finds(&ASK);
+        known.only("authentication", &["proves no client"], &["the broker's log says: ", why_not, step]);
+        for mend in [alone.mend("authentication"), known.mend("authentication")] {
+            assert!(!mend.contains(never) && !mend.contains("[[identity]] type"), "{mend}");
+        }
+        let told = why(&scene.broker, known.mend("authentication"));
+        assert!(told.contains(why_not) && told.contains(step), "policy explain tells as much: {told}");
+    }
 }
 
 #[test]
-fn another_repository_is_told_with_the_lines_under_which_it_would_be_known() {
+fn a_slip_in_the_name_of_the_workload_is_told_to_a_job_too() {
     let scene = Scene::of(ON_GITHUB);
-    let job = || scene.job(json!({"repository_id": "75"})).set("JITNEY_WORKLOAD", "job");
-    let findings = job().finds(&ASK);
-    let claims = "claims = { repository_id = \"75\", environment = \"production\" }";
-    findings.only("authentication", &["proves no client"], &["policies/workloads/job.toml", claims]);
-    let mend = findings.mend("authentication");
-    assert!(why(&scene.broker, mend).contains("job: repository_id"), "{mend}");
-    // What is told is what mends it.
-    let (_, lines) = mend.split_once("it would be: ").unwrap();
-    let lines = lines.split_once("; why").unwrap().0.replace(", issuer", "\nissuer").replace(", claims", "\nclaims");
-    let text =
-        format!("owner = \"o\"\npurpose = \"p\"\nexpires = 2099-12-31\n[[identity]]\n{lines}\ntask = \"{{run_id}}\"\n");
-    std::fs::write(scene.broker.policy(&workload_path("job")), text).unwrap();
-    scene.broker.operator("/admin/v1/policies/reload", json!({})).expect(200);
-    job().finds(&ASK).are("fail", &[]);
+    let socket = format!("unix:{}", scene.broker.data().join("admin.sock").display());
+    let job = scene.job(json!({})).set("JITNEY_WORKLOAD", "jbo").set("JITNEY_ADMIN", &socket);
+    job.finds(&ASK).only("authentication", &["proves no client"], &["did you mean JITNEY_WORKLOAD=job? otherwise, "]);
+}
+
+#[test]
+fn a_token_that_names_no_task_is_told_with_whose_word_is_missing() {
+    let scene = Scene::of(ON_GITHUB);
+    let job = scene.job(json!({"run_id": null}));
+    let mend = ["have the platform put that claim into its tokens", "`task`"];
+    job.finds(&ASK).only("policy", &["the token has no claim run_id"], &mend);
+}
+
+#[test]
+fn a_task_that_the_platform_does_not_attest_is_told_to_operators_as_to_the_caller() {
+    let scene = Scene::of(ON_GITHUB);
+    let run = json!({"repository_id": "74", "environment": "production", "run_id": "987", "run_attempt": "2"});
+    let token = scene.platform.token(&scene.key, "p1", run);
+    let answer = scene.broker.ask(&Ask::of("job").task("foo").assertion(token));
+    let said = answer.field("error_description");
+    assert!(said.starts_with("the platform attests the task 987.2, not foo"), "{said}");
+    let line = scene.broker.decision(&answer.field("decision_id"));
+    assert_eq!((&line["detail"], &line["task"], &line["audience"]), (&json!(said), &json!("foo"), &json!(API)), "{line}");
+    let explain = format!("on the broker: jitney policy explain {}", answer.field("decision_id"));
+    assert!(why(&scene.broker, &explain).contains(&format!("was refused: {said}")));
 }
 
 #[test]

@@ -58,8 +58,17 @@ fn the_certificate_is_looked_at() {
     findings.are("pass", &CHECKS);
     assert!(findings.detail("tls").contains("good for 127.0.0.1 until 2090-01-01T00:00:00Z"), "{findings:#?}");
 
+    assert!(findings.detail("tls").ends_with(&format!("by SSL_CERT_FILE={own_pem} (1 certificate)")), "{findings:#?}");
+    // A setting that names nothing of use is the first thing to mend.
+    let [nowhere, no_certificate] = [dir.path().join("none"), file("a.key", &own.certify(2090).1).into()];
+    for (path, why) in [(nowhere, "which cannot be read: No such file"), (no_certificate, "which holds no certificate")] {
+        let patient = at("127.0.0.1", port).set("SSL_CERT_FILE", path.to_str().unwrap());
+        let named = format!("SSL_CERT_FILE={}, {why}", path.display());
+        patient.finds(&ASK).only("tls", &[&named], &["correct SSL_CERT_FILE: "]);
+    }
+
     let stranger = at("127.0.0.1", port).set("SSL_CERT_FILE", &other_pem);
-    stranger.finds(&ASK).only("tls", &["UnknownIssuer"], &["SSL_CERT_FILE", "tls_cert"]);
+    stranger.finds(&ASK).only("tls", &["UnknownIssuer; trusted is SSL_CERT_FILE="], &["SSL_CERT_FILE", "tls_cert"]);
     // Whoever does not ask the doctor is told the same, and it helps.
     let token = |authority: &str| {
         let (url, key) = (format!("https://127.0.0.1:{port}"), stranger.path("key.pem").display().to_string());
@@ -85,7 +94,7 @@ fn the_certificate_is_looked_at() {
 
     let expired = start(2021);
     let patient = at("127.0.0.1", expired.address().port()).set("SSL_CERT_FILE", &own_pem);
-    patient.finds(&ASK).only("tls", &["expired"], &["renew the certificate"]);
+    patient.finds(&ASK).only("tls", &["the certificate expired at 2021-01-01T00:00:00Z ("], &["renew the certificate"]);
 }
 
 #[test]
@@ -95,5 +104,6 @@ fn plain_http_where_tls_was_meant_is_told() {
     let patient = Patient::at(&broker.url().replace("http://", "https://"), "demo");
     let path = patient.write("ca.crt", &ca.pem);
     let patient = patient.set("SSL_CERT_FILE", path.to_str().unwrap());
-    patient.finds(&ASK).only("tls", &[], &["speak TLS on this port"]);
+    let told = ["speak TLS on this port", &format!("JITNEY_URL={}", broker.url())];
+    patient.finds(&ASK).only("tls", &["speaks no TLS"], &told);
 }

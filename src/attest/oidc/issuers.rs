@@ -9,12 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use serde::Serialize;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::fetch::foreign::ForeignFetch;
 use crate::jose::JwkSet;
+use crate::model::UnixTime;
 use crate::policy::{Issuer, IssuerKeys, KeySource, PolicySet};
 use crate::telemetry::Metrics;
 
@@ -48,6 +50,33 @@ impl Default for Bounds {
     }
 }
 
+/// An issuer whose keys are fetched, at a glance.
+#[derive(Debug, Clone, Serialize)]
+pub struct IssuerView {
+    /// The `iss` of its tokens.
+    pub issuer: String,
+    /// Where its keys are, where its discovery document is not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwks_uri: Option<String>,
+    /// Whether there are keys to verify its tokens by.
+    pub available: bool,
+    /// When they were last fetched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fetched_at: Option<UnixTime>,
+    /// What is wrong, where they cannot be fetched now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub away: Option<IssuerAway>,
+}
+
+/// Keys that cannot be fetched.
+#[derive(Debug, Clone, Serialize)]
+pub struct IssuerAway {
+    /// Since when.
+    pub since: UnixTime,
+    /// What went wrong the last time.
+    pub why: String,
+}
+
 /// Keys as they were last fetched.
 pub(in crate::attest) struct Keys {
     pub(super) set: JwkSet,
@@ -78,6 +107,8 @@ struct State {
     wished: Option<Instant>,
     failures: u32,
     trouble: Option<String>,
+    /// Since when no fetch has succeeded.
+    failing: Option<Instant>,
 }
 
 /// A fetch that was asked for, or is under way.
@@ -92,7 +123,8 @@ impl Wish {
 
 impl Platform {
     fn new(url: Arc<str>, jwks_uri: Option<Arc<str>>, bounds: &Bounds, wake: Arc<Notify>) -> Self {
-        let state = State { is_fetching: false, due: Instant::now(), wished: None, failures: 0, trouble: None };
+        let (due, failing) = (Instant::now(), None);
+        let state = State { is_fetching: false, due, wished: None, failures: 0, trouble: None, failing };
         Self {
             url,
             jwks_uri,
@@ -139,6 +171,20 @@ impl Platform {
     /// Why there are no keys, for the audit log.
     pub(super) fn trouble(&self) -> String {
         self.state().trouble.clone().unwrap_or_else(|| "its keys were not fetched yet".into())
+    }
+
+    /// How it stands with its keys, for operators.
+    fn view(&self, now: UnixTime) -> IssuerView {
+        let state = self.state();
+        let ago = |at: Instant| now.minus(at.elapsed());
+        let away = state.failing.zip(state.trouble.clone());
+        IssuerView {
+            issuer: self.url.to_string(),
+            jwks_uri: self.jwks_uri.as_ref().map(ToString::to_string),
+            available: self.keys().is_some(),
+            fetched_at: self.keys.load().as_ref().map(|keys| ago(keys.at)),
+            away: away.map(|(since, why)| IssuerAway { since: ago(since), why }),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -198,6 +244,13 @@ impl Issuers {
     /// How long a request may wait for a fetch.
     pub(in crate::attest) const fn patience(&self) -> Duration {
         self.bounds.patience
+    }
+
+    /// How it stands with each, in the order of their names.
+    pub fn view(&self, now: UnixTime) -> Vec<IssuerView> {
+        let mut all: Vec<_> = self.platforms.load().values().map(|platform| platform.view(now)).collect();
+        all.sort_by(|one, two| (&one.issuer, &one.jwks_uri).cmp(&(&two.issuer, &two.jwks_uri)));
+        all
     }
 
     /// Knows the issuers of `set`, and no others, from now on; those that are new are fetched at once.
@@ -275,7 +328,7 @@ impl Issuers {
                 let mut state = platform.state();
                 // Ahead of their end, so that no request meets it.
                 state.due = now + age * 9 / 10;
-                (state.failures, state.trouble) = (0, None);
+                (state.failures, state.trouble, state.failing) = (0, None, None);
                 drop(state);
                 tracing::debug!(issuer = &*platform.url, generation, "an issuer's keys were fetched");
             }
@@ -285,6 +338,7 @@ impl Issuers {
                 state.due = now + wait;
                 state.failures = state.failures.saturating_add(1);
                 state.trouble = Some(error.to_string());
+                state.failing.get_or_insert(now);
                 let is_first = state.failures == 1;
                 drop(state);
                 match is_first {

@@ -22,7 +22,7 @@ use crate::policy::{Issuer, IssuerKeys, KeySource, Member, PolicySet, TaskNaming
 use super::caller::{Caller, Fault, PlatformToken, TaskBy, Who};
 use super::keys::Decoys;
 
-pub use issuers::{Bounds, Issuers};
+pub use issuers::{Bounds, IssuerView, Issuers};
 pub(super) use issuers::{Platform, Wish};
 pub(super) use seen::{Proof, Seen};
 pub(super) use token::{Expect, Token, is_platform_token};
@@ -161,8 +161,7 @@ fn by_claims(token: &Token<'_>, trusted: &[(&IssuerKeys, Option<Trust>)], client
     let mut fitting = all.filter(|(member, _)| fits(member));
     let Some((member, trust)) = fitting.next() else {
         let members = trusted.iter().flat_map(|(keys, _)| &keys.members).filter(|member| is_meant(member, client_id));
-        let whys: Vec<String> = members.take(4).map(|member| why_not(token, member, addressed(member))).collect();
-        return Judged::Not(Fault::Claims, whys.join(", "));
+        return Judged::Not(Fault::Claims, whys(token, members, addressed));
     };
     let who = Who::of(&member.client);
     if let Some((other, _)) = fitting.find(|(other, _)| !other.client.is(who.id())) {
@@ -186,10 +185,42 @@ fn caller(token: &Token<'_>, member: &Member, who: Who) -> Caller {
     }
 }
 
-/// For the audit log: what this client asks for and the token does not say.
-fn why_not(token: &Token<'_>, member: &Member, is_addressed: bool) -> String {
-    let missed = if is_addressed { member.oidc.misses(token.claims) } else { Some("aud") };
-    format!("{}: {}", Who::of(&member.client).id(), missed.unwrap_or_default())
+/// For the audit log: what clients ask for and the token does not say, the nearest first.
+fn whys<'a>(
+    token: &Token<'_>,
+    members: impl Iterator<Item = &'a Member>,
+    addressed: impl Fn(&Member) -> bool,
+) -> String {
+    /// So many are looked at, and so many told.
+    const FEW: (usize, usize) = (64, 4);
+    let mut whys: Vec<_> = members.take(FEW.0).map(|member| why_not(token, member, addressed(member))).collect();
+    whys.sort_by_key(|(_, missed)| missed.len());
+    let told = whys.iter().take(FEW.1).map(|(id, missed)| format!("{id}: {}", missed.join(" and ")));
+    told.collect::<Vec<_>>().join(", ")
+}
+
+/// Each thing that this client asks for, and what the token shows in its place.
+fn why_not(token: &Token<'_>, member: &Member, is_addressed: bool) -> (String, Vec<String>) {
+    let mut missed = Vec::new();
+    if !is_addressed {
+        let wanted = member.oidc.audience.as_deref().unwrap_or(token.broker);
+        missed.push(format!("aud wanted {}, shown {}", brief(wanted), brief(token.aud)));
+    }
+    missed.extend(member.oidc.missed(token.claims).map(|rule| {
+        let shown = rule.shown(token.claims);
+        let shown = shown.as_deref().map_or_else(|| "nothing".to_owned(), brief);
+        let like = if rule.glob().is_some() { "like " } else { "" };
+        let wanted = rule.exact().or(rule.glob()).unwrap_or_default();
+        format!("{} wanted {like}{}, shown {shown}", rule.name, brief(wanted))
+    }));
+    (Who::of(&member.client).id().to_owned(), missed)
+}
+
+/// A value in quotes, cut where it is long: a line of the log holds those of several clients.
+fn brief(value: &str) -> String {
+    const LONGEST: usize = 100;
+    let cut = if value.chars().count() > LONGEST { "…" } else { "" };
+    format!("`{}{cut}`", value.chars().take(LONGEST).collect::<String>())
 }
 
 impl Seen {

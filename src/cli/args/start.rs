@@ -1,10 +1,12 @@
 //! What somebody types at first contact: `init`, `doctor`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use super::OutputArgs;
+use crate::model::time::parse_span;
 use crate::model::{AudienceUri, ScopeSet, TaskId, WorkloadId};
 
 pub(super) const INIT_HELP: &str = "\
@@ -98,6 +100,9 @@ pub struct DoctorArgs {
     /// Ask for these scopes; repeats, or takes a space-separated list
     #[arg(long = "scope", value_name = "SCOPE", value_parser = ScopeSet::parse, requires = "audience")]
     pub scopes: Vec<ScopeSet>,
+    /// Ask for this long: seconds, or a span like 5m
+    #[arg(long, value_parser = parse_span, requires = "audience")]
+    pub ttl: Option<Duration>,
     /// Ask for a child of this task, as `T/doctor-…`, where policies go by the task's name or a platform attests it
     #[arg(long, value_parser = TaskId::parse)]
     pub task: Option<TaskId>,

@@ -56,6 +56,17 @@ pub(super) async fn path(file: Option<PathBuf>, at: Option<&str>) -> Result<Path
         .ok_or_else(|| Failure::new("the broker does not say where its audit log is", "name it: --file PATH"))
 }
 
+/// What the broker's log says in `detail` of a decision that was made a moment ago; none where it cannot be read here, or does not
+/// have it.
+pub(in crate::cli) async fn detail(id: &DecisionId) -> Option<String> {
+    const A_MOMENT_MS: u64 = 120_000;
+    let log = path(None, None).await.ok()?;
+    let since = Some(Clock::system().now_ms().saturating_sub(A_MOMENT_MS));
+    let filter = Filter { decision_id: Some(id.clone()), since, ..Filter::default() };
+    let lines = audit::tail(&log, 1, &filter).ok()?;
+    Line::parse(lines.first()?.as_bytes())?.detail.map(|detail| detail.to_string())
+}
+
 pub(super) fn unreadable(error: AuditError) -> Failure {
     Failure::new(error.to_string(), NAME_ANOTHER)
 }

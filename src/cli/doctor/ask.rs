@@ -76,8 +76,8 @@ pub(super) async fn authentication(scene: &mut Scene) -> Outcome {
     if let Some(Answered { verdict: Verdict::Refused(Stage::Authentication, _), .. }) = &scene.answered {
         scene.meant = meant(scene).await;
     }
-    if let Some(Answered { task, verdict: Verdict::Refused(stage, _) }) = &scene.answered {
-        scene.told = Told::of(scene, *stage, task).await;
+    if let Some(Answered { task, verdict: Verdict::Refused(stage, refused) }) = &scene.answered {
+        scene.told = Told::of(scene, *stage, task, refused).await;
     }
     judge(scene, Stage::Authentication, "the broker knows the workload by its proof")
 }
@@ -85,11 +85,11 @@ pub(super) async fn authentication(scene: &mut Scene) -> Outcome {
 /// The workload that was probably meant, where there is none of this name. A broker tells a stranger nothing of it: where its
 /// operators' socket is here and open to this user, that is asked; else the name of the key's file may say it.
 async fn meant(scene: &Scene) -> Option<String> {
-    let Some(Source::Key(path)) = &scene.source else { return None };
-    let id = WorkloadId::parse(&scene.workload()).ok()?;
-    match by_operators(scene, &id).await {
-        Some(said) => said,
-        None => {
+    let id = WorkloadId::parse(&scene.setting("JITNEY_WORKLOAD")?).ok()?;
+    match (by_operators(scene, &id).await, &scene.source) {
+        (Some(said), _) => said,
+        (None, Some(Source::Platform(_)) | None) => None,
+        (None, Some(Source::Key(path))) => {
             let stem = path.file_stem()?.to_str().filter(|stem| *stem != id.as_str())?;
             closest(id.as_str(), [stem]).map(str::to_owned)
         }
@@ -181,7 +181,7 @@ async fn ask_below(scene: &Scene, parent: Option<&TaskId>) -> Result<Answered, S
                 task: Some(task.clone()),
                 audience: audience.clone(),
                 scopes: ScopeSet::clone(scopes),
-                ttl: None,
+                ttl: scene.ttl,
             };
             token(scene, &task, &ask).await
         }

@@ -5,6 +5,7 @@ use super::identity::Source;
 use super::platform;
 use super::scene::Scene;
 use crate::client::Refused;
+use crate::governance::explain::words;
 use crate::policy::{instance_by, meant_by};
 
 /// What to do about a refusal at this question.
@@ -12,11 +13,11 @@ pub(super) fn of(scene: &Scene, stage: Stage, refused: &Refused) -> String {
     match stage {
         Stage::Authentication => authentication(scene, refused),
         Stage::Workload => workload(&scene.workload(), refused),
-        Stage::Audience => slip("--audience ", meant_by(&refused.description)) + &audience(scene),
+        Stage::Audience => near("--audience ", meant_by(&refused.description)) + &audience(scene),
         Stage::Scope if instance_by(&refused.description).is_some() => {
             instance_by(&refused.description).unwrap_or_default().to_owned()
         }
-        Stage::Scope => slip("--scope ", meant_by(&refused.description)) + &scope(scene),
+        Stage::Scope => near("--scope ", meant_by(&refused.description)) + &scope(scene),
         Stage::Policy => policy(scene, refused),
     }
 }
@@ -43,14 +44,10 @@ fn authentication(scene: &Scene, refused: &Refused) -> String {
         return platform::audience(scene, token, &id);
     }
     if !said.contains("not signed by a key") && !said.contains("proves no client") {
-        return format!("mend what the broker names; {}", audit(refused));
+        return format!("{}; {}", in_itself(said), audit(refused));
     }
     match &scene.source {
-        Some(Source::Platform(Some(token))) => format!(
-            "compare the [[identity]] in policies/workloads/{id}.toml; for this very token it would be: {}; why exactly, {}",
-            token.identity(),
-            audit(refused)
-        ),
+        Some(Source::Platform(_)) => stranger(scene, &id, refused),
         Some(Source::Key(path)) => format!(
             "{}on the broker: jitney workload show {id}; there must be policies/workloads/{id}.toml, and in the file of its \
              jwks_file the public half of {}; why exactly, {}",
@@ -58,8 +55,29 @@ fn authentication(scene: &Scene, refused: &Refused) -> String {
             path.display(),
             audit(refused)
         ),
-        _ => format!(
-            "compare what the token says, above, with the [[identity]] in policies/workloads/{id}.toml; why exactly, {}",
+        None => format!("why exactly, {}", audit(refused)),
+    }
+}
+
+/// What is wrong in the assertion or the platform's token itself.
+fn in_itself(said: &str) -> &'static str {
+    match ["in the future", "not valid yet"].iter().any(|word| said.contains(word)) {
+        true => {
+            "this machine's clock and the broker's are alike (clock, above): look at the clock of who makes the token, or at a \
+             `nbf` that it sets ahead"
+        }
+        false => "have whoever makes the token or the assertion mend that: the broker names what it takes",
+    }
+}
+
+/// A platform's token that is no client's. Whether it is to be let in is for somebody else to say than who holds it.
+fn stranger(scene: &Scene, id: &str, refused: &Refused) -> String {
+    let slip = slip("JITNEY_WORKLOAD=", scene.meant.as_deref());
+    match scene.told.reason.as_deref().and_then(words::of_platform_token) {
+        Some((why, next)) => format!("{slip}the broker's log says: {why}; {next}; all of it, {}", audit(refused)),
+        None => format!(
+            "{slip}compare what the token says, above, with the [[identity]] in policies/workloads/{id}.toml: whether such a \
+             token is meant to get in is for that workload's owner to decide; why exactly, {}",
             audit(refused)
         ),
     }
@@ -68,6 +86,11 @@ fn authentication(scene: &Scene, refused: &Refused) -> String {
 /// What was probably meant, in front of everything else.
 fn slip(option: &str, near: Option<&str>) -> String {
     near.map_or_else(String::new, |near| format!("did you mean {option}{near}? otherwise, "))
+}
+
+/// The same, where the broker has asked that already.
+fn near(option: &str, near: Option<&str>) -> String {
+    near.map_or_else(String::new, |near| format!("ask with {option}{near}; if that is not what was meant, "))
 }
 
 fn workload(id: &str, refused: &Refused) -> String {
@@ -104,6 +127,9 @@ fn policy(scene: &Scene, refused: &Refused) -> String {
     if let Some(task) = attested(said) {
         return format!("the platform names the task: jitney doctor --task {task}, with the other options as they are");
     }
+    if let Some(told) = &scene.told.policies {
+        return format!("{told} (all of it, {})", audit(refused));
+    }
     match refused.error.as_str() {
         "invalid_grant" if scene.below.is_none() => format!(
             "an earlier `jitney run` or `jitney complete` ended the run's task: have each step name a child of it, --task \
@@ -111,22 +137,24 @@ fn policy(scene: &Scene, refused: &Refused) -> String {
             audit(refused)
         ),
         "invalid_grant" => "the task given by --task has ended: name one that runs".into(),
-        "invalid_request" => format!("mend what the broker names; {}", audit(refused)),
+        "invalid_request" if said.contains("no task is attested") => format!(
+            "have the platform put that claim into its tokens, or correct `task` in policies/workloads/{id}.toml, which is made \
+             of it; {}",
+            audit(refused)
+        ),
+        "invalid_request" => format!("ask within the bound that the broker names; {}", audit(refused)),
         _ if said.contains("is forbidden by policy") => {
             format!(
                 "the policy that is named forbids it: change it in policies/*.cedar, or ask for less; {}",
                 audit(refused)
             )
         }
-        _ => match &scene.told.policies {
-            Some(told) => format!("{told} (all of it, {})", audit(refused)),
-            // A permit may be there already, and its condition fail.
-            None => format!(
-                "conditions on the task's name may hinder: name it by --task as the policies want it; which policy speaks of \
-                 it, and which condition fails, {}; else ask for less, or have policies/{id}.cedar permit it",
-                audit(refused)
-            ),
-        },
+        // A permit may be there already, and its condition fail.
+        _ => format!(
+            "conditions on the task's name may hinder: name it by --task as the policies want it; which policy speaks of it, and \
+             which condition fails, {}; else ask for less, or have policies/{id}.cedar permit it",
+            audit(refused)
+        ),
     }
 }
 

@@ -1,6 +1,7 @@
-//! What a platform's token says of itself, unproven, and the lines that mend what does not fit: in the job or pod, where its
-//! audience is wrong; in the workload's file, where the broker does not know it. Reads no setting but where it runs.
+//! What a platform's token says of itself, unproven, and the line of the job or pod that mends a wrong audience. Offers no claim
+//! that would let a token in: who is let in is for the owner of a workload to decide. Reads no setting but where it runs.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Map, Value};
@@ -20,6 +21,8 @@ pub(super) struct Said {
     pub exp: Option<UnixTime>,
     /// By which its workload's file would know it.
     pins: Vec<(&'static str, String)>,
+    /// All that it says in words, by name; what lies within another claim behind a slash.
+    pub claims: BTreeMap<String, String>,
     is_pod: bool,
 }
 
@@ -38,18 +41,9 @@ impl Said {
             aud: text(&claims, "aud"),
             exp: claims.get("exp").and_then(Value::as_u64).map(UnixTime::from_secs),
             pins: pins(&claims),
+            claims: in_words(&claims),
             is_pod: claims.contains_key("kubernetes.io"),
         })
-    }
-
-    /// What its workload's file must say for the broker to know it.
-    pub(super) fn identity(&self) -> String {
-        let sub = [("sub", self.sub.clone())];
-        let pins = if self.pins.is_empty() { &sub[..] } else { &self.pins };
-        // The event is for those who want it.
-        let pins = pins.iter().filter(|(name, _)| *name != "event_name").take(2);
-        let claims: Vec<String> = pins.map(|(name, value)| format!("{name} = {}", quoted(value))).collect();
-        format!("type = \"oidc\", issuer = {}, claims = {{ {} }}", quoted(&self.iss), claims.join(", "))
     }
 }
 
@@ -90,6 +84,24 @@ fn pins(claims: &Map<String, Value>) -> Vec<(&'static str, String)> {
     told.collect()
 }
 
+/// Claims that are compared: those that are a string, a whole number or a boolean, as rules and templates name them.
+fn in_words(claims: &Map<String, Value>) -> BTreeMap<String, String> {
+    fn gather(within: &str, claims: &Map<String, Value>, all: &mut BTreeMap<String, String>) {
+        for (name, value) in claims {
+            let name = format!("{within}{name}");
+            match value {
+                Value::String(text) => drop(all.insert(name, text.clone())),
+                Value::Bool(_) | Value::Number(_) => drop(all.insert(name, value.to_string())),
+                Value::Object(inner) => gather(&format!("{name}/"), inner, all),
+                _ => {}
+            }
+        }
+    }
+    let mut all = BTreeMap::new();
+    gather("", claims, &mut all);
+    all
+}
+
 /// A string of TOML: JSON's is one.
 fn quoted(text: &str) -> String {
     Value::from(text).to_string()
@@ -117,34 +129,30 @@ mod tests {
 
     use super::*;
 
-    fn told(claims: Value) -> (String, String) {
+    fn told(claims: Value) -> String {
         let token = format!("{}.{}.AAAA", B64.encode(r#"{"alg":"RS256"}"#), B64.encode(claims.to_string()));
-        let said = Said::read(&token).unwrap();
-        (said.to_string(), said.identity())
+        Said::read(&token).unwrap().to_string()
     }
 
     #[test]
     fn a_token_is_told_by_what_its_platform_pins() {
         let run = json!({"iss": "https://g", "sub": "repo:o/r", "aud": "https://b", "repository_id": "74", "ref": "refs/heads/a",
                          "environment": "", "event_name": "push"});
-        let (shown, identity) = told(run);
         assert_eq!(
-            shown,
+            told(run),
             "iss https://g, sub repo:o/r, aud https://b, without exp, repository_id 74, ref refs/heads/a, event_name push"
         );
-        assert_eq!(
-            identity,
-            r#"type = "oidc", issuer = "https://g", claims = { repository_id = "74", ref = "refs/heads/a" }"#
-        );
-        let (_, identity) =
-            told(json!({"iss": "https://l", "project_id": 20, "environment": "production", "ref": "main"}));
-        assert_eq!(
-            identity,
-            r#"type = "oidc", issuer = "https://l", claims = { project_id = "20", environment = "production" }"#
-        );
-        let (shown, identity) =
-            told(json!({"iss": "https://c", "sub": "system:serviceaccount:a:b", "aud": ["https://b"]}));
-        assert!(shown.contains("aud https://b"), "{shown}");
-        assert_eq!(identity, r#"type = "oidc", issuer = "https://c", claims = { sub = "system:serviceaccount:a:b" }"#);
+        let job = told(json!({"iss": "https://l", "project_id": 20, "environment": "production", "ref": "main"}));
+        assert!(job.ends_with("project_id 20, environment production, ref main"), "{job}");
+        let pod = told(json!({"iss": "https://c", "sub": "system:serviceaccount:a:b", "aud": ["https://b"]}));
+        assert!(pod.contains("aud https://b"), "{pod}");
+    }
+
+    #[test]
+    fn what_a_token_says_within_a_claim_is_named_as_templates_name_it() {
+        let claims = json!({"sub": "s", "exp": 1, "kubernetes.io": {"pod": {"uid": "u"}}, "groups": ["g"]});
+        let said: Vec<_> = in_words(claims.as_object().unwrap()).into_iter().collect();
+        let expected = [("exp", "1"), ("kubernetes.io/pod/uid", "u"), ("sub", "s")];
+        assert_eq!(said, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
 }

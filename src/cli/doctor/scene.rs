@@ -1,6 +1,7 @@
 //! What the checks have seen so far, each for those behind it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::super::Failure;
 use super::super::args::{DoctorArgs, joined};
@@ -19,6 +20,8 @@ pub(super) struct Scene {
     settings: Settings,
     /// What a token is asked for.
     pub ask: Option<(AudienceUri, ScopeSet)>,
+    /// How long that shall live.
+    pub ttl: Option<Duration>,
     /// The task it is a child of.
     pub below: Option<TaskId>,
     /// Nothing is to be asked.
@@ -58,6 +61,7 @@ impl Scene {
         Ok(Self {
             settings: Box::new(settings),
             ask: args.audience.zip(scopes),
+            ttl: args.ttl,
             below: args.task,
             no_ask: args.no_ask,
             broker: None,

@@ -1,10 +1,12 @@
 //! Whether the broker proves its name: the certificate, who signed it, whom it is for, until when.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier as _;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime as At};
 use rustls::{CertificateError, ClientConfig, Error as TlsError, RootCertStore};
 use tokio::net::TcpStream;
@@ -12,6 +14,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::super::admin::relative;
+use super::super::output::counted;
 use super::broker::{PATIENCE, host_and_port};
 use super::finding::Outcome;
 use super::scene::Scene;
@@ -22,29 +25,27 @@ const END_OF_TIME: Duration = Duration::from_secs(253_402_300_799);
 
 /// Whether the broker proves its name; nothing is needed within this machine.
 pub(super) async fn tls(scene: &mut Scene) -> Outcome {
-    let Some((host, _, is_https)) = scene.broker.as_ref().and_then(host_and_port) else {
+    let Some((host, port, is_https)) = scene.broker.as_ref().and_then(host_and_port) else {
         return Outcome::skipped("nothing is known of the broker");
     };
     if !is_https {
         return Outcome::pass("not needed: plain http within this machine");
     }
-    let roots = match roots() {
-        Ok(roots) => Arc::new(roots),
-        Err(why) => {
-            let mend = "install ca-certificates, or set SSL_CERT_FILE to the certificates to trust";
-            return Outcome::fail(format!("this machine trusts no certificate authority: {why}"), mend);
-        }
-    };
+    let Trusted { roots, told, amiss } = Trusted::here(scene);
+    if roots.is_empty() {
+        let mend = amiss.unwrap_or_else(|| "install ca-certificates, or set SSL_CERT_FILE to the certificates to trust".into());
+        return Outcome::fail(format!("this machine trusts no certificate authority: {told}"), mend);
+    }
+    let roots = Arc::new(roots);
     match shake_hands(scene, &host, &roots).await {
         Ok(chain) => Outcome::pass(match expiry(&chain, &host, roots) {
-            Some(until) => format!(
-                "the certificate is good for {host} until {} ({})",
-                until.rfc3339(),
-                relative(until, Clock::system().now())
-            ),
-            None => format!("the certificate is good for {host}"),
+            Some(until) => format!("the certificate is good for {host} until {}, by {told}", far(until)),
+            None => format!("the certificate is good for {host}, by {told}"),
         }),
-        Err(Failed::Tls(error)) => Outcome::fail(error.to_string(), mend(&error, &host)),
+        Err(Failed::Tls(error)) if is_untrusted(&error) => {
+            Outcome::fail(format!("{error}; trusted is {told}"), amiss.unwrap_or_else(|| mend(&error, &host, port)))
+        }
+        Err(Failed::Tls(error)) => Outcome::fail(in_words(&error), mend(&error, &host, port)),
         Err(Failed::Otherwise(why)) => Outcome::fail(
             format!("no TLS handshake with {host}: {why}"),
             "does the broker, or the proxy before it, speak TLS on this port? Else correct JITNEY_URL",
@@ -57,16 +58,79 @@ enum Failed {
     Otherwise(String),
 }
 
-/// What this machine trusts, by the system or `SSL_CERT_FILE`, as every other request of jitney's does.
-fn roots() -> Result<RootCertStore, String> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        let why = found.errors.first().map_or_else(|| "none found".to_owned(), ToString::to_string);
-        return Err(why);
+/// Whom this machine trusts, as every other request of jitney's does: by the settings that name certificates, or by the system.
+struct Trusted {
+    roots: RootCertStore,
+    /// Where they are from, and how many.
+    told: String,
+    /// What to do about a setting that names none.
+    amiss: Option<String>,
+}
+
+impl Trusted {
+    fn here(scene: &Scene) -> Self {
+        let found = rustls_native_certs::load_native_certs();
+        let mut roots = RootCertStore::empty();
+        let (added, _) = roots.add_parsable_certificates(found.certs);
+        let (file, dir) = (scene.setting("SSL_CERT_FILE"), scene.setting("SSL_CERT_DIR"));
+        let of_dir = dir.map(|dir| format!("SSL_CERT_DIR={dir}"));
+        let of_file = file.map(|file| (certificates(Path::new(&file)), format!("SSL_CERT_FILE={file}")));
+        let (of_file, is_amiss) = match of_file {
+            Some((Ok(count @ 1..), name)) => (Some(format!("{name} ({})", counted(count, "certificate"))), false),
+            Some((Ok(0), name)) => (Some(format!("{name}, which holds no certificate")), true),
+            Some((Err(why), name)) => (Some(format!("{name}, which cannot be read: {why}")), true),
+            None => (None, false),
+        };
+        let amiss = is_amiss.then(|| {
+            "correct SSL_CERT_FILE: it names a file of certificates in PEM, each from -----BEGIN CERTIFICATE----- on, that this \
+             user can read; or unset it, and the system's store counts"
+                .to_owned()
+        });
+        let named: Vec<String> = of_file.into_iter().chain(of_dir).collect();
+        let told = match (named.is_empty(), found.errors.first()) {
+            (false, _) => named.join(" and "),
+            (true, Some(why)) if added == 0 => why.to_string(),
+            (true, _) => format!("the system's store ({})", counted(added, "certificate")),
+        };
+        Self { roots, told, amiss }
     }
-    Ok(roots)
+}
+
+/// How many certificates a file holds.
+fn certificates(file: &Path) -> Result<usize, String> {
+    use rustls::pki_types::pem::Error;
+    match CertificateDer::pem_file_iter(file) {
+        Ok(all) => Ok(all.filter(Result::is_ok).count()),
+        Err(Error::Io(error)) => Err(error.to_string()),
+        Err(_) => Ok(0),
+    }
+}
+
+fn is_untrusted(error: &TlsError) -> bool {
+    matches!(error, TlsError::InvalidCertificate(CertificateError::UnknownIssuer))
+}
+
+/// What failed, with moments as people read them.
+fn in_words(error: &TlsError) -> String {
+    use CertificateError as Cert;
+    let at = |at: &At| far(UnixTime::from_secs(at.as_secs()));
+    match error {
+        TlsError::InvalidCertificate(Cert::ExpiredContext { not_after, .. }) => {
+            format!("the certificate expired at {}", at(not_after))
+        }
+        TlsError::InvalidCertificate(Cert::NotValidYetContext { not_before, .. }) => {
+            format!("the certificate is valid from {} on", at(not_before))
+        }
+        TlsError::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => {
+            "what answers there speaks no TLS: it may be plain http".into()
+        }
+        other => other.to_string(),
+    }
+}
+
+/// A moment, and how far it is from now.
+fn far(at: UnixTime) -> String {
+    format!("{} ({})", at.rfc3339(), relative(at, Clock::system().now()))
 }
 
 /// A handshake and nothing more; the certificates shown, the broker's own first.
@@ -112,7 +176,7 @@ fn expiry(chain: &[CertificateDer<'_>], host: &str, roots: Arc<RootCertStore>) -
     }
 }
 
-fn mend(error: &TlsError, host: &str) -> String {
+fn mend(error: &TlsError, host: &str, port: u16) -> String {
     use CertificateError as Cert;
     match error {
         TlsError::InvalidCertificate(Cert::NotValidForName | Cert::NotValidForNameContext { .. }) => format!(
@@ -134,6 +198,10 @@ fn mend(error: &TlsError, host: &str) -> String {
         TlsError::InvalidCertificate(_) => {
             "give the broker a server's certificate, with its chain, in [server] tls_cert".into()
         }
+        TlsError::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => format!(
+            "does the broker, or the proxy before it, speak TLS on this port? If it is on this machine and does not: \
+             JITNEY_URL=http://{host}:{port}; else correct JITNEY_URL"
+        ),
         _ => "does the broker, or the proxy before it, speak TLS on this port? Else correct JITNEY_URL".into(),
     }
 }

@@ -2,14 +2,15 @@
 //!
 //! Only where their socket is here, is this broker's, and is open to this user.
 
-use super::super::admin;
+use super::super::{admin, audit};
 use super::super::explain::{Grounds, Weighed};
 use super::ask::Stage;
 use super::identity::Source;
 use super::scene::Scene;
+use crate::client::Refused;
 use crate::client::admin::AdminClient;
-use crate::governance::explain::{Described, Proven};
-use crate::model::TaskId;
+use crate::governance::explain::{Described, Proven, Span};
+use crate::model::{DecisionId, TaskId};
 use crate::policy::{Explanation, IdentityKind, Outcome};
 
 /// So many ways out are told; `policy explain` tells all.
@@ -20,23 +21,30 @@ const FEW: usize = 2;
 pub(super) struct Told {
     /// What policies say of the request.
     pub policies: Option<String>,
+    /// What the broker's log says of the refusal.
+    pub reason: Option<String>,
     /// What has to be known of the policies' folder.
     warning: Option<String>,
 }
 
 impl Told {
     /// Asks, about a refusal at this question; `task` is the one that was asked for.
-    pub(super) async fn of(scene: &Scene, stage: Stage, task: &TaskId) -> Self {
+    pub(super) async fn of(scene: &Scene, stage: Stage, task: &TaskId, refused: &Refused) -> Self {
         if operators(scene).await.is_none() {
             return Self::default();
         }
-        let Ok(grounds) = Grounds::find(None, None).await else { return Self::default() };
+        let decision = refused.decision_id.as_deref().and_then(|id| DecisionId::parse(id).ok());
+        let reason = match decision.filter(|_| stage == Stage::Authentication) {
+            Some(id) => audit::detail(&id).await,
+            None => None,
+        };
+        let Ok(grounds) = Grounds::find(None, None).await else { return Self { reason, ..Self::default() } };
         let warning = grounds.warning().map(str::to_owned);
-        let policies = match (stage, described(scene)) {
-            (Stage::Policy, Some(described)) => grounds.weigh(&described).await.ok(),
+        let policies = match (stage, described(scene, task)) {
+            (Stage::Policy, Some(described)) if is_for_policies(refused) => grounds.weigh(&described).await.ok(),
             _ => None,
         };
-        Self { policies: policies.map(|weighed| said(&weighed, scene, task)), warning }
+        Self { policies: policies.map(|weighed| said(&weighed, scene, task)), reason, warning }
     }
 
     /// A mend, with what has to be known of the folder beside it.
@@ -52,19 +60,30 @@ pub(super) async fn operators(scene: &Scene) -> Option<AdminClient> {
     (scene.broker.as_ref()?.issuer() == status["issuer"].as_str()?).then_some(client)
 }
 
-/// The request as policies are asked: for the task that was named, not for the child of it that was tried.
-fn described(scene: &Scene) -> Option<Described> {
+/// Whether policies, or what they are held beside, have refused it: an ended task is not theirs, nor a token that names no task.
+fn is_for_policies(refused: &Refused) -> bool {
+    match refused.error.as_str() {
+        "invalid_request" => refused.description.starts_with("ttl of "),
+        error => error != "invalid_grant",
+    }
+}
+
+/// The request as policies are asked: for the task that was named, or that the platform names, not for the child of it that was
+/// tried; with all that the platform's token says.
+fn described(scene: &Scene, task: &TaskId) -> Option<Described> {
     let (audience, scopes) = scene.ask.as_ref()?;
-    let kind = match scene.source.as_ref()? {
-        Source::Key(_) => IdentityKind::PrivateKeyJwt,
-        Source::Platform(_) => IdentityKind::Oidc,
+    let (kind, claims) = match scene.source.as_ref()? {
+        Source::Key(_) => (IdentityKind::PrivateKeyJwt, Default::default()),
+        Source::Platform(said) => (IdentityKind::Oidc, said.as_ref().map(|said| said.claims.clone()).unwrap_or_default()),
     };
+    let parent = task.as_str().rsplit_once('/').map(|(parent, _)| parent.to_owned());
     Some(Described {
         workload: scene.setting("JITNEY_WORKLOAD")?,
         audience: audience.to_string(),
         scope: scopes.to_string(),
-        task: scene.below.as_ref().map(ToString::to_string),
-        identity: Proven { r#type: Some(kind.as_str().to_owned()), ..Proven::default() },
+        task: scene.below.as_ref().map(ToString::to_string).or(parent),
+        ttl: scene.ttl.map(|ttl| Span::Seconds(ttl.as_secs())),
+        identity: Proven { r#type: Some(kind.as_str().to_owned()), claims },
         ..Described::default()
     })
 }
@@ -84,8 +103,7 @@ fn said(weighed: &Weighed, scene: &Scene, task: &TaskId) -> String {
         }
     });
     let changes: Vec<String> = changes.collect();
-    let failing = failing(explained);
-    [&failing[..], &[changes.join("; or ")]].concat().join("; ")
+    [&forbidding(explained)[..], &failing(explained), &[changes.join("; or ")]].concat().join("; ")
 }
 
 /// Which parts of the permits that speak of it fail.
@@ -98,4 +116,21 @@ fn failing(explained: &Explanation) -> Vec<String> {
         format!("policy {} ({}:{}) permits it, but for `{parts}`, which fails", permit.id, permit.file, permit.line)
     });
     failing.take(FEW).collect()
+}
+
+/// The policies that forbid it, and what of their conditions makes them.
+fn forbidding(explained: &Explanation) -> Vec<String> {
+    let policies = explained.scopes.iter().flat_map(|scope| &scope.policies);
+    let forbids = policies.filter(|policy| !policy.permits && policy.applies).map(|forbid| {
+        let parts: Vec<&str> = forbid.parts.iter().map(|part| part.text.as_str()).collect();
+        let place = format!("{}:{}", forbid.file, forbid.line);
+        match parts.is_empty() {
+            true => format!("policy {} ({place}) forbids it", forbid.id),
+            false => format!("policy {} ({place}) forbids it, for `{}` holds", forbid.id, parts.join("` and `")),
+        }
+    });
+    let mut told: Vec<String> = forbids.collect();
+    told.dedup();
+    told.truncate(FEW);
+    told
 }

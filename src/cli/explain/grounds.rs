@@ -35,6 +35,8 @@ pub(in crate::cli) struct Weighed {
     pub(in crate::cli) question: Question,
     pub(in crate::cli) explained: Explanation,
     pub(in crate::cli) quarantine: Quarantine,
+    /// What is said of the request and was not looked at.
+    pub(super) passed_over: Vec<String>,
 }
 
 impl Grounds {
@@ -95,7 +97,8 @@ impl Grounds {
         let mut explained = self.basis.explain(&question);
         let quarantine = self.quarantine(&question).await;
         quarantine.weigh(&question, &mut explained);
-        Ok(Weighed { question, explained, quarantine })
+        let passed_over = self.basis.passed_over(described, &question);
+        Ok(Weighed { question, explained, quarantine, passed_over })
     }
 
     async fn quarantine(&self, question: &Question) -> Quarantine {

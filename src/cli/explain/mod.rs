@@ -69,14 +69,19 @@ fn from_stdin() -> Result<Described, Failure> {
 
 async fn of_request(described: &Described, args: &ExplainArgs, at: Option<&str>) -> Result<ExitCode, Failure> {
     let grounds = Grounds::find(args.policies.as_deref(), at).await?;
-    let Weighed { question, explained, quarantine } = grounds.weigh(described).await?;
+    let Weighed { question, explained, quarantine, passed_over } = grounds.weigh(described).await?;
     match args.output.output {
         Format::Json => {
             let parts = Some((&question, &explained, &quarantine));
-            output::json(&grounds.document(explain::json(&explain::told(&explained), parts)))?;
+            let mut document = grounds.document(explain::json(&explain::told(&explained), parts));
+            if let Some(warnings) = document["warnings"].as_array_mut() {
+                warnings.extend(passed_over.into_iter().map(Into::into));
+            }
+            output::json(&document)?;
         }
         Format::Table => {
             grounds.warn();
+            passed_over.iter().for_each(|each| output::warning(output::plain(each)));
             told::told(&question, &explained, &quarantine)?;
         }
     }
@@ -157,7 +162,7 @@ async fn weighed(request: &Described, args: &ExplainArgs, at: Option<&str>) -> R
 
 /// What the policies say of it by now.
 fn since(line: &Line<'_>, found: &Found, grounds: &Grounds, weighed: &Weighed) -> Result<(), Failure> {
-    let Weighed { question, explained, quarantine } = weighed;
+    let Weighed { question, explained, quarantine, .. } = weighed;
     let now = match found.reloads {
         0 => String::new(),
         1 => ", loaded anew once since".into(),

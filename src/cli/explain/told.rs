@@ -10,12 +10,15 @@ use crate::policy::{Explanation, Outcome, PolicyExplained, Question};
 pub(super) fn told(question: &Question, explained: &Explanation, quarantine: &Quarantine) -> Result<(), Failure> {
     let default = || format!("no ttl asked (the default is {})", format_span(question.limits.default_ttl));
     let ttl = question.ttl.map_or_else(default, |ttl| format!("ttl {}", format_span(ttl)));
+    let task = match &question.open_task {
+        Some(template) => format!("the task that the platform names by {template}"),
+        None => format!("task {}", question.task),
+    };
     let asked = format!(
-        "{} for {} at {}, task {}, {ttl}, proven by {}",
+        "{} for {} at {}, {task}, {ttl}, proven by {}",
         question.scopes,
         question.workload,
         question.audience,
-        question.task,
         question.identity.kind.as_str()
     );
     let asked = output::plain(&asked);
@@ -68,6 +71,7 @@ fn policy(policy: &PolicyExplained) -> Result<(), Failure> {
         let mark = match part.holds {
             Some(true) => output::paint(GOOD, "holds"),
             Some(false) => output::paint(BAD, "fails"),
+            None if part.is_open => output::paint(WARN, "open "),
             None => output::paint(BAD, "cannot be evaluated"),
         };
         let values: Vec<String> = part.values.iter().map(|(name, value)| format!("{name} is {value}")).collect();

@@ -29,7 +29,8 @@ pub fn json(told: &Told, explained: Option<(&Question, &Explanation, &Quarantine
         "allowed": explained.decided.is_ok(), "policies": policies, "reason": reason, "why": why, "ttl": ttl,
         "request": {
             "workload": question.workload.as_str(), "audience": question.audience, "scope": question.scopes.to_string(),
-            "task": question.task.as_str(), "ttl": question.ttl.map(|ttl| ttl.as_secs()), "now": question.now.rfc3339(),
+            "task": question.open_task.is_none().then(|| question.task.as_str()),
+            "task_by_platform": question.open_task.as_ref().map(ToString::to_string), "ttl": question.ttl.map(|ttl| ttl.as_secs()), "now": question.now.rfc3339(),
             "identity": {"type": question.identity.kind.as_str(), "claims": *question.identity.claims},
         },
         "scopes": explained.scopes.iter().map(scope_json).collect::<Vec<_>>(),
@@ -55,7 +56,7 @@ fn scope_json(scope: &ScopeExplained) -> Value {
     let policies = scope.policies.iter().map(|policy| {
         let parts = policy.parts.iter().map(|part| {
             let values: BTreeMap<_, _> = part.values.iter().cloned().collect();
-            json!({"text": part.text, "holds": part.holds, "values": values})
+            json!({"text": part.text, "holds": part.holds, "open": part.is_open, "values": values})
         });
         json!({
             "id": policy.id, "effect": if policy.permits { "permit" } else { "forbid" }, "applies": policy.applies,

@@ -132,6 +132,7 @@ impl Basis {
     /// Explains what is decided on `question`; what is to be added to the set is tried, and not told where it does not do, does more
     /// than that, or is what an invariant forbids.
     pub fn explain(&self, question: &Question) -> Explanation {
+        let question = &self.set.fitting(question);
         let mut explained = self.set.explain(question);
         for change in &mut explained.changes {
             if let Some((file, text)) = &change.paste {
@@ -174,6 +175,20 @@ impl Basis {
             .collect()
     }
 
+    /// What is said of the proof and nothing looks at, as a sentence each.
+    pub fn passed_over(&self, described: &Described, question: &Question) -> Vec<String> {
+        let said = &described.identity.claims;
+        let all = self.set.passed_over(&described.workload, &question.identity, said);
+        let told = all.into_iter().map(|(name, near)| {
+            let meant = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+            format!(
+                "not looked at: the claim {name}, of which workloads/{}.toml says nothing, so that a broker passes over it{meant}",
+                described.workload
+            )
+        });
+        told.collect()
+    }
+
     /// The question that is described.
     ///
     /// # Errors
@@ -187,17 +202,24 @@ impl Basis {
         let unknown = |why| Undescribed::Value { name: "identity", why };
         r#type.as_deref().map(IdentityKind::parse).transpose().map_err(unknown)?;
         let identity = self.set.used(&described.workload, r#type.as_deref(), claims);
-        let task = TaskId::parse(described.task.as_deref().unwrap_or("explain")).map_err(name("task"))?;
-        let task = match described.task {
-            Some(_) => task,
-            None => self.set.usual_task(&described.workload, &identity, task),
+        let asked = described.task.as_deref().map(TaskId::parse).transpose().map_err(name("task"))?;
+        let template = self.set.task_by_platform(&described.workload, &identity);
+        let attested = template.as_ref().and_then(|template| template.fill_said(claims));
+        let is_task_said = asked.is_some() || attested.is_some();
+        let open_task = template.filter(|_| !is_task_said);
+        let example = || open_task.as_ref().and_then(|template| template.example(claims));
+        let task = match asked.or_else(|| attested.clone()).or_else(example) {
+            Some(task) => task,
+            None => TaskId::parse("explain").map_err(name("task"))?,
         };
         Ok(Question {
             workload: WorkloadId::parse(&described.workload).map_err(name("workload"))?,
             audience: described.audience.clone(),
             scopes: ScopeSet::parse(&described.scope).map_err(name("scope"))?,
             task,
-            is_task_said: described.task.is_some(),
+            is_task_said,
+            attested,
+            open_task,
             ttl,
             identity,
             now,

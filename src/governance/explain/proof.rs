@@ -10,21 +10,27 @@ use crate::policy::{Change, Denial, Explanation, IdentityUsed, Question, TaskTem
 impl Basis {
     /// Makes it count that the workload has no identity that shows what the question says.
     pub(super) fn weigh_proof(&self, question: &Question, explained: &mut Explanation) {
-        if self.set.workload(question.workload.as_str()).is_none() || self.set.can_prove(question) {
+        if self.set.workload(question.workload.as_str()).is_none() {
             return;
         }
-        let (reason, text) = match self.set.attested_tasks(question) {
-            Some(templates) => {
-                let then = Question {
-                    task: self.set.usual_task(question.workload.as_str(), &question.identity, question.task.clone()),
-                    ..question.clone()
-                };
+        let another = question.attested.as_ref().filter(|task| !question.task.is_within(task));
+        if another.is_none() && self.set.can_prove(question) {
+            return;
+        }
+        let (reason, text) = match (another, self.set.attested_tasks(question)) {
+            (Some(attested), _) => {
+                let mend = format!("leave the task out, or ask for {attested} or a child of it, as {attested}/STEP");
+                explained.changes = self.through(mend, Some(self.set.leave_the_task(question)));
+                (Reason::InvalidRequest, format!("the platform attests the task {attested}, not {}", question.task))
+            }
+            (None, Some(templates)) => {
+                let then = self.set.leave_the_task(question);
                 explained.changes = self.through(leave_the_task_out(&templates), Some(then));
                 let all = templates.iter().map(|template| format!("`{template}`")).collect::<Vec<_>>().join(" or ");
                 let text = format!("the platform names its tasks, {all}: none is called {}", question.task);
                 (Reason::InvalidRequest, text)
             }
-            None => {
+            (None, None) => {
                 let (why, mend, then) = self.unproven(question);
                 explained.changes = self.through(mend, then);
                 (Reason::InvalidClient, format!("{} cannot prove itself so: {why}", question.workload))
@@ -37,9 +43,8 @@ impl Basis {
     /// Why no identity shows that, what to do about it, and the request as it is then.
     fn unproven(&self, question: &Question) -> (String, String, Option<Question>) {
         let with_task = |identity: IdentityUsed| {
-            let usual = || self.set.usual_task(question.workload.as_str(), &identity, question.task.clone());
-            let task = if question.is_task_said { question.task.clone() } else { usual() };
-            Question { identity, task, ..question.clone() }
+            let then = Question { identity, ..question.clone() };
+            if question.is_task_said { then } else { self.set.leave_the_task(&then) }
         };
         if let Some(mended) = self.set.mended(question) {
             let text = format!("prove it by {}, {}", told(&mended.identity), mended.mends.join(", and "));
@@ -84,7 +89,7 @@ fn told(used: &IdentityUsed) -> String {
 }
 
 fn leave_the_task_out(templates: &[Arc<TaskTemplate>]) -> String {
-    let like = templates.iter().find_map(|template| template.example());
+    let like = templates.first();
     let like = like.map_or_else(String::new, |like| format!(", or ask for a child of it, as {like}/STEP"));
     format!("leave the task out, and the platform names it{like}")
 }

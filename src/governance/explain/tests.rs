@@ -150,7 +150,8 @@ fn a_platform_s_workload_is_asked_with_what_its_token_says() {
         (r#", "task": "job-7""#, "", Reason::InvalidRequest, "leave the task out"),
         (r#", "task": "77.1""#, r#""repository_id": "999""#, Reason::InvalidClient, "prove it by"),
         (r#", "task": "77.1""#, r#""ref": "refs/heads/main""#, Reason::InvalidClient, "prove it by"),
-        (r#", "task": "77.1""#, r#""workflow": "w""#, Reason::InvalidClient, "prove it by"),
+        (r#", "task": "foo.1""#, r#""run_id": "77", "run_attempt": "1""#, Reason::InvalidRequest, "leave the task out"),
+        (r#", "task": "77.1""#, r#""workflow": "w""#, Reason::DeniedScope, "prove it with the claim repository"),
     ] {
         let (explained, _) = explained(task, claims);
         assert_eq!(explained.decided.as_ref().unwrap_err().refusal.reason, reason, "{task} {claims}");
@@ -213,7 +214,7 @@ mod whatever_is_offered {
             let question = Question {
                 workload: WorkloadId::parse(workload).unwrap(), audience: "https://api.example.com".into(),
                 scopes: ScopeSet::parse(&scopes).unwrap(), task: TaskId::parse(&task).unwrap(), is_task_said: true,
-                ttl: ttl.map(std::time::Duration::from_secs), identity: IdentityUsed::private_key_jwt(kid.as_deref()),
+                attested: None, open_task: None, ttl: ttl.map(std::time::Duration::from_secs), identity: IdentityUsed::private_key_jwt(kid.as_deref()),
                 now: NOW, limits: Limits::default(),
             };
             let explained = basis.explain(&question);
@@ -287,32 +288,63 @@ fn where_the_folder_of_invariants_cannot_be_read_that_is_told() {
 }
 
 #[test]
-fn a_claim_that_proves_nothing_is_named_and_what_stays_refused_is_not_told_as_tried() {
+fn a_claim_that_rules_its_proof_out_is_named_and_one_that_nothing_speaks_of_is_passed_over() {
+    let basis = Basis::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("policies")).unwrap();
     let of = |claims: &str| {
-        let explained = of_the_example(&format!(
+        let described = Described::from_json(&format!(
             r#"{{"workload": "release-notes", "audience": "https://deploy.example.com", "scope": "releases:read",
                 "identity": {{"claims": {{{claims}}}}}}}"#
         ));
-        let refusal = explained.decided.as_ref().unwrap_err().refusal.clone();
-        assert_eq!(refusal.reason, Reason::InvalidClient, "{claims}");
-        (refusal.description.to_string(), explained.changes)
+        let described = described.unwrap();
+        let question = basis.question(&described, Limits::default()).unwrap();
+        (basis.explain(&question), basis.passed_over(&described, &question), question)
     };
-    let (why, changes) = of(r#""repositry": "example/shop""#);
-    assert!(why.contains("names the claim repositry: did you mean repository?"), "{why}");
-    let [change] = &changes[..] else { panic!("{changes:?}") };
-    assert!(change.proven && change.text.ends_with("with the claim repository in place of repositry"), "{change:?}");
-    let (why, changes) = of(r#""repository": "example/shop", "repository_id": "9", "ref": "refs/heads/main""#);
+    let (explained, _, _) = of(r#""repository": "example/shop", "repository_id": "9", "ref": "refs/heads/main""#);
+    let refusal = &explained.decided.as_ref().unwrap_err().refusal;
+    assert_eq!(refusal.reason, Reason::InvalidClient);
+    let why = &refusal.description;
     assert!(why.contains("its file wants the claim repository_id to be `123456`, not `9`"), "{why}");
     assert!(why.contains("its file wants the claim ref to be like `refs/tags/v*`, not `refs/heads/main`"), "{why}");
-    assert!(changes[0].proven && changes.len() == 1, "{changes:?}");
-    // Put right, it is refused still: what is told after that was tried with that.
-    let (why, changes) = of(r#""workflow": "w", "repository": "example/other""#);
-    assert!(why.contains("names the claim workflow"), "{why}");
-    assert!(
-        changes[0].text.contains("without the claim workflow; then prove it with the claim repository"),
-        "{changes:?}"
+    assert!(explained.changes[0].proven && explained.changes.len() == 1, "{explained:?}");
+    // What a broker passes over refuses nothing: it is told, with what was probably meant.
+    let (explained, passed_over, _) = of(r#""repository": "example/shop", "event_name": "push""#);
+    assert!(explained.decided.is_ok(), "{explained:?}");
+    assert!(passed_over[0].contains("the claim event_name") && !passed_over[0].contains("did you mean"), "{passed_over:?}");
+    let (explained, passed_over, _) = of(r#""repositry": "example/shop""#);
+    assert_eq!(explained.decided.as_ref().unwrap_err().refusal.reason, Reason::DeniedScope);
+    assert!(passed_over[0].ends_with("did you mean repository?"), "{passed_over:?}");
+    // What its file's `task` is made of names the task.
+    let (explained, passed_over, question) = of(r#""repository": "example/shop", "run_id": "77", "run_attempt": "2""#);
+    assert!(explained.decided.is_ok() && passed_over.is_empty(), "{explained:?} {passed_over:?}");
+    assert_eq!((question.task.as_str(), question.open_task), ("77.2", None));
+}
+
+#[test]
+fn what_a_condition_says_of_a_task_that_the_platform_names_is_open() {
+    let (dir, _) = basis("");
+    let write = |path: &str, text: &str| std::fs::write(dir.path().join(path), text).unwrap();
+    write(
+        "workloads/job.toml",
+        "owner = \"o\"\npurpose = \"p\"\nexpires = 2099-12-31\n[[identity]]\ntype = \"oidc\"\nissuer = \
+         \"https://ci.example.com\"\nclaims = { sub = \"job\" }\ntask = \"{run_id}.{run_attempt}\"\n",
     );
-    for change in changes.iter().filter(|change| change.proven) {
-        assert!(change.text.starts_with("prove it by oidc of "), "{change:?}");
-    }
+    write(
+        "job.cedar",
+        r#"@id("job") permit(principal == Jitney::Workload::"job", action,
+            resource == Jitney::Scope::"https://api.example.com orders:read") when { context.task like "77.*" };"#,
+    );
+    let basis = Basis::load(dir.path()).unwrap();
+    let explained = |claims: &str| {
+        let text = format!(
+            r#"{{"workload": "job", "audience": "https://api.example.com", "scope": "orders:read",
+                "identity": {{"claims": {{{claims}}}}}}}"#
+        );
+        let question = basis.question(&Described::from_json(&text).unwrap(), Limits::default()).unwrap();
+        let explained = basis.explain(&question);
+        let part = explained.scopes[0].policies[0].parts[0].clone();
+        (explained.decided.is_ok(), part.holds, part.is_open)
+    };
+    assert_eq!(explained(""), (true, None, true));
+    assert_eq!(explained(r#""run_id": "77", "run_attempt": "1""#), (true, Some(true), false));
+    assert_eq!(explained(r#""run_id": "78", "run_attempt": "1""#), (false, Some(false), false));
 }

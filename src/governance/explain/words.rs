@@ -82,13 +82,81 @@ fn counted(line: &Line<'_>) -> String {
 }
 
 /// Why, and what to do.
-fn refused(reason: Reason, line: &Line<'_>) -> (&'static str, String) {
-    let (why, next) = mend(reason);
+fn refused(reason: Reason, line: &Line<'_>) -> (String, String) {
+    let (why, next) = match named(reason, line) {
+        Some(named) => named,
+        None => {
+            let (why, next) = mend(reason);
+            (why.to_owned(), next)
+        }
+    };
     let next = next
         .replace("{workload}", line.workload.as_deref().unwrap_or("ID"))
         .replace("{audience}", line.audience.as_deref().unwrap_or("URI"))
         .replace("{lease}", line.lease.as_deref().or(line.predecessor.as_deref()).unwrap_or("ID"));
     (why, next)
+}
+
+/// What was wrong with the request itself, in the words that its caller was told too, and what to do about that; none where the line
+/// does not tell it.
+fn named(reason: Reason, line: &Line<'_>) -> Option<(String, &'static str)> {
+    let detail = line.detail.as_deref()?;
+    match reason {
+        Reason::InvalidRequest => {
+            Some((detail.to_owned(), "ask again without that; docs/tokens.md has all parameters of a request"))
+        }
+        Reason::InvalidClient => {
+            let (said, next) = match detail.strip_prefix("form: ") {
+                Some(said) => (said.to_owned(), mend_of_proof(said)),
+                None => of_platform_token(detail)?,
+            };
+            Some((format!("{}: {said}", mend(reason).0), next))
+        }
+        _ => None,
+    }
+}
+
+/// What was wrong with a platform's token that is good in itself: whose it says it is, and what was wanted of it and shown.
+pub fn of_platform_token(detail: &str) -> Option<(String, &'static str)> {
+    const OWNER: &str = "a token that is not meant to get in needs nothing; where it is meant to, its workload's owner decides that, in \
+                         a pull request to the policies";
+    let (fault, rest) = detail.split_once(", claimed ")?;
+    let (claimed, more) = rest.split_once(": ").unwrap_or((rest, ""));
+    if !claimed.contains(" of http") {
+        return None;
+    }
+    Some(match fault {
+        "claims" => (format!("the token of {claimed} is genuine and fits no client: {more}"), OWNER),
+        "unknown_issuer" => (format!("no client proves itself by tokens of the issuer of {claimed}"), OWNER),
+        "unknown_client" => (
+            format!("the client that was named proves itself by no token of the issuer of {claimed}"),
+            "see that JITNEY_WORKLOAD (client_id) names the workload that is meant: jitney workload list",
+        ),
+        "ambiguous_client" => (
+            format!("the token of {claimed} fits several clients: {more}"),
+            "have it say which: JITNEY_WORKLOAD where it runs, client_id in the request",
+        ),
+        "bad_signature" | "unknown_key" => (
+            format!("what says that it is of {claimed} is signed by none of that issuer's keys"),
+            "it was changed on its way, is no token of that issuer, or is signed by a key that the workload's file does not pin; no \
+             claim in the policies mends that",
+        ),
+        _ => return None,
+    })
+}
+
+/// What mends an assertion or a platform's token that is wrong in itself.
+fn mend_of_proof(said: &str) -> &'static str {
+    let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    if says(&["in the future", "is not valid yet"]) {
+        "compare both clocks: where it ran, `jitney doctor` tells how far they are apart; then timedatectl set-ntp true"
+    } else if says(&["has expired", "s ago"]) {
+        "the caller sends a fresh one; where it was fresh, compare both clocks: where it ran, `jitney doctor` does"
+    } else if says(&[" aud"]) {
+        "the caller names this broker's issuer alone as aud: JITNEY_URL, or the setting of its platform; where it ran: jitney doctor"
+    } else {
+        "mend that in what the caller sends; where it ran, `jitney doctor` looks at it piece by piece"
+    }
 }
 
 /// The same, with the line's names still to be filled in: braces, which no name has.
@@ -213,6 +281,33 @@ mod tests {
         }
         let told = line("mint", "refused", r#","refusal":"too_blue""#);
         assert!(told.sentence.contains("too_blue") && told.next.is_some(), "{told:?}");
+    }
+
+    #[test]
+    fn what_the_caller_was_told_is_told_with_the_step_that_fits() {
+        let told = |refusal: &str, detail: &str| {
+            line("mint", "refused", &format!(r#","refusal":"{refusal}","detail":"{detail}""#))
+        };
+        for (detail, step) in [
+            ("form: the assertion was issued in the future: the broker's clock says t", "compare both clocks"),
+            ("form: the platform token has expired: ask for a fresh one", "a fresh one"),
+            ("form: the assertion's aud must be the issuer, https://b", "issuer alone as aud"),
+            ("form: client_id is another than the assertion's sub: send the same", "piece by piece"),
+        ] {
+            let told = told("invalid_client", detail);
+            let said = detail.strip_prefix("form: ").unwrap();
+            assert!(told.sentence.ends_with(&format!("nobody proved who asks: {said}")), "{}", told.sentence);
+            assert!(told.next.as_ref().unwrap().contains(step), "{told:?}");
+        }
+        let missed = "claims, claimed repo:o/r of https://g: w: ref wanted `refs/heads/main`, shown `refs/heads/dev`";
+        let missed = told("invalid_client", missed);
+        assert!(missed.sentence.contains("ref wanted `refs/heads/main`, shown `refs/heads/dev`"), "{missed:?}");
+        assert!(missed.next.unwrap().contains("owner decides"));
+        let own = told("invalid_client", "bad_signature, claimed w");
+        assert!(own.next.unwrap().contains("the line's detail"), "of a key of its own, who is asked knows more");
+        let attested = told("invalid_request", "the platform attests the task 77.1, not foo");
+        assert!(attested.sentence.ends_with("was refused: the platform attests the task 77.1, not foo"), "{attested:?}");
+        assert!(!attested.next.unwrap().contains("detail"));
     }
 
     #[test]

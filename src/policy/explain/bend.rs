@@ -162,6 +162,9 @@ pub(super) fn told_bends(bends: &[Bend], question: &Question, then: &Question, f
     for bend in bends {
         told.push(match bend {
             Bend::Ttl(_) => told_ttl(then),
+            Bend::Task(_, Some(pattern)) if question.open_task.is_some() => {
+                format!("have the platform name a task like `{pattern}`")
+            }
             Bend::Task(task, Some(pattern)) => format!("name the task like `{pattern}`, as `{task}`"),
             Bend::Task(task, None) => format!("name the task `{task}`"),
             Bend::Claim(name, value) => format!("prove it with the claim {name} = `{value}`"),

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ask::{Ask, IdentityUsed, Limits};
-use super::catalogue::Audience;
+use super::catalogue::{Audience, TaskTemplate};
 use super::catalogue::scopes::Declared;
 use super::condition::Reads;
 use super::denial::{Denial, Outcome};
@@ -46,6 +46,10 @@ pub struct Question {
     pub task: TaskId,
     /// Whether somebody named that task: one that stands in for it is no ground for a condition.
     pub is_task_said: bool,
+    /// The task that its platform attests, where the claims that say so are told.
+    pub attested: Option<TaskId>,
+    /// By what its platform names the task, where neither was told: what a condition says of the task is open then.
+    pub open_task: Option<Arc<TaskTemplate>>,
     /// How long the token shall live, where that is asked.
     pub ttl: Option<Duration>,
     /// How the workload proved itself.
@@ -120,8 +124,22 @@ pub struct Part {
     pub text: String,
     /// Whether it holds; none where it cannot be evaluated.
     pub holds: Option<bool>,
+    /// Whether that is open, for the platform names the task that it speaks of, and nobody told which.
+    pub is_open: bool,
     /// What it looks at, and what that is in this request.
     pub values: Vec<(String, String)>,
+}
+
+impl PolicyExplained {
+    /// What was weighed by a task that only stands in for the platform's is not told as weighed.
+    fn leave_the_task_open(&mut self) {
+        for part in &mut self.parts {
+            if let Some((_, value)) = part.values.iter_mut().find(|(name, _)| name == "context.task") {
+                *value = "what the platform names".into();
+                (part.holds, part.is_open) = (None, true);
+            }
+        }
+    }
 }
 
 impl PolicySet {
@@ -142,11 +160,14 @@ impl PolicySet {
     fn explain_here(&self, question: &Question) -> Explanation {
         let ask = question.ask();
         let decided = self.decide(&ask);
-        let scopes = self.scopes_explained(&ask);
+        let mut scopes = self.scopes_explained(&ask);
         let changes = match &decided {
             Ok(_) => Vec::new(),
             Err(denial) => change::all(self, question, denial, &scopes),
         };
+        if question.open_task.is_some() {
+            scopes.iter_mut().flat_map(|scope| &mut scope.policies).for_each(PolicyExplained::leave_the_task_open);
+        }
         Explanation { decided, scopes, changes }
     }
 

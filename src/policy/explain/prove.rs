@@ -7,6 +7,8 @@ use super::super::ask::IdentityUsed;
 use super::super::catalogue::{Identity, IdentityKind, Oidc, Proof, TaskNaming, TaskTemplate};
 use super::super::diagnostic::closest;
 use super::super::set::PolicySet;
+use super::bend::Bend;
+use super::change::ways;
 use super::{Question, spelling};
 use crate::model::{TaskId, WorkloadId};
 
@@ -32,16 +34,20 @@ impl PolicySet {
         templates.collect::<Option<Vec<_>>>().filter(|templates| !templates.is_empty())
     }
 
-    /// How a workload is seen that proves itself by `kind`, where one is said, with these claims: by the identity that can show
-    /// them, else the first of that kind.
+    /// How a workload is seen that proves itself by `kind`, where one is said, with these claims: by the identity that speaks of all
+    /// of them, else of those that none of them rules out the one that speaks of most, else the first of that kind.
     pub fn used(&self, workload: &str, kind: Option<&str>, said: &BTreeMap<String, String>) -> IdentityUsed {
         let identities = self.workload(workload).map_or(&[][..], |workload| &workload.identities);
         let of_kind = || identities.iter().filter(|identity| kind.is_none_or(|kind| kind == identity.kind().as_str()));
+        let unspoken = |identity: &&Identity| said.keys().filter(|name| !speaks_of(identity, name)).count();
+        let is_any_spoken = of_kind().any(|identity| unspoken(&identity) < said.len());
         let shows = |identity: &&Identity| match &identity.proof {
             Proof::Oidc(oidc) => can_show(oidc, &seen_of(oidc, said)),
-            _ => said.keys().all(|name| name == KID),
+            _ => !is_any_spoken || said.keys().all(|name| name == KID),
         };
-        match (of_kind().find(shows).or_else(|| of_kind().next()).map(|identity| &identity.proof), kind) {
+        // The first of several that leave as few out.
+        let nearest = of_kind().filter(shows).min_by_key(unspoken);
+        match (nearest.or_else(|| of_kind().min_by_key(unspoken)).map(|identity| &identity.proof), kind) {
             (Some(Proof::Oidc(oidc)), _) => {
                 // What its file says that a token must say, every token that counts says.
                 let mut claims = (*IdentityUsed::expected(oidc).claims).clone();
@@ -55,12 +61,55 @@ impl PolicySet {
         }
     }
 
-    /// A task that the workload may have where nobody says one: `otherwise`, or one like those that its platform names.
-    pub fn usual_task(&self, workload: &str, used: &IdentityUsed, otherwise: TaskId) -> TaskId {
+    /// By what the platform names the tasks of whoever proves itself so; none where it does not.
+    pub fn task_by_platform(&self, workload: &str, used: &IdentityUsed) -> Option<Arc<TaskTemplate>> {
         match self.showing(workload, used).next().map(|identity| &identity.task) {
-            Some(TaskNaming::Attested(template)) => template.example().unwrap_or(otherwise),
-            _ => otherwise,
+            Some(TaskNaming::Attested(template)) => Some(Arc::clone(template)),
+            _ => None,
         }
+    }
+
+    /// The question with its task left to the platform, where that names it.
+    pub fn leave_the_task(&self, question: &Question) -> Question {
+        let Some(template) = self.task_by_platform(question.workload.as_str(), &question.identity) else {
+            return question.clone();
+        };
+        if let Some(task) = question.attested.clone() {
+            return Question { task, ..question.clone() };
+        }
+        let task = template.example(&question.identity.claims).unwrap_or_else(|| question.task.clone());
+        Question { task, is_task_said: false, open_task: Some(template), ..question.clone() }
+    }
+
+    /// The question with a task that the platform may name and that is allowed, where nobody told which it names; itself where
+    /// there is none such, or nothing is open.
+    pub fn fitting(&self, question: &Question) -> Question {
+        if question.open_task.is_none() || self.decide(&question.ask()).is_ok() {
+            return question.clone();
+        }
+        let scopes = self.scopes_explained(&question.ask());
+        let policies = scopes.iter().flat_map(|scope| &scope.policies);
+        let tasks = policies.flat_map(|policy| ways(self, policy, policy.permits)).flatten().filter_map(|bend| match bend {
+            Bend::Task(task, _) => TaskId::parse(&task).ok(),
+            _ => None,
+        });
+        let mut then = tasks.map(|task| Question { task, ..question.clone() });
+        then.find(|then| self.can_prove(then) && self.decide(&then.ask()).is_ok()).unwrap_or_else(|| question.clone())
+    }
+
+    /// The claims that are said and that nothing in the workload's file speaks of, as it proves itself here: a broker passes over
+    /// them. Each with the one that was probably meant.
+    pub fn passed_over(
+        &self,
+        workload: &str,
+        used: &IdentityUsed,
+        said: &BTreeMap<String, String>,
+    ) -> Vec<(String, Option<String>)> {
+        let identities = self.workload(workload).map_or(&[][..], |workload| &workload.identities);
+        let of_kind = identities.iter().find(|identity| identity.kind() == used.kind);
+        let Some(identity) = self.showing(workload, used).next().or(of_kind) else { return Vec::new() };
+        let others = said.keys().filter(|name| !speaks_of(identity, name));
+        others.map(|name| (name.clone(), closest(name, spoken_of(identity)).map(str::to_owned))).collect()
     }
 
     /// What is wrong with the claims that the question says, by the first identity of that kind, and how they would be right. None
@@ -128,6 +177,21 @@ impl PolicySet {
     }
 }
 
+/// The claims that an identity's rules, its `keep` and its task speak of.
+fn spoken_of(identity: &Identity) -> Vec<&str> {
+    let Proof::Oidc(oidc) = &identity.proof else { return vec![KID] };
+    let mut names = vec!["iss"];
+    names.extend(oidc.claims.iter().map(|rule| &*rule.name).chain(oidc.keep.iter().map(|kept| &**kept)));
+    if let TaskNaming::Attested(template) = &identity.task {
+        names.extend(template.claims());
+    }
+    names
+}
+
+fn speaks_of(identity: &Identity, name: &str) -> bool {
+    spoken_of(identity).contains(&name)
+}
+
 /// Claims that no token shows, put right.
 pub(crate) struct Mended {
     /// What is wrong with each.
@@ -166,14 +230,15 @@ fn wrong_with(identity: &Identity, name: &str, value: &str) -> Option<Wrong> {
     }))
 }
 
-/// What policies see of a token whose claims are said: those that are kept. One that is not kept, and says what the file wants, is
-/// not seen; any other stays, so that it is found that no token is like that.
+/// What policies see of a token whose claims are said: those that are kept. One that is not kept, and says what the file wants or
+/// what it does not speak of, is not seen; one that says something else than it wants stays, so that it is found that no token of
+/// this workload is like that.
 fn seen_of(oidc: &Oidc, said: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let is_kept = |name: &str| name == "iss" || oidc.keep.iter().any(|kept| **kept == *name);
     let mut seen = said.clone();
     seen.retain(|name, value| {
         let mut rules = oidc.claims.iter().filter(|rule| *rule.name == **name).peekable();
-        is_kept(name) || rules.peek().is_none() || !rules.all(|rule| rule.takes(value))
+        is_kept(name) || rules.peek().is_some() && !rules.all(|rule| rule.takes(value))
     });
     seen
 }

@@ -42,6 +42,7 @@ fn parts(text: &str, expr: &Expr, evaluator: &Evaluator<'_>) -> Vec<Part> {
     let part = |conjunct: Conjunct<'_>| Part {
         text: words(text, &conjunct),
         holds: truth(evaluator, conjunct.expr).map(|holds| holds == conjunct.must_hold),
+        is_open: false,
         values: values(conjunct.expr, evaluator),
     };
     conjuncts(expr).into_iter().map(part).collect()

@@ -61,7 +61,12 @@ impl ClaimRule {
 
     /// Whether the claim is there and says what it must.
     pub fn holds(&self, claims: &Claims<'_>) -> bool {
-        text_of_claim(claims, &self.name).is_some_and(|text| self.takes(&text))
+        self.shown(claims).is_some_and(|text| self.takes(&text))
+    }
+
+    /// What the claim says, where it is there and has a text.
+    pub fn shown<'a>(&self, claims: &'a Claims<'_>) -> Option<Cow<'a, str>> {
+        text_of_claim(claims, &self.name)
     }
 }
 

@@ -61,9 +61,9 @@ impl Oidc {
         self.claims.iter().all(|rule| rule.holds(claims))
     }
 
-    /// The first claim that does not say what it must.
-    pub fn misses(&self, claims: &Claims<'_>) -> Option<&str> {
-        self.claims.iter().find(|rule| !rule.holds(claims)).map(|rule| &*rule.name)
+    /// The rules that these claims do not meet.
+    pub fn missed<'a>(&'a self, claims: &'a Claims<'_>) -> impl Iterator<Item = &'a ClaimRule> {
+        self.claims.iter().filter(|rule| !rule.holds(claims))
     }
 
     /// The claims to keep, those that are there.

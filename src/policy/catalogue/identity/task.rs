@@ -61,9 +61,23 @@ impl TaskTemplate {
         self.filled(|name| text_of_claim(claims, name).map(|text| text.into_owned()))
     }
 
-    /// What such a task may be called, where no token is at hand: each claim stands by the last part of its own name.
-    pub fn example(&self) -> Option<TaskId> {
-        self.filled(|name| Some(name.rsplit('/').next().unwrap_or(name).to_owned())).ok()
+    /// The task that is attested where a token says this, by the claims' names; none where a claim of it is not among them.
+    pub fn fill_said(&self, said: &BTreeMap<String, String>) -> Option<TaskId> {
+        self.filled(|name| said.get(name).cloned()).ok()
+    }
+
+    /// What such a task may be called, as far as nothing is said of it: such a claim stands by the last part of its own name.
+    pub fn example(&self, said: &BTreeMap<String, String>) -> Option<TaskId> {
+        let by_name = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
+        self.filled(|name| Some(said.get(name).cloned().unwrap_or_else(|| by_name(name)))).ok()
+    }
+
+    /// The claims that it is made of.
+    pub fn claims(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Claim(name) => Some(&**name),
+            Part::Text(_) => None,
+        })
     }
 
     /// Whether a token that says this, and anything else besides, can attest the task, or one that it is a child of.
@@ -150,9 +164,12 @@ mod tests {
             let task = TaskId::parse(name).unwrap();
             assert_eq!(TaskTemplate::parse(template).unwrap().may_attest(&task, &said), may, "{template} {name}");
         }
-        let example = |template| TaskTemplate::parse(template).unwrap().example().unwrap().as_str().to_owned();
-        assert_eq!(example("{run_id}.{run_attempt}"), "run_id.run_attempt");
-        assert_eq!(example("pod-{kubernetes.io/pod/uid}"), "pod-uid");
+        let of = |template| TaskTemplate::parse(template).unwrap();
+        let example = |template, said| of(template).example(said).unwrap().as_str().to_owned();
+        assert_eq!(example("{run_id}.{run_attempt}", &said), "77.run_attempt");
+        assert_eq!(example("pod-{kubernetes.io/pod/uid}", &said), "pod-uid");
+        assert_eq!(of("{run_id}.{run_attempt}").fill_said(&said), None);
+        assert_eq!(of("gh/{run_id}").fill_said(&said), TaskId::parse("gh/77").ok());
     }
 
     #[test]
