@@ -73,8 +73,13 @@ impl Broker {
         let mut trail = Trail::of(&caller);
         match self.decide(&set, &caller, ask, now, &mut trail) {
             Ok(grant) => self.carry_out(Event::Mint, &grant, &caller, None, decision, &trail).await,
-            // An assertion counts once, also where it got nothing.
-            Err(no) => Err(self.spend(caller.spent.clone()).await.err().unwrap_or(no).with(&trail)),
+            Err(no) => {
+                // Wherever it was refused, these are known of the request; what is no name is told by the refusal.
+                trail.task = trail.task.or_else(|| ask.task.and_then(named));
+                trail.audience = trail.audience.or_else(|| ask.targets.first().and_then(|asked| declared(&set, asked)));
+                // An assertion counts once, also where it got nothing.
+                Err(self.spend(caller.spent.clone()).await.err().unwrap_or(no).with(&trail))
+            }
         }
     }
 
@@ -88,14 +93,12 @@ impl Broker {
     ) -> Result<Grant, No> {
         let workload = workload_of(caller)?;
         trail.workload = Some(workload.id.clone());
-        // Whatever is refused further down, these are known of the request; one that is no name is told by the refusal.
-        trail.task = ask.task.and_then(named);
-        trail.audience = ask.targets.first().and_then(|asked| declared(set, asked));
         let task = self.task(ask.task, &caller.task)?;
         trail.task = Some(task.clone());
         let ttl = parse_ttl(ask.ttl)?;
         trail.ttl = ttl;
         let audience = target(set, &ask.targets)?;
+        trail.audience = declared(set, audience);
         let scopes = ask.scope.ok_or_else(|| No::new(Reason::UnknownScope, "the parameter scope is missing"))?;
         let scopes = ScopeSet::parse(scopes)?;
         trail.scopes = Some(scopes.clone());
