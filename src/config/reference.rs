@@ -25,7 +25,7 @@ const MIXES: &str = "
 - `default_ttl` above `max_ttl`, `max_ttl` above `max_lifetime`.
 - `rotation` not above `jwks_max_age`.
 - `min_replicas` with the embedded store.
-- With `--dev`: an address other than loopback.
+- With `--dev`: an address other than loopback; a folder that is neither yours nor root's, or in which others may write.
 ";
 
 /// The page about every setting, in Markdown.

@@ -114,6 +114,36 @@ fn a_second_broker_on_a_folder_is_refused_and_the_first_goes_on() {
     broker.mint("demo", "t");
 }
 
+/// Keys and policies that others put there would be believed.
+#[test]
+fn a_folder_that_is_another_s_or_open_to_others_is_refused() {
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join(".jitney");
+    fs::create_dir(&data).unwrap();
+    let serve = || jitney(dir.path(), &[], &["serve", "--dev", "--listen", "127.0.0.1:0"]);
+    for mode in [0o777, 0o770, 0o702, 0o1777] {
+        fs::set_permissions(&data, fs::Permissions::from_mode(mode)).unwrap();
+        fails(&serve(), 1, &["others may write in the folder .jitney", "chmod go-w", "--data DIR"]);
+    }
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
+    if rustix::process::geteuid().is_root() {
+        // Only root may give a folder away.
+        chown(&data, Some(65_534), None).unwrap();
+        fails(&serve(), 1, &["the folder .jitney is of the user ", "who is neither you nor root", "--data DIR"]);
+        chown(&data, Some(0), None).unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&data, &link).unwrap();
+        std::os::unix::fs::lchown(&link, Some(65_534), None).unwrap();
+        fails(
+            &jitney(dir.path(), &[], &["serve", "--dev", "--listen", "127.0.0.1:0", "--data", "link"]),
+            1,
+            &["the folder link is of the user "],
+        );
+    }
+    assert!(fs::read_dir(&data).unwrap().next().is_none(), "nothing half-started");
+}
+
 #[test]
 fn a_configuration_is_refused_by_line_with_the_mend() {
     let rows: [(&str, &[&str]); 9] = [

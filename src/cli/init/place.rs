@@ -36,6 +36,15 @@ pub(super) fn write(dir: &Path, files: &[File]) -> Result<(), Failure> {
             "name another folder, or move what is there away",
         ));
     }
+    if let Some(link) = files.iter().find_map(|file| link_to(dir, Path::new(&file.path))) {
+        return Err(Failure::new(
+            format!(
+                "{} is a link: nothing was written, for it would be written to what the link leads to",
+                link.display()
+            ),
+            "put the folder itself in the place of the link, or name another folder",
+        ));
+    }
     let mut made = Made::default();
     for file in files {
         let path = dir.join(&file.path);
@@ -47,6 +56,14 @@ pub(super) fn write(dir: &Path, files: &[File]) -> Result<(), Failure> {
     check(&dir.join("policies"))?;
     made.is_kept = true;
     Ok(())
+}
+
+/// The first link among the folders, below `dir`, in which a file is to lie.
+fn link_to(dir: &Path, file: &Path) -> Option<PathBuf> {
+    let folders = file.parent().into_iter().flat_map(Path::ancestors).filter(|each| !each.as_os_str().is_empty());
+    let mut folders: Vec<PathBuf> = folders.map(|each| dir.join(each)).collect();
+    folders.reverse();
+    folders.into_iter().find(|path| path.is_symlink())
 }
 
 /// A broker of this build loads what was written, together with what was there.
@@ -125,6 +142,16 @@ mod tests {
         let files = [file("jitney.toml", ""), file("deep/er/x", ""), file("policies/workloads/w.toml", "")];
         let failure = write(dir.path(), &files).unwrap_err();
         assert!(failure.message.contains("policies/workloads/w.toml cannot be written"), "{}", failure.message);
+        assert_eq!(left(dir.path()), ["policies"]);
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link() {
+        let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::os::unix::fs::symlink(elsewhere.path(), dir.path().join("policies")).unwrap();
+        let failure = write(dir.path(), &[file("jitney.toml", ""), file("policies/workloads/w.toml", "")]).unwrap_err();
+        assert!(failure.message.contains("policies is a link: nothing was written"), "{}", failure.message);
+        assert!(left(elsewhere.path()).is_empty());
         assert_eq!(left(dir.path()), ["policies"]);
     }
 

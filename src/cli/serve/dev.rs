@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -32,7 +32,32 @@ pub(super) fn folder(given: Option<&Path>) -> Result<PathBuf, Failure> {
         Failure::new(format!("the folder {} cannot be made: {error}", dir.display()), next)
     };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+    let (named, folder) =
+        fs::symlink_metadata(dir).and_then(|named| Ok((named, fs::metadata(dir)?))).map_err(failed)?;
+    closed(dir, &[named.uid(), folder.uid()], folder.mode())?;
     fs::canonicalize(dir).map_err(failed)
+}
+
+/// Keys and policies that another user put there, or may change, would be believed: the folder, and a link that names it, is this
+/// user's or root's, and nobody else writes in it.
+fn closed(dir: &Path, owners: &[u32], mode: u32) -> Result<(), Failure> {
+    let (me, dir) = (rustix::process::geteuid().as_raw(), dir.display().to_string());
+    if let Some(owner) = owners.iter().find(|owner| ![me, 0].contains(owner)) {
+        let what = format!(
+            "the folder {dir} is of the user {}, who is neither you nor root",
+            super::super::admin::user(*owner)
+        );
+        return Err(Failure::new(what, "name a folder of your own: --data DIR"));
+    }
+    if mode & 0o022 != 0 {
+        let what = format!("others may write in the folder {dir} (mode {:04o})", mode & 0o7777);
+        let next = format!(
+            "close it, once you know what lies in it: chmod go-w {}; or name another: --data DIR",
+            quoted(&dir)
+        );
+        return Err(Failure::new(what, next));
+    }
+    Ok(())
 }
 
 /// Writes what is missing: keys, then policies that name them. What is there stays.
