@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::chown;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::{Command, Output};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 const LEASE: &str = "0190163d-8694-839b-aea5-966c26f8ad91";
@@ -229,4 +231,57 @@ fn without_a_broker_the_next_step_is_told() {
     }
     let output = command().args(["status", "--admin", "https://broker"]).current_dir(&dir).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
+}
+
+/// A broker of the user `nobody`, as root can start one; it ends with the value.
+struct Nobody(Child);
+
+impl Nobody {
+    const UID: u32 = 65_534;
+
+    fn start(dir: &std::path::Path) -> Self {
+        chown(dir, Some(Self::UID), Some(Self::UID)).unwrap();
+        let mut serve = command();
+        serve.args(["serve", "--dev", "--listen", "127.0.0.1:0"]).current_dir(dir).uid(Self::UID).gid(Self::UID);
+        let mut child = serve.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        // The pipe stays open: whoever writes into a closed one ends.
+        let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+        let up = lines.map_while(Result::ok).any(|line| line.contains("listening on "));
+        assert!(up, "it does not start");
+        Self(child)
+    }
+}
+
+impl Drop for Nobody {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The folder an operator happens to be in may be anybody's, and what listens there could say that all is done.
+#[test]
+fn a_broker_of_another_user_is_asked_only_where_it_is_named() {
+    if !rustix::process::geteuid().is_root() {
+        // Only root can be two users.
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let _broker = Nobody::start(dir.path());
+    let revoke = ["lease", "revoke", "--all", "--reason", "stolen"];
+    for words in [&["status"][..], &revoke, &["lease", "watch"]] {
+        let (code, told, error) = said(&command().args(words).current_dir(&dir).output().unwrap());
+        assert_eq!((code, told.as_str()), (Some(1), ""), "{error}");
+        assert!(
+            error.contains("./.jitney/admin.sock is of the user ") && error.contains("nothing was asked"),
+            "{error}"
+        );
+        assert!(error.contains("--admin unix:./.jitney/admin.sock or JITNEY_ADMIN="), "{error}");
+    }
+    let named = ["--admin", "unix:./.jitney/admin.sock", "status"];
+    assert_eq!(command().args(named).current_dir(&dir).output().unwrap().status.code(), Some(0));
+    // Its own user needs no name.
+    let mut own = command();
+    own.arg("status").current_dir(&dir).uid(Nobody::UID).gid(Nobody::UID);
+    assert_eq!(own.output().unwrap().status.code(), Some(0));
 }

@@ -9,6 +9,8 @@ mod common;
 mod closed;
 #[path = "secrets/hoard.rs"]
 mod hoard;
+#[path = "secrets/linked.rs"]
+mod linked;
 #[path = "secrets/redacted.rs"]
 mod redacted;
 #[path = "secrets/relay.rs"]

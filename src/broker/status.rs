@@ -110,6 +110,9 @@ pub struct AuditView {
     pub path: String,
     /// Whether it takes records.
     pub healthy: bool,
+    /// Why it takes none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
     /// The number of its last line.
     pub line: u64,
     /// The last checkpoint that this process has signed.
@@ -134,6 +137,7 @@ impl Broker {
         let now = self.parts.clock.now();
         let (policies, set) = (&self.parts.policies, self.parts.policies.current());
         let refused = policies.refused();
+        let failure = self.parts.audit.healthy().err();
         StatusView {
             broker: self.options.name.clone(),
             version: env!("CARGO_PKG_VERSION"),
@@ -154,7 +158,8 @@ impl Broker {
             issuers: self.issuers.view(now),
             audit: AuditView {
                 path: self.parts.audit.path().display().to_string(),
-                healthy: self.parts.audit.healthy().is_ok(),
+                healthy: failure.is_none(),
+                failure,
                 line: self.parts.audit.head().seq,
                 checkpoint: self.last_checkpoint(),
             },

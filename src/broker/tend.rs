@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::audit::{AuditRecord, Event, Outcome};
+use crate::store::StoreError;
 
 use super::{Broker, settings};
 
@@ -25,7 +26,7 @@ pub struct Readiness {
     /// Whether nothing is missing.
     pub ready: bool,
     /// What is, each in a few words.
-    pub missing: Vec<String>,
+    pub missing: Vec<&'static str>,
 }
 
 impl Broker {
@@ -125,18 +126,22 @@ impl Broker {
         }
     }
 
-    /// What is missing before this broker may mint.
+    /// What is missing before this broker may mint. Anybody may ask, so paths, addresses and what the system said are left to the
+    /// log and to operators.
     pub async fn readiness(&self) -> Readiness {
         let mut missing = Vec::new();
         // A Redis that is full, or a replica by now, still answers with its head.
-        if let Err(error) = self.parts.store.head().await.and_then(|_| self.parts.store.writable()) {
-            missing.push(format!("store: {error}"));
+        match self.parts.store.head().await {
+            Err(StoreError::Corrupt(_)) => missing.push("store: it holds what jitney did not write"),
+            Err(_) => missing.push("store: it does not answer"),
+            Ok(_) if self.parts.store.writable().is_err() => missing.push("store: it takes no writes"),
+            Ok(_) => {}
         }
-        if let Err(error) = self.parts.audit.healthy() {
-            missing.push(format!("audit log: {error}"));
+        if self.parts.audit.healthy().is_err() {
+            missing.push("audit log: it cannot be written");
         }
-        if let Err(error) = self.parts.keys.signer() {
-            missing.push(format!("keys: {error}"));
+        if self.parts.keys.signer().is_err() {
+            missing.push("keys: none may sign now");
         }
         Readiness { ready: missing.is_empty(), missing }
     }

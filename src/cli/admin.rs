@@ -29,23 +29,24 @@ const NAME_ONE: &str = "name another with --admin unix:PATH or JITNEY_ADMIN, or 
 /// [`Failure`] where what was named is no address.
 pub fn connect(named: Option<&str>) -> Result<AdminClient, Failure> {
     let from_env = std::env::var("JITNEY_ADMIN").ok().filter(|value| !value.is_empty());
-    let address = match named.map(str::to_owned).or(from_env) {
-        Some(raw) => AdminAddress::parse(&raw).map_err(|_| {
-            Failure::usage(
-                format!("`{raw}` is no address of an admin API"),
-                "write `unix:PATH`, in --admin or JITNEY_ADMIN",
-            )
-        })?,
-        // One that may not be looked at is one: what is said of it then tells whose it is.
-        None => match SOCKETS.iter().find(|path| Path::new(path).try_exists().unwrap_or(true)) {
-            Some(found) => AdminAddress::unix(*found),
-            None => {
-                let why = format!("no broker listens here: there is neither {} nor {}", SOCKETS[0], SOCKETS[1]);
-                return Err(Failure::new(why, NAME_ONE));
-            }
-        },
-    };
-    Ok(AdminClient::new(address))
+    if let Some(raw) = named.map(str::to_owned).or(from_env) {
+        let wrong = |_| {
+            let next = "write `unix:PATH`, in --admin or JITNEY_ADMIN";
+            Failure::usage(format!("`{raw}` is no address of an admin API"), next)
+        };
+        return Ok(AdminClient::new(AdminAddress::parse(&raw).map_err(wrong)?));
+    }
+    // One that may not be looked at is one: what is said of it then tells whose it is.
+    match SOCKETS.iter().find(|path| Path::new(path).try_exists().unwrap_or(true)) {
+        // The folder one happens to be in may be anybody's, and whoever listens there could say that all is done. Below /run
+        // root alone makes folders.
+        Some(here) if *here == SOCKETS[0] => Ok(AdminClient::new(AdminAddress::unix(*here)).of_own()),
+        Some(found) => Ok(AdminClient::new(AdminAddress::unix(*found))),
+        None => {
+            let why = format!("no broker listens here: there is neither {} nor {}", SOCKETS[0], SOCKETS[1]);
+            Err(Failure::new(why, NAME_ONE))
+        }
+    }
 }
 
 /// What an operator typed behind `--admin`.
@@ -76,6 +77,9 @@ fn addressed(text: &str, at: &str) -> String {
 
 /// Tells an operator's failure: where no broker answers, how to name another.
 pub fn explain(error: ClientError) -> Failure {
+    if let ClientError::NoAnswer(FetchError::Foreign { to, uid }) = &error {
+        return foreign(to, *uid);
+    }
     let next = match &error {
         ClientError::NoAnswer(FetchError::Unreachable { to, .. }) => {
             Some(to.strip_prefix("unix:").and_then(of_another))
@@ -94,10 +98,23 @@ pub fn explain(error: ClientError) -> Failure {
 fn of_another(socket: &str) -> Option<String> {
     let me = rustix::process::geteuid().as_raw();
     let owner = owner(Path::new(socket)).filter(|owner| *owner != me)?;
-    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let user = name_of(owner, &users).unwrap_or_else(|| format!("#{owner}"));
-    let (user, admin) = (quoted(&user), quoted(&format!("unix:{socket}")));
+    let (user, admin) = (quoted(&user(owner)), quoted(&format!("unix:{socket}")));
     Some(format!("it is another user's; ask as that one: sudo -u {user} jitney --admin {admin} …"))
+}
+
+/// Another user listens in this folder: nothing was asked, for nothing that is answered there could be believed.
+fn foreign(to: &str, uid: u32) -> Failure {
+    let user = user(uid);
+    Failure::new(
+        format!("{to} is of the user {user}, who is neither you nor root: nothing was asked there"),
+        format!("where that broker is meant, name it, with --admin {to} or JITNEY_ADMIN={to}; else name yours"),
+    )
+}
+
+/// What a user is called; `#` and the number where that is not known.
+pub fn user(uid: u32) -> String {
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    name_of(uid, &users).unwrap_or_else(|| format!("#{uid}"))
 }
 
 /// Who owns a path, or the nearest folder above it that may be looked at; none where there is no such path.

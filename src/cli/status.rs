@@ -69,7 +69,11 @@ fn is_to_be_mended(setting: &Value) -> bool {
 fn story(status: &Value) -> Vec<(&'static str, String)> {
     let (store, policies, audit) = (&status["store"], &status["policies"], &status["audit"]);
     let up = status["uptime_seconds"].as_u64().map_or("-".into(), |secs| admin::rough(Duration::from_secs(secs)));
-    let health = if audit["healthy"] == true { "written" } else { "CANNOT BE WRITTEN: no token is granted" };
+    let health = match (audit["healthy"] == true, audit["failure"].as_str()) {
+        (true, _) => "written".into(),
+        (false, None) => "CANNOT BE WRITTEN: no token is granted".into(),
+        (false, Some(why)) => format!("CANNOT BE WRITTEN: no token is granted ({why})"),
+    };
     let figures = ["workloads", "audiences", "policies"].map(|name| format!("{name} {}", text(policies, name)));
     vec![
         ("broker", format!("{}, version {}, up {up}", text(status, "broker"), text(status, "version"))),
@@ -245,5 +249,7 @@ mod tests {
         };
         assert!(told(true).contains("audit=a, written\nkeys=k, l"), "{}", told(true));
         assert!(told(false).contains("no token is granted"));
+        let full = json!({"audit": {"path": "a", "healthy": false, "failure": "No space left on device"}});
+        assert!(story(&full).iter().any(|(_, value)| value.contains("granted (No space left on device)")));
     }
 }

@@ -92,6 +92,12 @@ impl AdminClient {
         Self { fetch: UnixFetch::new(address.path()).with_timeout(TIMEOUT), address }
     }
 
+    /// The same, that asks nobody but this user's processes and root's.
+    #[must_use]
+    pub fn of_own(self) -> Self {
+        Self { fetch: self.fetch.of_own(), ..self }
+    }
+
     /// The broker's store, keys, policy set, audit log.
     ///
     /// # Errors

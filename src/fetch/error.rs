@@ -48,6 +48,14 @@ pub enum FetchError {
         /// What the system said.
         why: String,
     },
+    /// Another user listens on a socket that nobody named.
+    #[error("{to}: user {uid} listens there, who is neither this user nor root")]
+    Foreign {
+        /// The socket.
+        to: String,
+        /// Whose it is.
+        uid: u32,
+    },
     /// The whole answer did not come in time.
     #[error("{to}: no whole answer within {} ms", .after.as_millis())]
     Timeout {

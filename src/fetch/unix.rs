@@ -32,12 +32,14 @@ type Io = TokioIo<UnixStream>;
 pub struct UnixFetch {
     socket: PathBuf,
     timeout: Duration,
+    /// Whether whoever listens must be this user, or root.
+    of_own: bool,
 }
 
 impl UnixFetch {
     /// A client of the socket at `path`. Opens nothing yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { socket: path.into(), timeout: TIMEOUT }
+        Self { socket: path.into(), timeout: TIMEOUT, of_own: false }
     }
 
     /// The socket's path.
@@ -49,6 +51,13 @@ impl UnixFetch {
     #[must_use]
     pub const fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// The same, that asks nobody but this user's processes and root's: for a socket that nobody named.
+    #[must_use]
+    pub const fn of_own(mut self) -> Self {
+        self.of_own = true;
         self
     }
 
@@ -125,6 +134,13 @@ impl UnixFetch {
 
     async fn connect(&self) -> Result<(SendRequest<Full<Bytes>>, Connection<Io, Full<Bytes>>), FetchError> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.broken(&error))?;
+        if self.of_own {
+            // By the kernel's word for who listens: the file may have been another's a moment ago.
+            let uid = stream.peer_cred().map_err(|error| self.broken(&error))?.uid();
+            if uid != 0 && uid != rustix::process::geteuid().as_raw() {
+                return Err(FetchError::Foreign { to: self.shown(), uid });
+            }
+        }
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(&error))
     }
 

@@ -34,7 +34,11 @@ fn without_its_folder_the_log_grants_nothing(backing: &Backing) {
     fs::write(&folder, "no folder").unwrap();
     refuses(&broker);
     let readiness = eventually("it is not ready", || Some(broker.get("/readyz")).filter(|answer| answer.status == 503));
-    assert!(readiness.text().contains("audit"), "{}", readiness.text());
+    assert_eq!(readiness.json()["missing"], json!(["audit log: it cannot be written"]), "anybody may ask");
+    let status = broker.operator_sees("/admin/v1/status");
+    assert!(status["audit"]["failure"].as_str().unwrap().contains("audit.jsonl"), "{status}");
+    assert!(String::from_utf8_lossy(&broker.cli("demo", &["status"]).stdout).contains("CANNOT BE WRITTEN"));
+    assert!(broker.stderr().contains("the audit log cannot be written"), "{}", broker.stderr());
     // Ends do not wait for it: the store's log holds them.
     broker.complete("demo", "t").expect(204);
     assert!(!broker.stands(&token));

@@ -4,6 +4,8 @@ use std::fs;
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::common::{API, Ask, Assertion, Backing, Broker, Feed, Jwks, Redis, Request, Token, eventually, now, within};
 
 fn minted_within_seconds(broker: &Broker) -> Token {
@@ -28,7 +30,13 @@ fn nothing_is_acknowledged_that_is_in_no_file() {
         assert_eq!(broker.complete("demo", "live").outcome(), (503, "temporarily_unavailable".into()));
     }
     let readiness = eventually("it is not ready", || Some(broker.get("/readyz")).filter(|answer| answer.status == 503));
-    assert!(readiness.text().contains("leases.redb"), "{}", readiness.text());
+    assert_eq!(
+        readiness.json()["missing"],
+        json!(["store: it does not answer"]),
+        "anybody may ask: no path of this machine"
+    );
+    let status = broker.operator_sees("/admin/v1/status");
+    assert!(status["store"]["away"]["why"].as_str().unwrap().contains("leases.redb"), "{status}");
     fs::rename(&aside, &folder).unwrap();
     minted_within_seconds(&broker);
     assert!(broker.stands(&token) && !broker.stands(&ended), "it goes on where it was left");
@@ -115,7 +123,7 @@ fn a_broker_whose_redis_takes_no_writes_is_not_ready_until_it_does() {
         // Without a mint that would tell it.
         let unready =
             eventually("it is not ready", || Some(broker.get("/readyz")).filter(|answer| answer.status == 503));
-        assert!(unready.text().contains(code), "{}", unready.text());
+        assert_eq!(unready.json()["missing"], json!(["store: it takes no writes"]));
         assert_eq!(broker.ask(&Ask::of("demo")).outcome(), (503, "temporarily_unavailable".into()));
         let store = broker.operator_sees("/admin/v1/status")["store"].clone();
         assert!(store["available"] == true && store["refuses_writes"].as_str().unwrap().contains(code), "{store}");

@@ -183,3 +183,18 @@ fn an_issuer_that_comes_with_a_reload_counts_at_once_and_one_that_goes_no_more()
     broker.operator("/admin/v1/policies/reload", json!({})).expect(200);
     broker.granted(&by(&shown));
 }
+
+/// What an issuer publishes stands in the broker's log; it must not pass for the log's own word there.
+#[test]
+fn an_issuer_cannot_write_a_line_of_the_log() {
+    let (platform, key) = (Platform::http(), Key::ec());
+    let forged = "evil\n2026-11-29T00:00:00Z  INFO jitney: all is well\r\u{1b}[2J\u{9b}31m\u{202e}";
+    platform.answer(DISCOVERY, Reply::Json(json!({"issuer": forged, "jwks_uri": format!("{}/keys", platform.url())})));
+    for format in ["text", "json"] {
+        let broker = trusting(&platform, JOB).set("JITNEY_TELEMETRY_FORMAT", format).start(&Backing::Embedded);
+        assert_eq!(broker.ask(&by(&platform.token(&key, "p1", json!({})))).status, 503);
+        let log = eventually("the log tells of it", || Some(broker.stderr()).filter(|log| log.contains("all is well")));
+        assert!(!log.lines().any(|line| line.starts_with("2026-11-29T00:00:00Z")), "{log}");
+        assert!(!log.contains(['\r', '\u{1b}', '\u{9b}', '\u{202e}']), "{log:?}");
+    }
+}

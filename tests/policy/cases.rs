@@ -155,3 +155,24 @@ fn nothing_to_run_is_no_success() {
     let (code, _, text) = run(&with(&[("workloads/mailer.toml", "owner =", "ownr =")]));
     assert!(code == Some(1) && text.contains("does not load, so no case was run"), "{text}");
 }
+
+/// Nobody may ever write into it, and no run of a pipeline waits for that.
+#[test]
+fn a_pipe_among_the_cases_or_beside_them_is_not_waited_for() {
+    use crate::common::jitney;
+    for (name, words) in [
+        ("tests/x.toml", "policy test ."),
+        ("invariants/x.cedar", "policy diff . ."),
+        ("widenings/x.toml", "policy diff . ."),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        with(&[]).write(dir.path());
+        let at = dir.path().join(name);
+        std::fs::create_dir_all(at.parent().unwrap()).unwrap();
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &at, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let said = jitney(dir.path(), &[], &words.split(' ').collect::<Vec<_>>());
+        let told = format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+        assert!(said.status.code() == Some(1) && told.contains("not a regular file"), "{name}: {told}");
+    }
+}
