@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::jose::{Compact, Header, JoseError, Object};
 use crate::model::{AudienceUri, Reason, Refusal, UnixTime};
@@ -29,8 +29,10 @@ const NOT_PROVEN: &str = "the assertion is not signed by a key of this client: c
 const NOBODY_S: &str =
     "the platform token proves no client of this broker: its audit log says why, under this decision_id";
 
-/// Says which issuers' keys cannot be had: of the token's issuer that is known to whoever sent it.
+/// The same for every client and rule of that issuer, whether or not there is one. It says that the issuer is trusted here, and
+/// nothing of by whom.
 const AWAY: &str = "the keys of the platform token's issuer cannot be had now: try again";
+const MAY_BE_NEW: &str = "the platform token's key is not known here yet: try again";
 
 /// The form's fields of client authentication, as they were sent.
 #[derive(Clone, Copy, Default)]
@@ -112,7 +114,7 @@ impl Attestor {
         endpoint: Endpoint<'_>,
         now: UnixTime,
     ) -> Result<Arc<Caller>, Unproven> {
-        self.judge(set, auth, endpoint, now).map_err(|(unproven, _)| unproven)
+        self.judge(set, auth, endpoint, now, None).map_err(|(unproven, _)| unproven)
     }
 
     /// The same, for a request that may wait: where a platform's token is by a key not known yet, its issuer is asked, at most
@@ -127,21 +129,23 @@ impl Attestor {
         endpoint: Endpoint<'_>,
         now: UnixTime,
     ) -> Result<Arc<Caller>, Unproven> {
-        match self.judge(set, auth, endpoint, now) {
+        match self.judge(set, auth, endpoint, now, None) {
             Err((_, Some(wish))) => {
-                wish.granted(self.issuers.patience()).await;
-                self.attest(set, auth, endpoint, now)
+                let asked = wish.granted(self.issuers.patience()).await;
+                self.judge(set, auth, endpoint, now, Some(asked)).map_err(|(unproven, _)| unproven)
             }
             outcome => outcome.map_err(|(unproven, _)| unproven),
         }
     }
 
+    /// `asked` says since when the issuer was asked for keys on account of this very token, where it was.
     fn judge(
         &self,
         set: &PolicySet,
         auth: &ClientAuth<'_>,
         endpoint: Endpoint<'_>,
         now: UnixTime,
+        asked: Option<Instant>,
     ) -> Result<Arc<Caller>, (Unproven, Option<Wish>)> {
         let named = |wrong| (Unproven::named(wrong), None);
         let assertion = assertion(auth).map_err(named)?;
@@ -159,7 +163,7 @@ impl Attestor {
                 .own_assertion(set, auth, endpoint, now, &compact, &payload)
                 .map_err(|unproven| (unproven, None));
         }
-        let expect = oidc::Expect { broker: &self.issuer, skew: self.skew, now };
+        let expect = oidc::Expect { broker: &self.issuer, skew: self.skew, now, asked };
         let (name, digest) = Seen::digests(assertion, auth.client_id);
         let token = oidc::Token::judge((&compact, digest), &payload, set, &expect).map_err(named)?;
         match oidc::judge(&self.issuers, &self.decoys, set, &token, auth.client_id) {
@@ -169,7 +173,7 @@ impl Attestor {
                 Ok(caller)
             }
             Judged::Not(fault, why) => Err((nobody_s(&token, fault, why), None)),
-            Judged::Unsure(wish, fault, why) => Err((nobody_s(&token, fault, why), Some(wish))),
+            Judged::Unsure(wish, fault, why) => Err((nobody_s(&token, fault, why), wish)),
         }
     }
 
@@ -234,6 +238,7 @@ fn caller(found: Found<'_>, header: &Header, claims: &OwnClaims<'_>) -> Caller {
 fn nobody_s(token: &oidc::Token<'_>, fault: Fault, why: String) -> Unproven {
     let refusal = match fault {
         Fault::IssuerAway => Refusal::new(Reason::IssuerUnavailable, AWAY),
+        Fault::KeyMayBeNew => Refusal::new(Reason::IssuerKeyUnknown, MAY_BE_NEW),
         _ => Refusal::new(Reason::InvalidClient, NOBODY_S),
     };
     let claimed = format!("{} of {}", token.sub, token.iss).chars().take(255).collect();

@@ -25,7 +25,7 @@ impl Caller {
     /// What is used up where a grant for `task` says how far a platform's token goes; an assertion always is.
     pub fn spent_for(&self, single_use: Option<SingleUse>, task: &TaskId) -> Option<Spent> {
         match (&self.token, single_use) {
-            (Some(token), Some(how_far)) => Some(token.spent(self.who.id(), how_far, task)),
+            (Some(token), Some(how_far)) => Some(token.spent(how_far, task)),
             _ => self.spent.clone(),
         }
     }
@@ -59,26 +59,37 @@ impl TaskBy {
             )),
         }
     }
+
+    /// Whether a token of its own workload is this caller's: where the platform names the task, one of another run is not.
+    pub fn owns(&self, task: &TaskId) -> bool {
+        match self {
+            Self::Caller | Self::Auto => true,
+            Self::Platform(named) => named.as_ref().is_ok_and(|named| task.is_within(named)),
+        }
+    }
 }
 
-/// A platform's token that was shown, by its digest.
+/// A platform's token that was shown, by its digest and issuer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlatformToken {
+    issuer: Arc<str>,
     digest: [u8; 32],
     from: UnixTime,
     until: UnixTime,
 }
 
 impl PlatformToken {
-    pub(super) const fn new(digest: [u8; 32], from: UnixTime, until: UnixTime) -> Self {
-        Self { digest, from, until }
+    pub(super) fn new(issuer: &Arc<str>, digest: [u8; 32], (from, until): (UnixTime, UnixTime)) -> Self {
+        Self { issuer: issuer.clone(), digest, from, until }
     }
 
-    /// The memory of it in the corner of `subject`. An assertion of that client's own with such a `jti` would be its loss alone.
-    fn spent(&self, subject: &str, how_far: SingleUse, task: &TaskId) -> Spent {
-        let Self { digest, from, until } = self;
+    /// The memory of it, of the token alone: whichever of several clients it proves, it is one token. It lies in the corner of
+    /// its issuer, whose tokens share a few keys of the store. No client's own assertion is remembered by such a name: no id
+    /// begins with a NUL.
+    fn spent(&self, how_far: SingleUse, task: &TaskId) -> Spent {
+        let Self { issuer, digest, from, until } = self;
         let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        let token = Spent::new(subject, &format!("platform token\0{digest}"), *until).usable_from(*from);
+        let token = Spent::new(&format!("\0platform of {issuer}"), &digest, *until).usable_from(*from);
         match how_far {
             SingleUse::Task => token.unless(task.as_str()),
             _ => token,
@@ -116,7 +127,8 @@ impl Who {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{refusal}")]
 pub struct Unproven {
-    /// [`Reason::InvalidClient`]; [`Reason::IssuerUnavailable`] where it may be proven once its issuer is back.
+    /// [`Reason::InvalidClient`]; [`Reason::IssuerUnavailable`] or [`Reason::IssuerKeyUnknown`] where it may be proven once its
+    /// issuer was asked.
     pub refusal: Refusal,
     /// What really was wrong.
     pub fault: Fault,
@@ -137,7 +149,7 @@ impl Unproven {
     }
 }
 
-/// Why a caller is unproven. All but `Form` and `IssuerAway` look the same from outside.
+/// Why a caller is unproven. All but `Form`, `IssuerAway` and `KeyMayBeNew` look the same from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fault {
@@ -155,6 +167,8 @@ pub enum Fault {
     UnknownIssuer,
     /// The issuer's keys cannot be had now.
     IssuerAway,
+    /// The key is none of those at hand of the issuer, and may be new.
+    KeyMayBeNew,
     /// A platform's token is good, and its claims or audience are no client's.
     Claims,
     /// A platform's token is good, and several clients' rules fit.
@@ -172,6 +186,7 @@ impl Fault {
             Self::BadSignature => "bad_signature",
             Self::UnknownIssuer => "unknown_issuer",
             Self::IssuerAway => "issuer_away",
+            Self::KeyMayBeNew => "key_may_be_new",
             Self::Claims => "claims",
             Self::AmbiguousClient => "ambiguous_client",
         }

@@ -1,4 +1,5 @@
-//! Introspect (RFC 7662): an audience about tokens meant for it, a workload about its own; anything else is inactive.
+//! Introspect (RFC 7662): an audience about tokens meant for it, a workload about its own, and of
+//! its own task where the platform attests that; anything else is inactive.
 
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use crate::model::{AccessClaims, Reason};
 use crate::verifier::{Invalid, VerifiedToken};
 
 use super::refused::No;
+use super::revoke::is_own;
 use super::trail::Trail;
 use super::{Broker, Refused};
 
@@ -62,7 +64,7 @@ impl Broker {
         let Ok(token) = looked else { return Ok(Introspection::Inactive) };
         let claims = token.claims();
         let is_theirs = match &caller.who {
-            Who::Workload(workload) => claims.sub == workload.id,
+            Who::Workload(_) => is_own(&caller, &claims.sub, &claims.txn),
             Who::Audience(audience) => claims.aud == audience.id,
         };
         Ok(if is_theirs { Introspection::Active(Box::new(claims.clone())) } else { Introspection::Inactive })

@@ -1,12 +1,11 @@
-//! Revoke (RFC 7009): a workload ends one of its own tokens.
+//! Revoke (RFC 7009): a workload ends one of its own tokens; where the platform attests its task, one of that task.
 
 use std::time::Instant;
 
-use crate::attest::{ClientAuth, Endpoint, Who};
+use crate::attest::{Caller, ClientAuth, Endpoint, Who};
 use crate::audit::{AuditRecord, Event, Outcome};
 use crate::jose::Compact;
-use crate::model::{DecisionId, LeaseId, Reason, RuleKind};
-use crate::policy::Workload;
+use crate::model::{DecisionId, LeaseId, Reason, RuleKind, TaskId, WorkloadId};
 use crate::store::{End, EndTarget, Ended};
 use crate::verifier::Invalid;
 
@@ -53,7 +52,7 @@ impl Broker {
         if let Who::Workload(workload) = &caller.who {
             trail.workload = Some(workload.id.clone());
         }
-        let Some(lease) = self.own_lease(&caller.who, token).await? else {
+        let Some(lease) = self.own_lease(&caller, token).await? else {
             self.spend(caller.spent.clone()).await?;
             let missing = || No::new(Reason::InvalidRequest, "the parameter token is missing");
             return token.map(|_| None).ok_or_else(missing);
@@ -85,11 +84,14 @@ impl Broker {
     }
 
     /// The lease of a token that is the caller's own. Expired and revoked ones are found too: ending them is no error.
-    async fn own_lease(&self, who: &Who, token: Option<&str>) -> Result<Option<LeaseId>, No> {
-        let (Who::Workload(workload), Some(token)) = (who, token) else { return Ok(None) };
+    async fn own_lease(&self, caller: &Caller, token: Option<&str>) -> Result<Option<LeaseId>, No> {
+        let Some(token) = token else { return Ok(None) };
         match self.look(|checker| checker.open(token)).await? {
-            Ok(token) => Ok((token.claims().sub == workload.id).then_some(token.claims().jti)),
-            Err(Invalid::Key) => self.lease_named_in(token, workload).await,
+            Ok(token) => {
+                let claims = token.claims();
+                Ok(is_own(caller, &claims.sub, &claims.txn).then_some(claims.jti))
+            }
+            Err(Invalid::Key) => self.lease_named_in(token, caller).await,
             Err(_) => Ok(None),
         }
     }
@@ -97,12 +99,17 @@ impl Broker {
     /// The lease that a token names whose key was revoked, if the store has it as this workload's. Such a key ends the
     /// tokens under it, but not the leases that renewed theirs. Nobody vouches for what such a token says; so all it can
     /// end is what is the caller's to end.
-    async fn lease_named_in(&self, token: &str, workload: &Workload) -> Result<Option<LeaseId>, No> {
+    async fn lease_named_in(&self, token: &str, caller: &Caller) -> Result<Option<LeaseId>, No> {
         let named = lease_named(token).filter(|(kid, _)| self.follower.view().ends_key(kid));
         let Some((_, id)) = named else { return Ok(None) };
         let record = self.parts.store.lease(id).await.map_err(|error| No::unavailable(&error.into()))?;
-        Ok(record.filter(|record| record.lease.workload == workload.id).map(|_| id))
+        Ok(record.filter(|record| is_own(caller, &record.lease.workload, &record.lease.task)).map(|_| id))
     }
+}
+
+/// Whether what is of this workload and task is the caller's.
+pub(super) fn is_own(caller: &Caller, workload: &WorkloadId, task: &TaskId) -> bool {
+    matches!(&caller.who, Who::Workload(own) if own.id == *workload) && caller.task.owns(task)
 }
 
 /// The `kid` and the `jti` of a token that nothing vouches for.

@@ -8,6 +8,7 @@ mod broker;
 mod finding;
 mod identity;
 mod mend;
+mod once;
 mod platform;
 mod scene;
 mod tls;

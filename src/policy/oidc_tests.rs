@@ -89,6 +89,8 @@ fn what_cannot_be_meant_is_refused_with_its_place_and_mend() {
             "exclude each other",
         ),
         (with("task =", "audience = \"\"\ntask ="), "9:12", "1 to 512 characters"),
+        (with("task =", "audience = \"https://a https://b\"\ntask ="), "9:12", "name one `aud`"),
+        (with("task =", "audience = \"a\\tb\"\ntask ="), "9:12", "none of them a space or a control"),
         (with("task =", "jwks = { keys = [] }\ntask ="), "9:8", "cannot be used"),
         (with("keep =", "kept ="), "4:1", "unknown field `kept`"),
     ];
@@ -106,6 +108,30 @@ fn without_claims_every_token_of_an_issuer_would_do() {
     let text = GOOD.replace("token.actions.githubusercontent.com", "idp.example.com").replace("claims =", "#");
     let findings = refused(files(&text, ""));
     assert!(findings.0[0].to_string().contains("every token of this issuer"), "{findings}");
+}
+
+#[test]
+fn what_every_token_of_an_issuer_says_is_no_claim_about_whose_it_is() {
+    let with = |claims: &str| {
+        let text = GOOD.replace("token.actions.githubusercontent.com", "idp.example.com");
+        text.replace("{ repository_id = \"1\", ref = { glob = \"refs/tags/v*\" } }", claims)
+    };
+    for claims in [
+        "{}",
+        "{ iss = \"https://idp.example.com\" }",
+        "{ aud = \"https://jitney.example.com\", exp = { glob = \"1*\" } }",
+        "{ iat = { glob = \"*\" }, nbf = 1, jti = \"j\" }",
+        "{ sub = { glob = \"**\" } }",
+    ] {
+        let finding = refused(files(&with(claims), "")).0[0].to_string();
+        assert!(
+            finding.contains("every token of this issuer would be") && finding.contains("write claims = { sub"),
+            "{finding}"
+        );
+    }
+    for claims in ["{ iss = \"https://idp.example.com\", sub = \"s\" }", "{ sub = { glob = \"a*\" } }"] {
+        PolicySet::from_sources(files(&with(claims), ""), NOW).unwrap_or_else(|findings| panic!("{findings}"));
+    }
 }
 
 #[test]

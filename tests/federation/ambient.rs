@@ -111,3 +111,19 @@ fn where_two_workloads_fit_the_name_decides(backing: &Backing) {
         assert_eq!(Token::read(&printed(&output)).claim("sub"), workload);
     }
 }
+
+#[test]
+fn doctor_s_mend_for_a_token_of_two_audiences_is_a_token_of_one() {
+    let (platform, key) = platform();
+    let broker = trusting(&platform, "claims = { repository_id = \"74\" }").start(&Backing::Embedded);
+    let shown =
+        platform.token(&key, "p1", json!({"repository_id": "74", "aud": [ISSUER, "https://other.example.com"]}));
+    let file = broker.data().join("assertion");
+    std::fs::write(&file, shown).unwrap();
+    let surroundings = [("JITNEY_ASSERTION_FILE", file.to_str().unwrap())];
+    let output = shell(&broker, &surroundings, &["doctor", "--audience", API, "--scope", "orders:read"]);
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("must name this broker alone") && told.contains("names nobody besides"), "{told}");
+    assert!(!told.contains("audience =") && !told.contains("must name it as `audience`"), "{told}");
+}

@@ -68,6 +68,13 @@ fn a_run_completes_itself_and_no_other(backing: &Backing) {
     let second = broker.granted(&by(&shown));
     broker.send(&by(&shown).with("token", &second.text).at("/oauth2/revoke")).expect(200);
     assert!(!broker.stands(&second) && broker.stands(&token));
+    // Another run's is not its own, though it is its workload's: not to be seen, and not to be ended.
+    let told = broker.send(&by(&shown).with("token", &theirs.text).at("/oauth2/introspect")).expect(200);
+    assert_eq!(told.json(), json!({"active": false}));
+    broker.send(&by(&shown).with("token", &theirs.text).at("/oauth2/revoke")).expect(200);
+    let nameless = platform.token(&key, "p1", json!({"repository_id": "1", "run_id": "78"}));
+    broker.send(&by(&nameless).with("token", &theirs.text).at("/oauth2/revoke")).expect(200);
+    assert!(broker.stands(&theirs), "ended by another run");
     // Completed.
     let answer = by_form(&shown, &complete_path("78.1"));
     assert_eq!(answer.outcome(), (400, "invalid_request".into()), "{}", answer.text());

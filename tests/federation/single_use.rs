@@ -2,10 +2,15 @@
 
 use serde_json::json;
 
-use super::common::{API, Backing, Broker, Key, Platform, Redis, complete_path, on_both_stores};
-use super::{by, trusting};
+use super::ambient::{printed, shell};
+use super::common::{API, Backing, Broker, Key, Platform, Redis, complete_path, on_both_stores, workload_path};
+use super::{by, platform_workload, trusting};
 
-on_both_stores!(a_token_bound_to_one_lease_gets_no_second_one, a_token_bound_to_one_task_serves_no_other);
+on_both_stores!(
+    a_token_bound_to_one_lease_gets_no_second_one,
+    a_token_bound_to_one_task_serves_no_other,
+    a_token_that_proves_two_workloads_gets_one_lease_all_the_same,
+);
 
 const JOB: &str = "claims = { repository_id = \"1\" }";
 
@@ -54,6 +59,50 @@ fn a_token_bound_to_one_task_serves_no_other(backing: &Backing) {
     broker.granted(&ask("first"));
 }
 
+/// A broker that two workloads trust alike, under one permit for everybody.
+fn start_twins(platform: &Platform, store: Option<String>) -> Broker {
+    let permit = format!(
+        "@id(\"bound\")\n@single_use(\"lease\")\npermit (principal, action, resource == Jitney::Scope::\"{API} orders:write\");"
+    );
+    trusting(platform, JOB)
+        .policy(&workload_path("twin"), platform_workload(platform.url(), JOB))
+        .policy("bound.cedar", permit)
+        .start_on(store)
+}
+
+fn a_token_that_proves_two_workloads_gets_one_lease_all_the_same(backing: &Backing) {
+    let (platform, key) = (Platform::http(), Key::ec());
+    platform.publish(&[(&key, "p1")]);
+    let broker = start_twins(&platform, backing.url());
+    let shown = platform.token(&key, "p1", json!({"repository_id": "1"}));
+    let ask = |id: &str| by(&shown).task("t").with("client_id", id).with("scope", "orders:write");
+    broker.granted(&ask("job"));
+    for id in ["twin", "job"] {
+        let again = broker.ask(&ask(id));
+        assert_eq!(again.outcome(), (401, "invalid_client".into()), "{id}: {}", again.text());
+        assert!(again.field("error_description").contains("bound to the lease"), "{}", again.text());
+    }
+}
+
+#[test]
+fn two_workloads_at_two_brokers_get_one_lease_for_one_token() {
+    let (platform, key, redis) = (Platform::http(), Key::ec(), Redis::start());
+    platform.publish(&[(&key, "p1")]);
+    let [one, two] = [(); 2].map(|()| start_twins(&platform, Some(redis.url())));
+    for round in 0..5 {
+        let shown = platform.token(&key, "p1", json!({"repository_id": "1", "jti": format!("r{round}")}));
+        let mut statuses = std::thread::scope(|scope| {
+            let asked = [(&one, "job"), (&two, "twin"), (&one, "twin"), (&two, "job")].map(|(broker, id)| {
+                let ask = by(&shown).task("t").with("client_id", id).with("scope", "orders:write");
+                scope.spawn(move || broker.ask(&ask).status)
+            });
+            asked.map(|each| each.join().unwrap())
+        });
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 401, 401, 401]);
+    }
+}
+
 #[test]
 fn what_one_broker_bound_is_bound_at_the_other() {
     let (platform, key, redis) = (Platform::http(), Key::ec(), Redis::start());
@@ -68,5 +117,29 @@ fn what_one_broker_bound_is_bound_at_the_other() {
         });
         statuses.sort_unstable();
         assert_eq!(statuses, [200, 401, 401, 401]);
+    }
+}
+
+#[test]
+fn doctor_says_that_it_used_a_kept_token_up_and_leaves_one_that_nothing_binds() {
+    let (platform, key) = (Platform::http(), Key::ec());
+    platform.publish(&[(&key, "p1")]);
+    for how_far in ["lease", "task"] {
+        let broker = start(&platform, how_far, None);
+        let shown = platform.token(&key, "p1", json!({"repository_id": "1", "aud": super::common::ISSUER}));
+        let doctor = |scope: &str| {
+            let words = ["doctor", "--audience", API, "--scope", scope];
+            printed(&shell(&broker, &[("JITNEY_ID_TOKEN", &shown)], &words))
+        };
+        for _ in 0..2 {
+            assert!(!doctor("orders:read").contains("used up"), "nothing binds it");
+        }
+        let told = doctor("orders:write");
+        assert!(
+            told.contains("counts once (@single_use, by policies ") && told.contains("bound): what runs next"),
+            "{told}"
+        );
+        assert!(told.contains("the platform's token is used up"), "{told}");
+        assert_eq!(broker.ask(&by(&shown).task("t").with("scope", "orders:write")).status, 401);
     }
 }

@@ -273,6 +273,7 @@ fn a_platform_s_identity_loads_without_a_finding_or_is_not_written() {
         for part in expected {
             assert!(workload.contains(part), "{workload}");
         }
+        assert!(!workload.contains("[identity.claims]"), "what is added at the end would be a claim: {workload}");
         assert!(!dir.path().join("shop/.jitney/first-job.pem").exists());
         assert!(text(&output.stdout).contains("\n  jitney run --audience "), "{output:?}");
     }

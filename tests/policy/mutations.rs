@@ -291,6 +291,9 @@ fn of_width() -> Vec<Row> {
             "\n[[identity]]\ntype = \"oidc\"\nissuer = \"https://ci.example.com\"\nclaims = {{ repo = \"9\", branch = {says} }}\n"
         ))
     };
+    let token = |task: &str, claims: &str| {
+        kept(format!("\n[[identity]]\ntype = \"oidc\"\nissuer = \"https://ci.example.com\"\n{task}{claims}"))
+    };
     vec![
         row(
             "any workload",
@@ -330,6 +333,25 @@ fn of_width() -> Vec<Row> {
             "claim-wildcard",
             (MAILER, "", claims("{ glob = \"*\" }")),
             &[(MAILER, "", claims("{ glob = \"main-*\" }"))],
+        ),
+        row(
+            "a field behind the claims",
+            "claim-misplaced",
+            (MAILER, "", token("", "[identity.claims]\nrepo = \"9\"\njwks_file = \"../keys/ci.jwks.json\"\n")),
+            &[
+                (MAILER, "", token("", "[identity.claims]\nrepo = \"9\"\njob = \"x\"\n")),
+                (MAILER, "", token("", "claims = { repo = \"9\", type = \"branch\" }\n")),
+            ],
+        ),
+        row(
+            "a task that two runs can have",
+            "task-ambiguous",
+            (MAILER, "", token("task = \"{branch}-{job}\"\n", "claims = { repo = \"9\" }\n")),
+            &[
+                (MAILER, "", token("task = \"{branch}/{job}\"\n", "claims = { repo = \"9\" }\n")),
+                (MAILER, "", token("task = \"{run_id}-{job}\"\n", "claims = { repo = \"9\" }\n")),
+                (MAILER, "", token("task = \"{repo}-{job}\"\n", "claims = { repo = \"9\" }\n")),
+            ],
         ),
     ]
 }
@@ -515,8 +537,12 @@ fn of_keys() -> Vec<Row> {
         "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0", "d": base64url([7_u8; 32])});
     let mut public = private.clone();
     public.as_object_mut().unwrap().remove("d");
+    let platform = kept(format!(
+        "\n[[identity]]\ntype = \"oidc\"\nissuer = \"https://ci.example.com\"\nclaims = {{ repo = \"9\" }}\njwks = {{ keys = [{}] }}\n",
+        rsa(256)
+    ));
     vec![
-        row("a weak key", "key-weak", (MAILER, own, rsa(256)), &[(MAILER, own, rsa(384))]),
+        row("a weak key", "key-weak", (MAILER, own, rsa(256)), &[(MAILER, own, rsa(384)), (MAILER, "", platform)]),
         row(
             "a key of two",
             "key-shared",

@@ -32,8 +32,10 @@ pub struct Bounds {
     /// And no longer than this; the same bound holds while the issuer is away: so no key is used that its issuer has not
     /// published within a day, whatever came between.
     pub stale: Duration,
-    /// Tokens with a key not known send one question to their issuer in this time.
+    /// Tokens with a key not known send two questions at most to their issuer in this time.
     pub cool_down: Duration,
+    /// And so much time lies between the two: a made-up key that came just before a new one hides that for so long.
+    pub pause: Duration,
     /// How long a request waits for that question.
     pub patience: Duration,
     /// After a fetch that failed, the next one comes after a second, then two, up to this.
@@ -41,12 +43,12 @@ pub struct Bounds {
 }
 
 impl Default for Bounds {
-    /// A minute, an hour, a day; 30 s; 1.5 s; 30 s.
+    /// A minute, an hour, a day; 30 s and 2 s; 1.5 s; 30 s.
     fn default() -> Self {
         let [minute, hour, day] = [60, 3600, 86_400].map(Duration::from_secs);
-        let half_a_minute = minute / 2;
+        let (half_a_minute, pause) = (minute / 2, Duration::from_secs(2));
         let patience = Duration::from_millis(1500);
-        Self { least: minute, usual: hour, stale: day, cool_down: half_a_minute, patience, retry: half_a_minute }
+        Self { least: minute, usual: hour, stale: day, cool_down: half_a_minute, pause, patience, retry: half_a_minute }
     }
 }
 
@@ -83,15 +85,15 @@ pub(in crate::attest) struct Keys {
     /// Another one whenever the issuer publishes other keys.
     pub(super) generation: u64,
     digest: [u8; 32],
-    at: Instant,
+    /// When their issuer was asked: what it published later is not among them.
+    pub(super) at: Instant,
 }
 
 /// An issuer's keys from one place.
 pub(in crate::attest) struct Platform {
     url: Arc<str>,
     jwks_uri: Option<Arc<str>>,
-    stale: Duration,
-    cool_down: Duration,
+    bounds: Bounds,
     keys: ArcSwapOption<Keys>,
     /// How many fetches have ended; who waits for one watches it.
     ended: watch::Sender<u64>,
@@ -103,8 +105,8 @@ pub(in crate::attest) struct Platform {
 struct State {
     is_fetching: bool,
     due: Instant,
-    /// When a key not known was last worth a question.
-    wished: Option<Instant>,
+    /// When a key not known was last worth a question, and when the time before.
+    wished: [Option<Instant>; 2],
     failures: u32,
     trouble: Option<String>,
     /// Since when no fetch has succeeded.
@@ -112,24 +114,27 @@ struct State {
 }
 
 /// A fetch that was asked for, or is under way.
-pub(in crate::attest) struct Wish(watch::Receiver<u64>);
+pub(in crate::attest) struct Wish {
+    ended: watch::Receiver<u64>,
+    since: Instant,
+}
 
 impl Wish {
-    /// Waits until it has ended, well or not.
-    pub(in crate::attest) async fn granted(mut self, patience: Duration) {
-        let _ = timeout(patience, self.0.changed()).await;
+    /// Waits until it has ended, well or not; gives the moment of the wish.
+    pub(in crate::attest) async fn granted(mut self, patience: Duration) -> Instant {
+        let _ = timeout(patience, self.ended.changed()).await;
+        self.since
     }
 }
 
 impl Platform {
     fn new(url: Arc<str>, jwks_uri: Option<Arc<str>>, bounds: &Bounds, wake: Arc<Notify>) -> Self {
         let (due, failing) = (Instant::now(), None);
-        let state = State { is_fetching: false, due, wished: None, failures: 0, trouble: None, failing };
+        let state = State { is_fetching: false, due, wished: [None; 2], failures: 0, trouble: None, failing };
         Self {
             url,
             jwks_uri,
-            stale: bounds.stale,
-            cool_down: bounds.cool_down,
+            bounds: *bounds,
             keys: ArcSwapOption::empty(),
             ended: watch::Sender::new(0),
             wake,
@@ -139,28 +144,29 @@ impl Platform {
 
     /// The keys, unless they are too old.
     pub(super) fn keys(&self) -> Option<Arc<Keys>> {
-        self.keys.load_full().filter(|keys| keys.at.elapsed() < self.stale)
+        self.keys.load_full().filter(|keys| keys.at.elapsed() < self.bounds.stale)
     }
 
-    /// Asks for fresh keys, for a token whose key is not known. None where that was asked a moment ago, or the last fetch
-    /// failed and its turn has not come again.
+    /// Asks for fresh keys, for a token whose key is not known. None where that was asked a moment ago, or twice in a while, or
+    /// the last fetch failed and its turn has not come again.
     pub(super) fn wish(&self) -> Option<Wish> {
         // Before the question, so that its end cannot be missed.
-        let wish = Wish(self.ended.subscribe());
-        let mut state = self.state();
         let now = Instant::now();
+        let wish = Wish { ended: self.ended.subscribe(), since: now };
+        let mut state = self.state();
         if state.is_fetching {
             return Some(wish);
         }
-        if state.failures > 0 && state.due > now {
-            return None;
-        }
-        if state.wished.is_some_and(|at| now.duration_since(at) < self.cool_down) && state.due > now {
+        let Bounds { cool_down, pause, .. } = self.bounds;
+        let within = |at: Option<Instant>, span| at.is_some_and(|at| now.duration_since(at) < span);
+        let [last, before] = state.wished;
+        let is_too_soon = state.failures > 0 || within(last, pause.min(cool_down)) || within(before, cool_down);
+        if is_too_soon && state.due > now {
             return None;
         }
         // Where there are no keys yet, the question is not for an unknown one: that one may follow at once.
         if self.keys.load().is_some() {
-            state.wished = Some(now);
+            state.wished = [Some(now), last];
         }
         state.due = now;
         drop(state);
@@ -185,6 +191,15 @@ impl Platform {
             fetched_at: self.keys.load().as_ref().map(|keys| ago(keys.at)),
             away: away.map(|(since, why)| IssuerAway { since: ago(since), why }),
         }
+    }
+
+    /// Why a key that is none of these may be the issuer's all the same, for the audit log.
+    pub(super) fn may_be_new(&self, keys: &Keys) -> String {
+        let since = match self.state().trouble.as_deref() {
+            Some(trouble) => format!(", and newer ones cannot be fetched: {trouble}"),
+            None => ", and may be new: the issuer is asked again within its bounds".to_owned(),
+        };
+        format!("its key is none of those that were fetched {} s ago{since}", keys.at.elapsed().as_secs())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -311,6 +326,7 @@ impl Issuers {
     }
 
     async fn refresh(&self, platform: &Platform) {
+        let begun = Instant::now();
         let fetched = discover::fetch(&self.fetch, &platform.url, platform.jwks_uri.as_deref()).await;
         self.metrics.issuer_fetch(fetched.is_ok());
         let (now, before) = (Instant::now(), platform.keys.load_full());
@@ -322,7 +338,7 @@ impl Issuers {
                     tracing::warn!(issuer = &*platform.url, %keys, "some of an issuer's keys are passed over");
                 }
                 let generation = same.unwrap_or_else(|| self.generations.fetch_add(1, Ordering::Relaxed));
-                let keys = Keys { set: fetched.set, generation, digest: fetched.digest, at: now };
+                let keys = Keys { set: fetched.set, generation, digest: fetched.digest, at: begun };
                 platform.keys.store(Some(Arc::new(keys)));
                 let age = fetched.max_age.unwrap_or(self.bounds.usual).clamp(self.bounds.least, self.bounds.stale);
                 let mut state = platform.state();

@@ -33,8 +33,8 @@ pub(super) enum Judged {
     Proven(Arc<Caller>, Option<Trust>),
     /// Not proven, with words for the audit log.
     Not(Fault, String),
-    /// Not proven with the keys at hand; newer ones are being fetched.
-    Unsure(Wish, Fault, String),
+    /// Not proven with the keys at hand, and others may prove it: where they are being fetched, that is to be waited for.
+    Unsure(Option<Wish>, Fault, String),
 }
 
 /// The keys that a proof rests on: they must still be the issuer's when it is used again.
@@ -59,22 +59,24 @@ pub(super) fn judge(
     client_id: Option<&str>,
 ) -> Judged {
     let found = match set.issuer(token.iss) {
-        Some(issuer) => by_signature(issuers, decoys, issuer, token, client_id),
+        Some(issuer) => by_signature(issuers, decoys, issuer, token),
         None => Found { fault: Some(Fault::UnknownIssuer), ..Found::default() },
     };
     if !found.was_checked {
         // As long as it takes to find a signature wrong: who is known here cannot be told by the clock.
         decoys.verify(token.compact, None);
     }
-    if found.trusted.is_empty() {
-        let fault = found.fault.unwrap_or(Fault::UnknownClient);
-        let why = found.why.unwrap_or_default();
-        return match found.wish {
-            Some(wish) => Judged::Unsure(wish, fault, why),
-            None => Judged::Not(fault, why),
-        };
+    let judged = match found.trusted.is_empty() {
+        true => Judged::Not(found.fault.unwrap_or(Fault::UnknownKey), String::new()),
+        false => by_claims(token, &found.trusted, client_id),
+    };
+    match (judged, found.away) {
+        // Whatever else was wrong: what is told while keys are away depends on the issuer alone.
+        (Judged::Not(fault, _), Some((away, why))) if fault != Fault::AmbiguousClient => {
+            Judged::Unsure(found.wish, away, why)
+        }
+        (judged, _) => judged,
     }
-    by_claims(token, &found.trusted, client_id)
 }
 
 /// What the signature says: which of the issuer's keys it is by.
@@ -84,7 +86,8 @@ struct Found<'a> {
     was_checked: bool,
     fault: Option<Fault>,
     wish: Option<Wish>,
-    why: Option<String>,
+    /// Why keys that may be the right ones are not at hand, for the audit log.
+    away: Option<(Fault, String)>,
 }
 
 /// Whether this client is meant: the one that was named, or any.
@@ -92,15 +95,11 @@ fn is_meant(member: &Member, client_id: Option<&str>) -> bool {
     client_id.is_none_or(|id| member.client.is(id))
 }
 
-fn by_signature<'a>(
-    issuers: &Issuers,
-    decoys: &Decoys,
-    issuer: &'a Issuer,
-    token: &Token<'_>,
-    client_id: Option<&str>,
-) -> Found<'a> {
+/// All keys of the issuer are looked through, whoever is meant: before a signature was verified, neither an answer nor the time
+/// that it takes may depend on which clients exist.
+fn by_signature<'a>(issuers: &Issuers, decoys: &Decoys, issuer: &'a Issuer, token: &Token<'_>) -> Found<'a> {
     let mut found = Found::default();
-    for keys in issuer.keys.iter().filter(|keys| keys.members.iter().any(|member| is_meant(member, client_id))) {
+    for keys in &issuer.keys {
         let verified = match &keys.source {
             KeySource::Pinned(jwks, _) => {
                 found.check(decoys, jwks.find(token.kid(), token.compact.header.alg), token, None)
@@ -135,15 +134,18 @@ impl Found<'_> {
 
     fn check_fetched(&mut self, decoys: &Decoys, platform: &Arc<Platform>, token: &Token<'_>) -> Option<Option<Trust>> {
         let Some(keys) = platform.keys() else {
-            self.fault.get_or_insert(Fault::IssuerAway);
-            self.why = Some(platform.trouble());
+            self.away = Some((Fault::IssuerAway, platform.trouble()));
             self.wish = self.wish.take().or_else(|| platform.wish());
             return None;
         };
         let key = keys.set.find(token.kid(), token.compact.header.alg);
-        // A key that is not known may be new; a token that names none is not worth a question.
-        if key.is_none() && token.kid().is_some() {
+        // A key of a name that is not known may be new, unless its issuer was asked for this very token; a token that names none
+        // is not worth a question.
+        let is_unheard_of = token.kid().is_some() && !keys.set.keys().iter().any(|key| key.kid() == token.kid());
+        if key.is_none() && is_unheard_of && token.asked.is_none_or(|asked| keys.at < asked) {
+            self.away.get_or_insert_with(|| (Fault::KeyMayBeNew, platform.may_be_new(&keys)));
             self.wish = self.wish.take().or_else(|| platform.wish());
+            return None;
         }
         let trust = Trust { platform: platform.clone(), generation: keys.generation };
         self.check(decoys, key, token, Some(trust))
@@ -161,7 +163,9 @@ fn by_claims(token: &Token<'_>, trusted: &[(&IssuerKeys, Option<Trust>)], client
     let mut fitting = all.filter(|(member, _)| fits(member));
     let Some((member, trust)) = fitting.next() else {
         let members = trusted.iter().flat_map(|(keys, _)| &keys.members).filter(|member| is_meant(member, client_id));
-        return Judged::Not(Fault::Claims, whys(token, members, addressed));
+        let members: Vec<_> = members.collect();
+        let fault = if members.is_empty() { Fault::UnknownClient } else { Fault::Claims };
+        return Judged::Not(fault, whys(token, members.into_iter(), addressed));
     };
     let who = Who::of(&member.client);
     if let Some((other, _)) = fitting.find(|(other, _)| !other.client.is(who.id())) {
@@ -180,7 +184,7 @@ fn caller(token: &Token<'_>, member: &Member, who: Who) -> Caller {
             _ => TaskBy::Caller,
         },
         spent: None,
-        token: Some(PlatformToken::new(token.digest, token.from, token.until)),
+        token: Some(PlatformToken::new(&member.oidc.issuer, token.digest, (token.from, token.until))),
         who,
     }
 }

@@ -1,7 +1,7 @@
 //! What a platform's token says of itself: by whom, for whom, when. Judged before any key or client is looked up, by its
 //! own text, the clock, and the audiences that are accepted at all: so whatever is wrong here may be named.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::jose::{Compact, Json, Object};
 use crate::model::UnixTime;
@@ -18,6 +18,8 @@ pub(in crate::attest) struct Expect<'a> {
     pub(in crate::attest) broker: &'a str,
     pub(in crate::attest) skew: Duration,
     pub(in crate::attest) now: UnixTime,
+    /// Since when its issuer was asked for keys on its account, where it was.
+    pub(in crate::attest) asked: Option<Instant>,
 }
 
 /// A token that is good in itself; whose it is, is not yet known.
@@ -36,6 +38,8 @@ pub(in crate::attest) struct Token<'a> {
     pub(super) from: UnixTime,
     /// No broker accepts it after this moment, whichever way its clock is off.
     pub(super) until: UnixTime,
+    /// Keys that were published later than this are all that there can be for it.
+    pub(super) asked: Option<Instant>,
 }
 
 /// Whether claims are a platform's: `iss` is a URL, and `sub` is something else. A client's own assertion has both alike.
@@ -69,6 +73,7 @@ impl<'a> Token<'a> {
             ends,
             from,
             until: ends.plus(expect.skew),
+            asked: expect.asked,
         })
     }
 
@@ -83,7 +88,10 @@ fn audience<'a>(claims: &'a Object<'a>, set: &PolicySet, broker: &str) -> Result
         Some(Json::Text(aud)) => aud,
         Some(Json::List(list)) => match list.as_slice() {
             [Json::Text(aud)] => aud,
-            _ => return Err("the platform token's aud must name one audience, this broker's issuer".into()),
+            _ => {
+                let mend = "ask the platform for a token with no other, for each of them could show it here";
+                return Err(format!("the platform token's aud must name this broker alone: {mend}").into());
+            }
         },
         Some(_) => return Err("the platform token's aud must be a string".into()),
         None => return Err("the platform token has no aud".into()),

@@ -6,6 +6,7 @@ use super::super::fresh;
 use super::finding::Outcome;
 use super::identity::Source;
 use super::mend;
+use super::once;
 use super::scene::Scene;
 use super::told::{self, Told};
 use crate::client::{ClientError, Identity, Refused, Token, TokenAsk, TokenClient};
@@ -29,8 +30,8 @@ pub(super) struct Answered {
 }
 
 enum Verdict {
-    /// There was a token; and what came of completing its task.
-    Granted(Box<Token>, Result<(), ClientError>),
+    /// There was a token; what came of completing its task; and the policies by which it used up what proved who asks.
+    Granted(Box<Token>, Result<(), ClientError>, Option<String>),
     /// Only who asks was asked.
     Known,
     /// The broker said no at this question.
@@ -55,10 +56,13 @@ impl Stage {
 impl Answered {
     pub(super) fn left_behind(&self) -> String {
         match &self.verdict {
-            Verdict::Granted(..) => format!(
-                "a token was asked for, of the task {}: its lease, now ended, and lines in the audit log remain",
-                self.task
-            ),
+            Verdict::Granted(_, _, bound) => {
+                let bound = if bound.is_some() { "; the platform's token is used up" } else { "" };
+                format!(
+                    "a token was asked for, of the task {}: its lease, now ended, and lines in the audit log remain{bound}",
+                    self.task
+                )
+            }
             _ => format!("the broker was asked, of the task {}: lines in its audit log remain", self.task),
         }
     }
@@ -130,15 +134,23 @@ pub(super) async fn scope(scene: &mut Scene) -> Outcome {
 /// Whether policies permit it.
 pub(super) async fn policy(scene: &mut Scene) -> Outcome {
     match scene.answered.as_ref() {
-        Some(Answered { task, verdict: Verdict::Granted(_, Err(error)) }) => Outcome::fail(
+        Some(Answered { task, verdict: Verdict::Granted(_, Err(error), _) }) => Outcome::fail(
             format!("a token was granted, but its task {task} could not be completed: {error}"),
             format!("jitney complete --task {task}"),
         ),
-        Some(Answered { task, verdict: Verdict::Granted(token, Ok(())) }) => Outcome::pass(format!(
-            "granted {} for {} s as {task}, and completed",
-            token.scopes,
-            token.expires_in.as_secs()
-        )),
+        Some(Answered { task, verdict: Verdict::Granted(token, Ok(()), bound) }) => {
+            let bound = bound.as_ref().map_or_else(String::new, |policies| {
+                format!(
+                    "; that used up the platform's token, which counts once (@single_use, by policies {policies}): what runs \
+                     next needs a fresh one"
+                )
+            });
+            Outcome::pass(format!(
+                "granted {} for {} s as {task}, and completed{bound}",
+                token.scopes,
+                token.expires_in.as_secs()
+            ))
+        }
         _ => judge(scene, Stage::Policy, ""),
     }
 }
@@ -198,7 +210,8 @@ async fn token(scene: &Scene, task: &TaskId, ask: &TokenAsk) -> Result<Verdict, 
     let client = connect(scene).await?;
     let token = client.token(ask).await?;
     let completed = client.complete(task).await;
-    Ok(Verdict::Granted(Box::new(token), completed))
+    let bound = once::used_up(scene, &client, ask).await;
+    Ok(Verdict::Granted(Box::new(token), completed, bound))
 }
 
 async fn known(scene: &Scene, task: &TaskId) -> Result<Verdict, ClientError> {

@@ -75,6 +75,9 @@ fn of_token(scene: &mut Scene, proof: &str, token: &Secret<String>) -> Outcome {
     let issuer = scene.broker.as_ref().map(|broker| broker.issuer().to_owned()).unwrap_or_default();
     let note = match said.aud == issuer {
         true => String::new(),
+        false if said.is_for_several => {
+            "; it names several audiences, and a broker takes a token for itself alone".to_owned()
+        }
         false => format!("; its aud is not {issuer}, so the workload's [[identity]] must name it as `audience`"),
     };
     Outcome::pass(format!("by {proof}: {said}{note}"))

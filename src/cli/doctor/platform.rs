@@ -18,6 +18,8 @@ pub(super) struct Said {
     iss: String,
     sub: String,
     pub aud: String,
+    /// It names several audiences: no broker takes it, for each of them could show it.
+    pub is_for_several: bool,
     pub exp: Option<UnixTime>,
     /// By which its workload's file would know it.
     pins: Vec<(&'static str, String)>,
@@ -39,6 +41,7 @@ impl Said {
             iss: text(&claims, "iss"),
             sub: text(&claims, "sub"),
             aud: text(&claims, "aud"),
+            is_for_several: claims.get("aud").and_then(Value::as_array).is_some_and(|all| all.len() > 1),
             exp: claims.get("exp").and_then(Value::as_u64).map(UnixTime::from_secs),
             pins: pins(&claims),
             claims: in_words(&claims),
@@ -57,6 +60,11 @@ pub(super) fn audience(scene: &Scene, said: &Said, id: &str) -> String {
     if said.is_pod {
         return format!(
             "in the pod: serviceAccountToken: {{ audience: {issuer}, path: jitney }}, in a projected volume"
+        );
+    }
+    if said.is_for_several {
+        return format!(
+            "have the platform make a token for this broker alone, whose aud is {issuer} and names nobody besides"
         );
     }
     format!(
@@ -132,6 +140,17 @@ mod tests {
     fn told(claims: Value) -> String {
         let token = format!("{}.{}.AAAA", B64.encode(r#"{"alg":"RS256"}"#), B64.encode(claims.to_string()));
         Said::read(&token).unwrap().to_string()
+    }
+
+    #[test]
+    fn a_token_for_several_is_told_from_one_for_one() {
+        let said = |aud: Value| {
+            let token =
+                format!("{}.{}.AAAA", B64.encode(r#"{"alg":"RS256"}"#), B64.encode(json!({"aud": aud}).to_string()));
+            Said::read(&token).unwrap().is_for_several
+        };
+        assert!(said(json!(["https://b", "x"])));
+        assert!(!said(json!(["https://b"])) && !said(json!("https://b")) && !said(Value::Null));
     }
 
     #[test]

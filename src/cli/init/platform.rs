@@ -102,17 +102,20 @@ impl Words {
              issuer = {}  # who signs those tokens: {}\n\
              task = \"{}\"  # the task is {}; another is refused\n\
              keep = {}  # what of the token policies and the audit log may see\n\
-             [identity.claims]  # what the token must say: all of it, letter by letter\n",
+             # What the token must say: all of it, letter by letter.\n",
             quoted(&self.issuer),
             self.signs,
             self.task,
             self.is_task,
             self.keep
         );
-        for Claim(name, value, why) in &self.claims {
-            text.push_str(&format!("{name} = {}  # {why}\n", quoted(value)));
+        for Claim(name, _, why) in &self.claims {
+            text.push_str(&format!("# {name}: {why}\n"));
         }
-        text
+        // In one line, not as a table of its own: what is added at the end of the file would become a claim there.
+        let claims: Vec<String> =
+            self.claims.iter().map(|Claim(name, value, _)| format!("{name} = {}", quoted(value))).collect();
+        text + &format!("claims = {{ {} }}\n", claims.join(", "))
     }
 }
 

@@ -23,12 +23,10 @@ pub(super) fn look(tree: &Tree<'_>, findings: &mut Findings) {
                 wildcards(doc, identity, findings);
             }
             let (keys, place) = pinned(tree, doc, identity, span);
-            for key in keys {
-                weak(doc, &key, place.clone(), findings);
-                // An issuer signs for many: its keys are meant to be in several files.
-                if kind != Some("private_key_jwt") {
-                    continue;
-                }
+            // An issuer signs for many: its keys are meant to be in several files, and how long they are is the platform's choice.
+            // What is shorter than 2048 bits does not load.
+            for key in keys.iter().filter(|_| kind == Some("private_key_jwt")) {
+                weak(doc, key, place.clone(), findings);
                 let (first, holder) = seen.entry(key.public_bytes().to_vec()).or_insert((doc, number));
                 if *holder != number {
                     let told = format!("{} `{}` has the key of {} `{}`", doc.what, doc.id, first.what, first.id);

@@ -4,6 +4,7 @@
 //! the load itself and is only sorted in here. Never asks a network or a broker.
 
 mod beside;
+mod claims;
 mod empty;
 mod expiry;
 mod finding;
@@ -46,8 +47,8 @@ use tree::{Tree, Walk};
 type Lint = fn(&Tree<'_>, &mut Findings);
 
 /// Those that look at the files alone: they look at a set that does not load, too.
-const OF_FILES: [Lint; 7] =
-    [missing::look, vague::look, expiry::look, review::look, keys::look, private::look, beside::look];
+const OF_FILES: [Lint; 8] =
+    [missing::look, vague::look, expiry::look, review::look, keys::look, claims::look, private::look, beside::look];
 
 /// Those that need the set whole.
 const OF_SETS: [Lint; 8] =

@@ -61,7 +61,7 @@ const OVERSIGHT: &str = "CSF PR.AA-05, ID.IM-01; SP 800-207 tenet 4";
 const CHANGE: &str = "CSF PR.PS-01, ID.AM-08; SP 800-207 tenet 4";
 
 /// Every rule, in the order of the documentation.
-pub static RULES: [Rule; 42] = [
+pub static RULES: [Rule; 44] = [
     firm(rule("load-error", Error, "a broker refuses to load the set", CONFIGURATION, CHANGE)),
     firm(rule(
         "issuer-unpinned",
@@ -116,6 +116,14 @@ pub static RULES: [Rule; 42] = [
     rule("condition-missing", Note, "a permit has no condition: any task may ask", OVERPRIVILEGED, LEAST),
     rule("condition-vacuous", Warning, "a permit's condition is always true", OVERPRIVILEGED, LEAST),
     rule("claim-wildcard", Warning, "a claim of a platform's token may say anything", AUTHENTICATION, PROOF),
+    rule(
+        "claim-misplaced",
+        Warning,
+        "a field of an identity stands among its claims, and is demanded as one",
+        CONFIGURATION,
+        CHANGE,
+    ),
+    rule("task-ambiguous", Warning, "two runs of a platform can be attested the same task", AUTHENTICATION, PROOF),
     rule("ttl-above", Warning, "a time is above another that always cuts it", CONFIGURATION, SESSIONS),
     rule("permit-never", Warning, "a permit can never apply", CONFIGURATION, CHANGE),
     rule("permit-shadowed", Warning, "a forbid takes away all that a permit gives", CONFIGURATION, CHANGE),
@@ -160,7 +168,7 @@ pub static RULES: [Rule; 42] = [
         CONFIGURATION,
         INVENTORY,
     ),
-    rule("key-weak", Warning, "an RSA key has fewer than 3072 bits", AUTHENTICATION, CREDENTIALS),
+    rule("key-weak", Warning, "an RSA key of its own has fewer than 3072 bits", AUTHENTICATION, CREDENTIALS),
     rule("key-shared", Error, "two identities have one key", REUSE, CREDENTIALS),
     rule("secret", Error, "a private key, a password or a token stands in a file", LEAKAGE, CREDENTIALS),
     firm(rule(

@@ -40,6 +40,8 @@ codes! {
     condition_missing = "condition-missing",
     condition_vacuous = "condition-vacuous",
     claim_wildcard = "claim-wildcard",
+    claim_misplaced = "claim-misplaced",
+    task_ambiguous = "task-ambiguous",
     ttl_above = "ttl-above",
     permit_never = "permit-never",
     permit_shadowed = "permit-shadowed",

@@ -17,6 +17,10 @@ use crate::policy::diagnostic::Diagnostic;
 const MAX_KEEP: usize = 16;
 const MAX_NAME: usize = 128;
 
+/// What tells of a token and of nobody: its issuer, for whom it is, its times, its own name. Each token of the issuer has them,
+/// and for the broker's audience says the same.
+const OF_THE_TOKEN: [&str; 6] = ["iss", "aud", "exp", "iat", "nbf", "jti"];
+
 /// A platform's tokens, and which of them are this client's.
 #[derive(Debug, Clone)]
 pub struct Oidc {
@@ -103,9 +107,15 @@ fn pinned(
     claims: &[ClaimRule],
 ) -> Option<()> {
     match tenants::check(issuer.get_ref(), claims) {
-        Ok(()) if claims.is_empty() => {
-            let mend = "write claims = { sub = \"…\" }: what its tokens say and no other's do";
-            let what = "without `claims`, every token of this issuer would be this workload's";
+        Ok(()) if !claims.iter().any(tells_whose) => {
+            let mend = "write claims = { sub = \"…\" }: what this workload's tokens say and no other's do";
+            let what = match claims.is_empty() {
+                true => "without `claims`, every token of this issuer would be this workload's".to_owned(),
+                false => format!(
+                    "every token of this issuer would be this workload's: {}, or a glob of `*` alone, tell nobody from another",
+                    OF_THE_TOKEN.map(|name| format!("`{name}`")).join(", ")
+                ),
+            };
             place.wrong(claims_at.unwrap_or_else(|| issuer.span()), what, mend);
             None
         }
@@ -119,6 +129,11 @@ fn pinned(
             None
         }
     }
+}
+
+/// Whether a rule tells some tokens of an issuer from its others.
+fn tells_whose(rule: &ClaimRule) -> bool {
+    !OF_THE_TOKEN.contains(&&*rule.name) && rule.glob().is_none_or(|glob| glob.bytes().any(|byte| byte != b'*'))
 }
 
 /// An address that keys may be asked of: https, or http on this machine, which the broker's configuration must name then.
@@ -150,9 +165,10 @@ fn address(place: &mut Place<'_, '_>, name: &str, address: &Spanned<String>) {
 
 fn read_audience(place: &mut Place<'_, '_>, audience: Spanned<String>) -> Option<Arc<str>> {
     let text = audience.get_ref();
-    if text.is_empty() || text.len() > 512 || text.chars().any(char::is_control) {
-        let mend = "leave it out where the platform's tokens name the broker's issuer as their `aud`, which is best";
-        place.wrong(audience.span(), "`audience` is 1 to 512 characters", mend);
+    if text.is_empty() || text.len() > 512 || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        let mend =
+            "name one `aud`, as the platform writes it; leave it out where that is the broker's issuer, which is best";
+        place.wrong(audience.span(), "`audience` is 1 to 512 characters, none of them a space or a control", mend);
         return None;
     }
     Some(audience.into_inner().into())

@@ -85,6 +85,32 @@ impl TaskTemplate {
         task.lineage().any(|name| may_be(&self.parts, name, said))
     }
 
+    /// Two claims between which nothing tells where one ends and the other begins, so that two runs can have one task. `said`
+    /// has what a claim says in every token.
+    ///
+    /// From the left a claim ends where something stands that it cannot hold, from the right it begins there; what lies between
+    /// both may hold anything.
+    pub fn runs_together(&self, said: impl Fn(&str) -> Option<String>) -> Option<(&str, &str)> {
+        let mut claims: Vec<(&str, String)> = Vec::new();
+        for part in &self.parts {
+            let known = match part {
+                Part::Text(text) => Some(text.to_string()),
+                Part::Claim(name) => said(name),
+            };
+            match (part, known, claims.last_mut()) {
+                (_, Some(text), Some((_, behind))) => behind.push_str(&text),
+                (Part::Claim(name), None, _) => claims.push((name, String::new())),
+                _ => {}
+            }
+        }
+        let pairs: Vec<_> = claims.windows(2).map(|pair| (pair[0].0, &*pair[0].1, pair[1].0)).collect();
+        let tells = |claim: &str, between: &str| between.chars().any(|c| !may_hold(claim, c));
+        let from_left = pairs.iter().take_while(|(claim, between, _)| tells(claim, between)).count();
+        let rest = &pairs[from_left..];
+        let all_tell = rest.iter().all(|(_, between, claim)| tells(claim, between));
+        rest.first().filter(|_| !all_tell).map(|(one, _, two)| (*one, *two))
+    }
+
     fn filled(&self, claim: impl Fn(&str) -> Option<String>) -> Result<TaskId, String> {
         let mut task = String::new();
         for part in &self.parts {
@@ -101,6 +127,30 @@ impl TaskTemplate {
         }
         TaskId::parse(&task).map_err(|error| format!("the token's claims make no task of {self}: {}", error.rule))
     }
+}
+
+/// Claims that platforms number, or make of letters and digits in a fixed form: no separator of a task's name comes from them.
+const PLAIN: [&str; 14] = [
+    "run_id",
+    "run_number",
+    "run_attempt",
+    "repository_id",
+    "repository_owner_id",
+    "actor_id",
+    "project_id",
+    "namespace_id",
+    "pipeline_id",
+    "job_id",
+    "user_id",
+    "build_number",
+    "uid",
+    "sha",
+];
+
+/// Whether a claim of a task may hold this; none may hold a slash.
+fn may_hold(claim: &str, c: char) -> bool {
+    let is_plain = PLAIN.contains(&claim.rsplit('/').next().unwrap_or(claim));
+    c != '/' && (!is_plain || c.is_ascii_alphanumeric())
 }
 
 fn may_be(parts: &[Part], name: &str, said: &BTreeMap<String, String>) -> bool {
@@ -185,6 +235,39 @@ mod tests {
         for (claims, word) in rows {
             let wrong = fill("{run_id}.{run_attempt}", claims.clone()).unwrap_err();
             assert!(wrong.contains(word), "{claims}: {wrong}");
+        }
+    }
+
+    #[test]
+    fn claims_run_together_where_what_stands_between_may_be_in_either() {
+        let alike = |template: &str| {
+            let template = TaskTemplate::parse(template).unwrap();
+            let said = |name: &str| (name == "fixed").then(|| "x-y".to_owned());
+            template.runs_together(said).map(|(one, two)| format!("{one} {two}"))
+        };
+        for template in [
+            "{a}",
+            "pod-{kubernetes.io/pod/uid}",
+            "{run_id}.{run_attempt}",
+            "{run_id}-{ref}",
+            "{ref}-{run_id}",
+            "{run_id}-{ref}-{run_attempt}",
+            "{ref}/{name}",
+            "{ref}-{fixed}",
+            "{fixed}-{ref}",
+            "{run_id}-{fixed}-{ref}",
+        ] {
+            assert_eq!(alike(template), None, "{template}");
+        }
+        for (template, which) in [
+            ("{a}-{b}", "a b"),
+            ("{a}{b}", "a b"),
+            ("{run_id}{run_attempt}", "run_id run_attempt"),
+            ("{a}-{run_id}.{b}", "a run_id"),
+            ("{run_id}.{a}.{b}", "a b"),
+            ("{a}-{fixed}-{b}", "a b"),
+        ] {
+            assert_eq!(alike(template).as_deref(), Some(which), "{template}");
         }
     }
 

@@ -105,8 +105,9 @@ const PLATFORMS: &[Platform] = &[
                one of environment, ref, job_workflow_ref every branch and pull request would do",
     },
     Platform {
-        name: "GitLab.com",
-        is: |host, _| host == "gitlab.com",
+        name: "a public GitLab",
+        // Those on which anybody, or all of a large community, may have a project.
+        is: |host, _| PUBLIC_GITLABS.contains(&host),
         own: None,
         needs: &[&[("project_id", Pin::Exact)]],
         mend: "write claims = { project_id = \"123456\", ref_protected = \"true\" }: the id outlives renames",
@@ -180,6 +181,64 @@ const PLATFORMS: &[Platform] = &[
         needs: &[&[("pipeline_id", Pin::Exact)]],
         mend: "write claims = { pipeline_id = \"…\" }, and ask for the token with --claim pipeline_id: slugs can be renamed",
     },
+    Platform {
+        name: "Vercel, by its global issuer,",
+        is: |host, path| host == "oidc.vercel.com" && segments(path) == 0,
+        own: None,
+        needs: &[&[("owner_id", Pin::Exact)], &[("project_id", Pin::Exact)]],
+        mend: "write claims = { owner_id = \"team_…\", project_id = \"prj_…\", environment = \"production\" }, or issuer = \
+               \"https://oidc.vercel.com/TEAM\": ids outlive renames, and without environment every preview would do",
+    },
+    Platform {
+        name: "Vercel",
+        // The team is in the path, by a name that can be given away.
+        is: |host, _| host == "oidc.vercel.com",
+        own: None,
+        needs: &[&[("owner_id", Pin::Exact), ("project_id", Pin::Exact)]],
+        mend: "write claims = { project_id = \"prj_…\", environment = \"production\" }: ids outlive renames, and without \
+               environment every preview would do",
+    },
+    Platform {
+        name: "Amazon Cognito's identity pools",
+        is: |host, _| host == "cognito-identity.amazonaws.com" || host.starts_with("cognito-identity.") && host.ends_with(".amazonaws.com"),
+        own: None,
+        needs: &[&[("sub", Pin::Exact)]],
+        mend: "write claims = { sub = \"REGION:…\" }: the identity's own id; whoever has an account can make a pool",
+    },
+    Platform {
+        name: "Codefresh",
+        is: |host, _| host == "oidc.codefresh.io",
+        own: None,
+        needs: &[&[("pipeline_id", Pin::Exact)]],
+        mend: "write claims = { account_id = \"…\", pipeline_id = \"…\" }: ids outlive renames",
+    },
+    Platform {
+        name: "Pulumi Cloud",
+        is: |host, path| host == "api.pulumi.com" && path.starts_with("/oidc"),
+        own: None,
+        // It has no ids in its tokens: its whole subject is the most that can be pinned.
+        needs: &[&[("sub", Pin::Exact)]],
+        mend: "write claims = { sub = \"pulumi:deploy:org:ORG:project:PROJECT:stack:STACK:operation:update:scope:write\" }, whole",
+    },
+];
+
+/// GitLab instances that sign for whoever may have a project there. Their tokens are GitLab's.
+const PUBLIC_GITLABS: [&str; 15] = [
+    "gitlab.com",
+    "0xacab.org",
+    "code.videolan.org",
+    "foss.heptapod.net",
+    "framagit.org",
+    "git.drupalcode.org",
+    "gitgud.io",
+    "gitlab.alpinelinux.org",
+    "gitlab.archlinux.org",
+    "gitlab.freedesktop.org",
+    "gitlab.gnome.org",
+    "gitlab.haskell.org",
+    "gitlab.torproject.org",
+    "invent.kde.org",
+    "salsa.debian.org",
 ];
 
 /// Host without its default port, in lower case, and path of an issuer.
@@ -236,6 +295,17 @@ mod tests {
             (circle, &[("oidc.circleci.com/project-id", "1")]),
             ("https://app.terraform.io", &[("terraform_workspace_id", "ws-1")]),
             ("https://agent.buildkite.com", &[("pipeline_id", "1")]),
+            ("https://salsa.debian.org", &[("project_id", "1")]),
+            ("https://oidc.vercel.com", &[("owner_id", "team_1"), ("project_id", "prj_1")]),
+            ("https://oidc.vercel.com/acme", &[("project_id", "prj_1"), ("environment", "production")]),
+            ("https://oidc.vercel.com/acme", &[("owner_id", "team_1")]),
+            ("https://cognito-identity.amazonaws.com", &[("sub", "eu-west-1:1")]),
+            ("https://oidc.codefresh.io", &[("pipeline_id", "1")]),
+            (
+                "https://api.pulumi.com/oidc",
+                &[("sub", "pulumi:deploy:org:acme:project:p:stack:s:operation:update:scope:write")],
+            ),
+            ("https://api.pulumi.com.example.com/oidc", &[("org", "acme")]),
         ];
         for (issuer, claims) in rows {
             assert_eq!(check(issuer, &rules(claims)), Ok(()), "{issuer} {claims:?}");
@@ -267,6 +337,18 @@ mod tests {
             ("https://accounts.google.com", &[("email", "a@example.com")], "sub"),
             ("https://app.terraform.io", &[("terraform_organization_name", "acme")], "terraform_workspace_id"),
             ("https://agent.buildkite.com", &[("pipeline_slug", "p")], "pipeline_id"),
+            ("https://salsa.debian.org", &[("project_path", "g/p")], "project_id"),
+            ("https://gitlab.gnome.org/", &[("sub", "project_path:g/p:ref_type:branch:ref:main")], "project_id"),
+            ("https://oidc.vercel.com", &[("environment", "production")], "owner_id"),
+            ("https://oidc.vercel.com/", &[("owner_id", "team_1"), ("project", "shop")], "project_id"),
+            ("https://oidc.vercel.com", &[("project_id", "prj_1")], "owner_id"),
+            ("https://oidc.vercel.com:443", &[("sub", "owner:acme:project:shop:environment:production")], "owner_id"),
+            ("https://oidc.vercel.com/acme", &[("environment", "production")], "project_id"),
+            ("https://cognito-identity.amazonaws.com", &[("amr", "authenticated")], "sub"),
+            ("https://cognito-identity.amazonaws.com", &[("sub", "eu-west-1:*")], "sub"),
+            ("https://oidc.codefresh.io", &[("account_name", "acme")], "pipeline_id"),
+            ("https://api.pulumi.com/oidc", &[("org", "acme")], "sub"),
+            ("https://api.pulumi.com/oidc", &[("sub", "pulumi:deploy:org:acme:*")], "sub"),
         ];
         for (issuer, claims, missing) in rows {
             let Err(Unpinned::Claims { what, mend }) = check(issuer, &rules(claims)) else {
