@@ -44,6 +44,10 @@ pub async fn run(args: OutputArgs, at: Option<&str>) -> Result<ExitCode, Failure
             output::plain(&text(&status["policies"], "dir")),
         ));
     }
+    if !status["tls"]["amiss"].is_null() {
+        let (cert, amiss) = (text(&status["tls"], "cert"), text(&status["tls"], "amiss"));
+        output::warning(format_args!("the TLS certificate {} will not do: {}", output::plain(&cert), output::plain(&amiss)));
+    }
     for issuer in list(&status, "issuers").iter().filter(|issuer| !issuer["away"].is_null()) {
         output::warning(output::plain(&issuer_away(issuer)));
     }
@@ -71,7 +75,7 @@ fn story(status: &Value) -> Vec<(&'static str, String)> {
     let up = status["uptime_seconds"].as_u64().map_or("-".into(), |secs| admin::rough(Duration::from_secs(secs)));
     let health = if audit["healthy"] == true { "written" } else { "CANNOT BE WRITTEN: no token is granted" };
     let figures = ["workloads", "audiences", "policies"].map(|name| format!("{name} {}", text(policies, name)));
-    vec![
+    let mut story = vec![
         ("broker", format!("{}, version {}, up {up}", text(status, "broker"), text(status, "version"))),
         ("issuer", text(status, "issuer")),
         ("store", in_store(store)),
@@ -86,7 +90,12 @@ fn story(status: &Value) -> Vec<(&'static str, String)> {
         ("keys", keys(status)),
         ("feed", feed(&status["feed"])),
         ("watchers", watchers(&status["watchers"])),
-    ]
+    ];
+    let tls = &status["tls"];
+    if !tls.is_null() {
+        story.insert(2, ("tls", format!("{}, good until {}", text(tls, "cert"), moment(tls, "not_after"))));
+    }
+    story
 }
 
 /// How many platforms sign for workloads here with keys that are fetched, and of how many there are none.
