@@ -33,8 +33,8 @@ mod timed;
 mod trail;
 mod watch;
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ring::rand::SystemRandom;

@@ -257,7 +257,9 @@ impl Refused {
                                     lists what is granted, and where there are conditions"
                 .into(),
             "not_found" => {
-                "`jitney lease list`, `workload list`, `audience list` and `key list` say what there is".into()
+                "`jitney lease list`, `workload list`, `audience list` and `key list` say what there is; a file that was \
+                 written a moment ago is read within two seconds"
+                    .into()
             }
             "invalid_target" => "`jitney audience list` on the broker names the audiences".into(),
             "unauthorized_client" => "`jitney workload show` on the broker says in what state the workload is".into(),
@@ -303,7 +305,10 @@ mod tests {
             Refused::read(&answer(body.leak().as_bytes())).unwrap().next_step()
         };
         let platform = next("the platform token proves no client of this broker: its audit log says why");
-        assert!(platform.contains("owner") && !platform.contains("KEY_FILE") && platform.contains("explain b.x"), "{platform}");
+        assert!(
+            platform.contains("owner") && !platform.contains("KEY_FILE") && platform.contains("explain b.x"),
+            "{platform}"
+        );
         let key = next("the assertion is not signed by a key of this client: compare id, key and kid");
         assert!(key.starts_with("compare JITNEY_WORKLOAD and JITNEY_KEY_FILE") && !key.contains("platform"), "{key}");
         assert!(next("the assertion has expired").contains("clock"));

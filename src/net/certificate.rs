@@ -174,7 +174,10 @@ mod tests {
         let short = certificate((2026, 1, 1), (2027, 1, 1), &["localhost"]);
         assert_eq!(short.not_after.secs(), NEW_YEAR_2027);
         let long = certificate((1999, 12, 31), (2090, 1, 1), &["localhost"]);
-        assert_eq!((long.not_before.rfc3339(), long.not_after.rfc3339()), ("1999-12-31T00:00:00Z".into(), "2090-01-01T00:00:00Z".into()));
+        assert_eq!(
+            (long.not_before.rfc3339(), long.not_after.rfc3339()),
+            ("1999-12-31T00:00:00Z".into(), "2090-01-01T00:00:00Z".into())
+        );
     }
 
     #[test]
@@ -195,7 +198,10 @@ mod tests {
         }
         // One that lives for days is not near its end for weeks.
         let short = certificate((2026, 12, 26), (2027, 1, 1), &["localhost"]);
-        assert_eq!((short.amiss(None, at(2)), short.amiss(None, UnixTime::from_secs(NEW_YEAR_2027 - 3600))), (None, Some(Amiss::Soon(end))));
+        assert_eq!(
+            (short.amiss(None, at(2)), short.amiss(None, UnixTime::from_secs(NEW_YEAR_2027 - 3600))),
+            (None, Some(Amiss::Soon(end)))
+        );
         let days = |at: UnixTime| year.days_left(at);
         assert_eq!((days(at(3)), days(end), days(end.plus(Duration::from_secs(1)))), (3, 0, -1));
     }

@@ -229,7 +229,9 @@ fn settings_and_files_are_told_before_anybody_is_asked() {
     let broker = broker();
     let patient = || Patient::of(&broker, "demo");
     let findings = patient().without("JITNEY_KEY_FILE").finds(&ASK);
-    findings.only("identity", &["nothing here proves"], &["JITNEY_KEY_FILE to the private key of demo"]).are("pass", &super::patient::CHECKS[..7]);
+    findings
+        .only("identity", &["nothing here proves"], &["JITNEY_KEY_FILE to the private key of demo"])
+        .are("pass", &super::patient::CHECKS[..7]);
     let broken = patient();
     broken
         .write("key.pem", "-----BEGIN PRIVATE KEY-----\nnothing to see here, move along\n-----END PRIVATE KEY-----\n");

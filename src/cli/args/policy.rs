@@ -87,8 +87,10 @@ pub struct TestArgs {
 
 /// `jitney policy explain`: a decision, `-`, or a request.
 #[derive(Debug, Args)]
-#[command(override_usage = "jitney policy explain DECISION_ID\n       jitney policy explain --workload ID --audience URI --scope \
-                            SCOPE [OPTIONS]\n       jitney policy explain - < REQUEST.json")]
+#[command(
+    override_usage = "jitney policy explain DECISION_ID\n       jitney policy explain --workload ID --audience URI --scope \
+                            SCOPE [OPTIONS]\n       jitney policy explain - < REQUEST.json"
+)]
 pub struct ExplainArgs {
     /// A decision id, as a refusal tells it: looked up in the audit log. `-`: a request in JSON on standard input
     #[arg(conflicts_with_all = ["workload", "audience", "scopes", "task", "ttl", "identity", "claims", "now"])]

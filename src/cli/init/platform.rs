@@ -43,11 +43,16 @@ impl Proof {
         };
         if !words.issuer.starts_with("https://") || words.issuer.chars().any(|c| c.is_control() || c == ' ') {
             let like = match args.platform {
-                Platform::Kubernetes => "--issuer https://cluster.example.com, say: kubectl get --raw /.well-known/openid-configuration",
+                Platform::Kubernetes => {
+                    "--issuer https://cluster.example.com, say: kubectl get --raw /.well-known/openid-configuration"
+                }
                 Platform::Github => "--issuer https://github.example.com/_services/token, say, without a space in it",
                 _ => "--issuer https://gitlab.example.com, say, without a space in it",
             };
-            return Err(Failure::usage("--issuer is the https URL that stands in the platform's tokens as `iss`", like));
+            return Err(Failure::usage(
+                "--issuer is the https URL that stands in the platform's tokens as `iss`",
+                like,
+            ));
         }
         let (identity, issuer) = (words.identity(), Some(words.issuer));
         Ok(Self { platform: args.platform, identity, issuer, task, place })

@@ -191,7 +191,9 @@ mod tests {
             assert!(error.to_string().contains(expected), "{error}");
             assert!(!error.next_step().is_empty());
         }
-        let next = |pairs| Identity::from_settings_below(empty.path(), settings(pairs)).unwrap_err().next_step();
+        let next = |pairs: &[(&str, &str)]| {
+            Identity::from_settings_below(empty.path(), settings(pairs)).unwrap_err().next_step()
+        };
         assert!(next(&[url, ("JITNEY_WORKLOAD", "w")]).starts_with("set JITNEY_KEY_FILE to the private key of w"));
         for half in ["ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"] {
             assert!(next(&[url, (half, "https://a.example.com")]).starts_with("pass both on"), "{half}");
