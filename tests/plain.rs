@@ -228,12 +228,20 @@ fn a_key_that_others_can_read_is_warned_of_and_used() {
 }
 
 #[test]
+fn a_decision_id_alone_will_do_for_an_explanation_and_the_usage_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let (code, _, stderr) = said(&jitney(dir.path(), &[], &["policy", "explain"]));
+    assert!(code == Some(2) && stderr.contains("jitney policy explain DECISION_ID\n"), "{stderr}");
+}
+
+#[test]
 fn a_folder_without_policies_is_not_passed_over() {
     let dir = tempfile::tempdir().unwrap();
     let (code, stdout, stderr) = said(&jitney(dir.path(), &[], &["policy", "check", "."]));
     assert_eq!(code, Some(1), "a broker loads it, and it is hardly the folder that was meant: {stdout}{stderr}");
     assert!(stdout.contains("error[set-empty]") && stdout.contains("grants nothing"), "{stdout}");
     assert!(stderr.contains("1 error, 0 warnings in ."), "{stderr}");
+    assert!(!stderr.contains("let it pass"), "no entry of check.toml lets this pass: {stderr}");
     let broker = Broker::start(&Backing::Embedded);
     let (code, _, stderr) = said(&broker.cli("demo", &["policy", "check", "data/policies"]));
     assert_eq!((code, stderr.as_str()), (Some(0), ""));

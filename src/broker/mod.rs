@@ -33,8 +33,8 @@ mod timed;
 mod trail;
 mod watch;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ring::rand::SystemRandom;
@@ -44,6 +44,7 @@ use crate::audit::{AuditLog, AuditRecord, Event, Outcome};
 use crate::fetch::foreign::{ForeignFetch, ForeignOptions};
 use crate::keys::{JwksDocument, Keyring};
 use crate::model::{Clock, DecisionId, Epoch, Reason, Refusal, UnixTime};
+use crate::net::Tls;
 use crate::policy::{Limits, Policies};
 use crate::store::{Head, LeaseStore, RecordError, Spent};
 use crate::telemetry::Metrics;
@@ -132,6 +133,8 @@ pub struct Broker {
     told: (AtomicU64, AtomicU64),
     dates: dates::Dates,
     checkpoints: checkpoint::Shared,
+    /// What its public listener shows, where it speaks TLS itself.
+    tls: OnceLock<Tls>,
 }
 
 /// A broker that could not be put together.
@@ -196,6 +199,7 @@ impl Broker {
             told: (AtomicU64::new(0), AtomicU64::new(0)),
             dates: dates::Dates::default(),
             checkpoints: checkpoint::Shared::default(),
+            tls: OnceLock::new(),
         };
         let head = broker.catch_up().await?;
         broker.shut.arrived(head.epoch);

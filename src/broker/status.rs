@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::attest::IssuerView;
 use crate::model::{Epoch, KeyId, Position, UnixTime};
+use crate::net::Tls;
 use crate::store::{Safety, StoreError, StoreStats};
 
 use super::{Broker, CheckpointView, FeedView};
@@ -31,6 +32,9 @@ pub struct StatusView {
     pub issuers: Vec<IssuerView>,
     /// The audit log.
     pub audit: AuditView,
+    /// What its listener shows; none where it speaks no TLS itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsView>,
     /// How long tokens live.
     pub tokens: TokensView,
     /// The feed's subscribers.
@@ -120,6 +124,19 @@ pub struct AuditView {
     pub checkpoint: Option<CheckpointView>,
 }
 
+/// The TLS certificate at a glance.
+#[derive(Debug, Clone, Serialize)]
+pub struct TlsView {
+    /// Its file.
+    pub cert: String,
+    /// Its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<UnixTime>,
+    /// Why clients refuse it, or will soon.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amiss: Option<String>,
+}
+
 /// The configuration's `[tokens]`, in seconds.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct TokensView {
@@ -163,6 +180,7 @@ impl Broker {
                 line: self.parts.audit.head().seq,
                 checkpoint: self.last_checkpoint(),
             },
+            tls: self.tls.get().map(|tls| view_tls(tls, now)),
             tokens: TokensView {
                 default_ttl: self.options.limits.default_ttl.as_secs(),
                 max_ttl: self.options.limits.max_ttl.as_secs(),
@@ -172,6 +190,20 @@ impl Broker {
             watchers: self.ends.watchers(),
             uptime_seconds: now.since(self.started).as_secs(),
         }
+    }
+
+    /// Its public listener speaks TLS by this pair: to be one for the host of the issuer.
+    pub fn serves(&self, tls: &Tls) {
+        let issuer: Option<http::Uri> = self.options.issuer.parse().ok();
+        if let Some(host) = issuer.as_ref().and_then(http::Uri::host) {
+            tls.expect(host.trim_matches(['[', ']']));
+        }
+        let _ = self.tls.set(tls.clone());
+    }
+
+    /// How long the certificate in use has left, for the metrics; none where there is none.
+    pub fn certificate_days_left(&self) -> Option<i64> {
+        Some(self.tls.get()?.certificate().1?.days_left(self.parts.clock.now()))
     }
 
     async fn view_store(&self, now: UnixTime) -> StoreView {
@@ -196,5 +228,14 @@ impl Broker {
                 StoreView { available: false, away: Some(away), refuses_writes: None, stats: None, safety: Vec::new() }
             }
         }
+    }
+}
+
+fn view_tls(tls: &Tls, now: UnixTime) -> TlsView {
+    let (cert, own) = tls.certificate();
+    TlsView {
+        cert: cert.display().to_string(),
+        not_after: own.map(|own| own.not_after),
+        amiss: tls.amiss(now).map(|amiss| amiss.to_string()),
     }
 }

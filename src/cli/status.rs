@@ -44,6 +44,14 @@ pub async fn run(args: OutputArgs, at: Option<&str>) -> Result<ExitCode, Failure
             output::plain(&text(&status["policies"], "dir")),
         ));
     }
+    if !status["tls"]["amiss"].is_null() {
+        let (cert, amiss) = (text(&status["tls"], "cert"), text(&status["tls"], "amiss"));
+        output::warning(format_args!(
+            "the TLS certificate {} will not do: {}",
+            output::plain(&cert),
+            output::plain(&amiss)
+        ));
+    }
     for issuer in list(&status, "issuers").iter().filter(|issuer| !issuer["away"].is_null()) {
         output::warning(output::plain(&issuer_away(issuer)));
     }
@@ -75,7 +83,7 @@ fn story(status: &Value) -> Vec<(&'static str, String)> {
         (false, Some(why)) => format!("CANNOT BE WRITTEN: no token is granted ({why})"),
     };
     let figures = ["workloads", "audiences", "policies"].map(|name| format!("{name} {}", text(policies, name)));
-    vec![
+    let mut story = vec![
         ("broker", format!("{}, version {}, up {up}", text(status, "broker"), text(status, "version"))),
         ("issuer", text(status, "issuer")),
         ("store", in_store(store)),
@@ -90,7 +98,12 @@ fn story(status: &Value) -> Vec<(&'static str, String)> {
         ("keys", keys(status)),
         ("feed", feed(&status["feed"])),
         ("watchers", watchers(&status["watchers"])),
-    ]
+    ];
+    let tls = &status["tls"];
+    if !tls.is_null() {
+        story.insert(2, ("tls", format!("{}, good until {}", text(tls, "cert"), moment(tls, "not_after"))));
+    }
+    story
 }
 
 /// How many platforms sign for workloads here with keys that are fetched, and of how many there are none.
@@ -206,16 +219,19 @@ mod tests {
     #[test]
     fn issuers_whose_keys_cannot_be_had_say_since_when_and_what_that_means() {
         let away = json!({"since": 1_790_000_000, "why": "no answer within 3 s"});
-        let of = |available: bool| {
-            json!({"issuer": "https://i", "available": available, "fetched_at": 1_790_000_000, "away": away})
-        };
+        let of = |available: bool| json!({"issuer": "https://i", "available": available, "fetched_at": 1_790_000_000, "away": away});
         let well = json!({"issuer": "https://j", "available": true});
         assert_eq!(issuers(&[]), "no keys of a platform are fetched");
         assert_eq!(issuers(&[well.clone()]), "keys of 1 platform at hand");
         assert_eq!(issuers(&[well, of(false)]), "keys of 2 platforms, NONE AT HAND of 1");
         let told = issuer_away(&of(false));
-        assert!(told.starts_with("the keys of the issuer https://i cannot be fetched since 2026-09-21T14:13:20Z"), "{told}");
-        assert!(told.ends_with("its tokens are refused as temporarily_unavailable until they can: no answer within 3 s"));
+        assert!(
+            told.starts_with("the keys of the issuer https://i cannot be fetched since 2026-09-21T14:13:20Z"),
+            "{told}"
+        );
+        assert!(
+            told.ends_with("its tokens are refused as temporarily_unavailable until they can: no answer within 3 s")
+        );
         assert!(issuer_away(&of(true)).contains("are used until they are a day old"));
     }
 

@@ -33,8 +33,8 @@ pub enum ClientError {
         /// What is wrong with it.
         why: String,
     },
-    /// Nothing here says who this workload is.
-    #[error("nothing here says who this workload is; looked for {}", looked.join("; "))]
+    /// Nothing here proves who this workload is.
+    #[error("nothing here proves who this workload is; looked for {}", looked.join("; "))]
     NoIdentity {
         /// Everything that was looked for, in order.
         looked: Vec<String>,
@@ -170,6 +170,9 @@ impl ClientError {
             Self::Setting { name, .. } => format!(
                 "set {name}; `jitney serve --dev` writes all of a workload's settings to .jitney/workload.env, ready to source"
             ),
+            Self::File { name, why, .. } if why.contains("openssl pkcs8") => {
+                format!("convert the key with the command that is named, then set {name} to the new file")
+            }
             Self::File { name, .. } => format!("correct {name}, or the file"),
             Self::NoIdentity { mend, .. } => mend.clone(),
             Self::Platform { platform, .. } => {
@@ -230,6 +233,15 @@ impl Refused {
                 "add --task NAME; or have the broker name it: task = \"auto\" in the identity of the workload's file".into()
             }
             "invalid_request" => "change what is named, within the bound that is named, and ask again".into(),
+            "invalid_client" if refused.description.contains("proves no client") => {
+                "whether such a token is meant to get in is for the workload's owner to decide: `jitney doctor` shows what it says, \
+                 to be compared with the workload's file in the broker's policies; JITNEY_WORKLOAD names one where several fit"
+                    .into()
+            }
+            "invalid_client" if refused.description.contains("not signed by a key") => {
+                "compare JITNEY_WORKLOAD and JITNEY_KEY_FILE with the workload's file in the broker's policies".into()
+            }
+            "invalid_client" if refused.description.contains("used before") => "ask again: each assertion counts once".into(),
             "invalid_client" => "compare what this workload shows (JITNEY_WORKLOAD and JITNEY_KEY_FILE, or its platform's \
                                  token) with its file in the broker's policies, and this machine's clock with the broker's"
                 .into(),
@@ -246,7 +258,9 @@ impl Refused {
                                     lists what is granted, and where there are conditions"
                 .into(),
             "not_found" => {
-                "`jitney lease list`, `workload list`, `audience list` and `key list` say what there is".into()
+                "`jitney lease list`, `workload list`, `audience list` and `key list` say what there is; a file that was \
+                 written a moment ago is read within two seconds"
+                    .into()
             }
             "invalid_target" => "`jitney audience list` on the broker names the audiences".into(),
             "unauthorized_client" => "`jitney workload show` on the broker says in what state the workload is".into(),
@@ -284,6 +298,22 @@ mod tests {
         let refused = Refused::read(&answer(body)).unwrap();
         assert_eq!(refused.to_string(), "invalid_scope: no policy grants a (decision b.x)");
         assert!(!ClientError::Refused(Box::new(refused)).is_temporary());
+    }
+
+    #[test]
+    fn who_is_not_known_is_told_what_to_compare_by_what_was_shown() {
+        let next = |said: &str| {
+            let body = format!(r#"{{"error":"invalid_client","error_description":"{said}","decision_id":"b.x"}}"#);
+            Refused::read(&answer(body.leak().as_bytes())).unwrap().next_step()
+        };
+        let platform = next("the platform token proves no client of this broker: its audit log says why");
+        assert!(
+            platform.contains("owner") && !platform.contains("KEY_FILE") && platform.contains("explain b.x"),
+            "{platform}"
+        );
+        let key = next("the assertion is not signed by a key of this client: compare id, key and kid");
+        assert!(key.starts_with("compare JITNEY_WORKLOAD and JITNEY_KEY_FILE") && !key.contains("platform"), "{key}");
+        assert!(next("the assertion has expired").contains("clock"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Owns bytes on the way in and out, and every bound on them. Never knows what a request means: it serves an application.
 
+mod certificate;
 mod limits;
 mod places;
 mod request;
@@ -14,6 +15,7 @@ mod tls;
 pub mod unix;
 mod work;
 
+pub use certificate::{Amiss, Certificate};
 pub use limits::{Limits, OpenConnections};
 pub use request::Remote;
 pub use serve::serve;

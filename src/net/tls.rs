@@ -4,15 +4,17 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::Shutdown;
+use super::certificate::{Amiss, Certificate};
+use crate::model::{Clock, UnixTime};
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -62,6 +64,12 @@ struct Pair {
     key: PathBuf,
     config: ArcSwap<ServerConfig>,
     seen: Mutex<[Stamp; 2]>,
+    /// What the certificate in use says of itself.
+    own: ArcSwapOption<Certificate>,
+    /// The host by which clients call this server.
+    host: OnceLock<String>,
+    /// What was last found amiss, and told.
+    told: Mutex<Option<Amiss>>,
 }
 
 impl Tls {
@@ -73,8 +81,36 @@ impl Tls {
         let (cert, key) = (cert.into(), key.into());
         // Stamps before contents: what changes in between is seen as a change at the next look.
         let seen = Mutex::new([stamp(&cert), stamp(&key)]);
-        let config = ArcSwap::from_pointee(read(&cert, &key)?);
-        Ok(Self(Arc::new(Pair { cert, key, config, seen })))
+        let (config, own) = read(&cert, &key)?;
+        let (config, own) = (ArcSwap::from_pointee(config), ArcSwapOption::from_pointee(own));
+        let (host, told) = (OnceLock::new(), Mutex::default());
+        Ok(Self(Arc::new(Pair { cert, key, config, seen, own, host, told })))
+    }
+
+    /// Expects the certificate to be for this host from now on, and says what is amiss with it.
+    pub fn expect(&self, host: &str) {
+        let _ = self.0.host.set(host.to_owned());
+        self.tell();
+    }
+
+    /// The certificate's file, and what it says of itself.
+    pub fn certificate(&self) -> (&Path, Option<Arc<Certificate>>) {
+        (&self.0.cert, self.0.own.load_full())
+    }
+
+    /// What is amiss with the certificate in use.
+    pub fn amiss(&self, now: UnixTime) -> Option<Amiss> {
+        self.0.own.load().as_ref()?.amiss(self.0.host.get().map(String::as_str), now)
+    }
+
+    /// Warns of what is amiss, once for each thing.
+    fn tell(&self) {
+        let now = self.amiss(Clock::system().now());
+        let before = std::mem::replace(&mut *self.0.told.lock().unwrap_or_else(PoisonError::into_inner), now);
+        if let Some(amiss) = now.filter(|_| now != before) {
+            let host = self.0.host.get().map_or("", String::as_str);
+            tracing::warn!(cert = %self.0.cert.display(), host, "the TLS certificate in use will not do: {amiss}");
+        }
     }
 
     /// The configuration for the next connection.
@@ -98,15 +134,22 @@ impl Tls {
 
     /// Reads the pair again where a file has changed since the last look. Answers whether a new pair is in use now.
     pub fn look(&self) -> bool {
-        let Pair { cert, key, config, seen } = &*self.0;
+        let is_new = self.take_new();
+        self.tell();
+        is_new
+    }
+
+    fn take_new(&self) -> bool {
+        let Pair { cert, key, config, seen, own, .. } = &*self.0;
         let now = [stamp(cert), stamp(key)];
         let before = std::mem::replace(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner), now);
         if before == now {
             return false;
         }
         match read(cert, key) {
-            Ok(new) => {
+            Ok((new, its)) => {
                 config.store(Arc::new(new));
+                own.store(its.map(Arc::new));
                 tracing::info!(cert = %cert.display(), "the TLS certificate was replaced");
                 true
             }
@@ -118,13 +161,14 @@ impl Tls {
     }
 }
 
-fn read(cert: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
+fn read(cert: &Path, key: &Path) -> Result<(ServerConfig, Option<Certificate>), TlsError> {
     let broken = |why: String| TlsError::Certificate { file: cert.into(), why };
     let chain: Vec<_> =
         CertificateDer::pem_file_iter(cert).and_then(Iterator::collect).map_err(|error| broken(plain(&error)))?;
     if chain.is_empty() {
         return Err(broken("it holds none".into()));
     }
+    let own = chain.first().and_then(Certificate::read);
     let secret =
         PrivateKeyDer::from_pem_file(key).map_err(|error| TlsError::Key { file: key.into(), why: plain(&error) })?;
     let pair = |error: rustls::Error| TlsError::Pair { cert: cert.into(), key: key.into(), why: error.to_string() };
@@ -136,7 +180,7 @@ fn read(cert: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
         .with_single_cert(chain, secret)
         .map_err(pair)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
+    Ok((config, own))
 }
 
 /// What went wrong with a PEM file, without a byte of it.

@@ -1,4 +1,4 @@
-//! How many days workloads have left: a series for each of the most urgent, and a count of all.
+//! How many days workloads have left, a series for each of the most urgent, and a count of all; and the TLS certificate.
 //!
 //! The only labels that come from the policies rather than from a fixed list: so they are bounded.
 
@@ -20,6 +20,8 @@ pub(super) struct Dates {
     left: Family<Named, Gauge>,
     due: Family<Fixed, Gauge>,
     states: Family<Fixed, Gauge>,
+    /// Without a label, and there only where a certificate is.
+    certificate: Family<Vec<(&'static str, &'static str)>, Gauge>,
     shown: Mutex<Vec<Named>>,
 }
 
@@ -34,8 +36,15 @@ impl Dates {
         let about = "Workloads that expire or are to be reviewed within 30 days, or are past it";
         registry.register("workloads_due", about, dates.due.clone());
         registry.register("workloads", "Workloads of the policies, by state", dates.states.clone());
+        let about = "Days until the TLS certificate in use ends, below 0 where that is past";
+        registry.register("tls_certificate_days_left", about, dates.certificate.clone());
         dates.set([0; 3], std::iter::empty());
         dates
+    }
+
+    /// Days until the certificate in use ends.
+    pub fn set_certificate(&self, days: i64) {
+        self.certificate.get_or_create_owned(&Vec::new()).set(days);
     }
 
     /// Workloads by state (ok, expired, ungoverned), and dates as (workload, matter, days), the most urgent first.

@@ -234,6 +234,11 @@ impl Metrics {
         self.dates.set(states, left);
     }
 
+    /// Days until the TLS certificate in use ends.
+    pub fn set_certificate(&self, days: i64) {
+        self.dates.set_certificate(days);
+    }
+
     /// The content type of [`Metrics::encode`].
     pub const CONTENT_TYPE: &'static str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 

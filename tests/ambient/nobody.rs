@@ -30,7 +30,7 @@ fn where_nothing_is_found_all_that_was_looked_for_is_said_and_how_it_is_mended()
             let output = jitney.output().unwrap();
             let said = text(&output.stderr);
             assert_eq!(output.status.code(), Some(2), "{said}");
-            assert!(said.starts_with("error: nothing here says who this workload is"), "{said}");
+            assert!(said.starts_with("error: nothing here proves who this workload is"), "{said}");
             let (looked, next) = said.split_once("next:").unwrap();
             assert!(places.iter().all(|place| looked.contains(place)), "{said}");
             assert!(next.contains(mend), "{said}");

@@ -132,7 +132,8 @@ fn what_the_caller_was_told_is_in_the_line_and_told_with_its_step() {
     }
     // What has the form of a token is kept nowhere, wherever it was put.
     let misplaced = Assertion::of("demo").text();
-    let answer = broker.ask(&Ask::of("demo").task("u").with("ttl", "soon").with("audience", &format!("https://x/?{misplaced}")));
+    let answer =
+        broker.ask(&Ask::of("demo").task("u").with("ttl", "soon").with("audience", &format!("https://x/?{misplaced}")));
     let line = broker.decision(&answer.field("decision_id"));
     assert!(!line.to_string().contains(&misplaced[..40]), "{line}");
 }

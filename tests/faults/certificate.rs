@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::common::{Ask, Broker, Http, Request, Setup, eventually};
+use crate::common::{Ask, Backing, Broker, Http, Request, Setup, eventually};
 
 /// A certificate for itself and its key, PEM.
 fn pair() -> (String, String) {
@@ -77,4 +77,46 @@ fn a_broken_pair_is_not_used_and_neither_is_a_broken_configuration() {
     assert!(broker.stop().success());
     let output = broker.fails_to_start();
     assert!(String::from_utf8_lossy(&output.stderr).contains("jitney.toml:1"));
+}
+
+#[test]
+fn a_certificate_that_clients_refuse_is_told_before_they_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let key = rcgen::KeyPair::generate().unwrap();
+    let made = |name: &str, until: i32| {
+        let mut parameters = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        parameters.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        parameters.not_after = rcgen::date_time_ymd(until, 1, 1);
+        parameters.self_signed(&key).unwrap().pem()
+    };
+    let good = made("broker.example.com", 2090);
+    let setup = Setup::default().set("JITNEY_SERVER_TLS_CERT", &write("cert.pem", &good));
+    let broker = setup.set("JITNEY_SERVER_TLS_KEY", &write("key.pem", &key.serialize_pem())).start(&Backing::Embedded);
+    let status = || {
+        let output = broker.cli("demo", &["status"]);
+        assert!(output.status.success());
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (told, warned) = status();
+    assert!(told.contains("good until 2090-01-01T00:00:00Z") && !warned.contains("certificate"), "{told}{warned}");
+    for (pem, why) in [
+        (made("broker.example.com", 2021), "it expired at 2021-01-01T00:00:00Z"),
+        (made("other.example.com", 2090), "it is not for the host of [server] issuer"),
+    ] {
+        write("cert.pem", &pem);
+        broker.signal(Signal::HUP);
+        eventually("the log warns of it", || broker.stderr().contains(&format!("will not do: {why}")).then_some(()));
+        let (_, warned) = status();
+        assert!(warned.contains("the TLS certificate") && warned.contains(why), "{warned}");
+    }
+    write("cert.pem", &good);
+    broker.signal(Signal::HUP);
+    eventually("nothing is amiss", || (!status().1.contains("certificate")).then_some(()));
+    let left = "jitney_tls_certificate_days_left 2";
+    eventually("the metric tells", || broker.admin(&Request::get("/metrics")).text().contains(left).then_some(()));
 }

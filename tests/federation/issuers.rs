@@ -61,7 +61,10 @@ fn an_issuer_that_fails_costs_its_own_tokens_alone_and_counts_again_when_it_is_b
             assert!(away["since"].is_u64() && away["why"].is_string(), "{name}: {status}");
             let told = broker.cli("demo", &["status"]);
             let told = String::from_utf8(told.stderr).unwrap();
-            assert!(told.contains(&format!("the keys of the issuer {} cannot be fetched since", platform.url())), "{told}");
+            assert!(
+                told.contains(&format!("the keys of the issuer {} cannot be fetched since", platform.url())),
+                "{told}"
+            );
         }
         broker.mint("demo", "t");
         platform.publish(&[(&key, "p1")]);

@@ -229,11 +229,19 @@ fn settings_and_files_are_told_before_anybody_is_asked() {
     let broker = broker();
     let patient = || Patient::of(&broker, "demo");
     let findings = patient().without("JITNEY_KEY_FILE").finds(&ASK);
-    findings.only("identity", &[], &["JITNEY_KEY_FILE"]).are("pass", &super::patient::CHECKS[..7]);
+    findings
+        .only("identity", &["nothing here proves"], &["JITNEY_KEY_FILE to the private key of demo"])
+        .are("pass", &super::patient::CHECKS[..7]);
     let broken = patient();
     broken
         .write("key.pem", "-----BEGIN PRIVATE KEY-----\nnothing to see here, move along\n-----END PRIVATE KEY-----\n");
     broken.finds(&ASK).only("identity", &["key.pem"], &["JITNEY_KEY_FILE"]);
+
+    for kind in ["ENCRYPTED PRIVATE KEY", "EC PRIVATE KEY"] {
+        let other = patient();
+        other.write("key.pem", &format!("-----BEGIN {kind}-----\nAAAA\n-----END {kind}-----\n"));
+        other.finds(&ASK).only("identity", &["openssl pkcs8 "], &["convert the key with the command that is named"]);
+    }
 
     let open = patient();
     fs::set_permissions(open.path("key.pem"), fs::Permissions::from_mode(0o644)).unwrap();

@@ -216,6 +216,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_written() {
         (&["--broker", "https://broker.example.com/path"], "nothing behind them"),
         (&["--repository-id", "1"], "--repository-id means nothing"),
         (&["--platform", "github", "--environment", "prod"], "needs --repository-id"),
+        (&["--platform", "github"], "needs --repository-id, and --environment or --ref"),
         (&["--platform", "github", "--repository-id", "1"], "needs --environment or --ref"),
         (&["--platform", "github", "--repository-id", "1", "--ref", "main"], "--ref refs/heads/main"),
         (&["--platform", "gitlab"], "needs --project-id"),

@@ -174,7 +174,11 @@ fn a_token_that_is_refused_is_told_with_its_reason_and_with_no_line_that_lets_it
     for (patient, why_not, step, never) in rows {
         // Without the operators' socket what the token says is told, and whose decision it is.
         let alone = patient().finds(&ASK);
-        alone.only("authentication", &["proves no client"], &["is for that workload's owner to decide", "policies/workloads/"]);
+        alone.only(
+            "authentication",
+            &["proves no client"],
+            &["is for that workload's owner to decide", "policies/workloads/"],
+        );
         let known = patient().set("JITNEY_ADMIN", &socket).finds(&ASK);
         known.only("authentication", &["proves no client"], &["the broker's log says: ", why_not, step]);
         for mend in [alone.mend("authentication"), known.mend("authentication")] {
@@ -210,7 +214,11 @@ fn a_task_that_the_platform_does_not_attest_is_told_to_operators_as_to_the_calle
     let said = answer.field("error_description");
     assert!(said.starts_with("the platform attests the task 987.2, not foo"), "{said}");
     let line = scene.broker.decision(&answer.field("decision_id"));
-    assert_eq!((&line["detail"], &line["task"], &line["audience"]), (&json!(said), &json!("foo"), &json!(API)), "{line}");
+    assert_eq!(
+        (&line["detail"], &line["task"], &line["audience"]),
+        (&json!(said), &json!("foo"), &json!(API)),
+        "{line}"
+    );
     let explain = format!("on the broker: jitney policy explain {}", answer.field("decision_id"));
     assert!(why(&scene.broker, &explain).contains(&format!("was refused: {said}")));
 }

@@ -61,7 +61,8 @@ fn the_certificate_is_looked_at() {
     assert!(findings.detail("tls").ends_with(&format!("by SSL_CERT_FILE={own_pem} (1 certificate)")), "{findings:#?}");
     // A setting that names nothing of use is the first thing to mend.
     let [nowhere, no_certificate] = [dir.path().join("none"), file("a.key", &own.certify(2090).1).into()];
-    for (path, why) in [(nowhere, "which cannot be read: No such file"), (no_certificate, "which holds no certificate")] {
+    for (path, why) in [(nowhere, "which cannot be read: No such file"), (no_certificate, "which holds no certificate")]
+    {
         let patient = at("127.0.0.1", port).set("SSL_CERT_FILE", path.to_str().unwrap());
         let named = format!("SSL_CERT_FILE={}, {why}", path.display());
         patient.finds(&ASK).only("tls", &[&named], &["correct SSL_CERT_FILE: "]);

@@ -87,6 +87,10 @@ pub struct TestArgs {
 
 /// `jitney policy explain`: a decision, `-`, or a request.
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "jitney policy explain DECISION_ID\n       jitney policy explain --workload ID --audience URI --scope \
+                            SCOPE [OPTIONS]\n       jitney policy explain - < REQUEST.json"
+)]
 pub struct ExplainArgs {
     /// A decision id, as a refusal tells it: looked up in the audit log. `-`: a request in JSON on standard input
     #[arg(conflicts_with_all = ["workload", "audience", "scopes", "task", "ttl", "identity", "claims", "now"])]
@@ -100,7 +104,7 @@ pub struct ExplainArgs {
     /// For what; repeat it, or give several with a space between
     #[arg(long = "scope", value_name = "SCOPE", required_unless_present = "decision")]
     pub scopes: Vec<String>,
-    /// For which task [default: explain]
+    /// For which task [default: the one that the claims attest, else a stand-in]
     #[arg(long, value_parser = TaskId::parse)]
     pub task: Option<TaskId>,
     /// For how long: seconds, or a span like 5m

@@ -53,7 +53,13 @@ fn of_key(scene: &Scene, path: &Path) -> Outcome {
             let kid = kid.map(|key| format!(", kid {}", key.kid())).unwrap_or_default();
             Outcome::pass(format!("{}, by a key of its own ({alg}{kid}) in {}", scene.workload(), path.display()))
         }
-        Err(why) => Outcome::fail(format!("{}: {why}", path.display()), "correct JITNEY_KEY_FILE, or the file"),
+        Err(why) => {
+            let mend = match why.contains("openssl pkcs8") {
+                true => "convert the key with the command that is named, then set JITNEY_KEY_FILE to the new file",
+                false => "correct JITNEY_KEY_FILE, or the file",
+            };
+            Outcome::fail(format!("{}: {why}", path.display()), mend)
+        }
     }
 }
 

@@ -33,7 +33,8 @@ pub(super) async fn tls(scene: &mut Scene) -> Outcome {
     }
     let Trusted { roots, told, amiss } = Trusted::here(scene);
     if roots.is_empty() {
-        let mend = amiss.unwrap_or_else(|| "install ca-certificates, or set SSL_CERT_FILE to the certificates to trust".into());
+        let mend = amiss
+            .unwrap_or_else(|| "install ca-certificates, or set SSL_CERT_FILE to the certificates to trust".into());
         return Outcome::fail(format!("this machine trusts no certificate authority: {told}"), mend);
     }
     let roots = Arc::new(roots);

@@ -2,8 +2,8 @@
 //!
 //! Only where their socket is here, is this broker's, and is open to this user.
 
-use super::super::{admin, audit};
 use super::super::explain::{Grounds, Weighed};
+use super::super::{admin, audit};
 use super::ask::Stage;
 use super::identity::Source;
 use super::scene::Scene;
@@ -74,7 +74,9 @@ fn described(scene: &Scene, task: &TaskId) -> Option<Described> {
     let (audience, scopes) = scene.ask.as_ref()?;
     let (kind, claims) = match scene.source.as_ref()? {
         Source::Key(_) => (IdentityKind::PrivateKeyJwt, Default::default()),
-        Source::Platform(said) => (IdentityKind::Oidc, said.as_ref().map(|said| said.claims.clone()).unwrap_or_default()),
+        Source::Platform(said) => {
+            (IdentityKind::Oidc, said.as_ref().map(|said| said.claims.clone()).unwrap_or_default())
+        }
     };
     let parent = task.as_str().rsplit_once('/').map(|(parent, _)| parent.to_owned());
     Some(Described {

@@ -42,9 +42,16 @@ impl Proof {
             Platform::Kubernetes => (kubernetes(args)?, "", KUBERNETES),
         };
         if !words.issuer.starts_with("https://") || words.issuer.chars().any(|c| c.is_control() || c == ' ') {
+            let like = match args.platform {
+                Platform::Kubernetes => {
+                    "--issuer https://cluster.example.com, say: kubectl get --raw /.well-known/openid-configuration"
+                }
+                Platform::Github => "--issuer https://github.example.com/_services/token, say, without a space in it",
+                _ => "--issuer https://gitlab.example.com, say, without a space in it",
+            };
             return Err(Failure::usage(
                 "--issuer is the https URL that stands in the platform's tokens as `iss`",
-                "--issuer https://gitlab.example.com, say, without a space in it",
+                like,
             ));
         }
         let (identity, issuer) = (words.identity(), Some(words.issuer));
@@ -120,10 +127,11 @@ impl Words {
 }
 
 fn github(args: &InitArgs) -> Result<Words, Failure> {
+    let is_narrow = args.environment.is_some() || args.git_ref.is_some();
     let id = args.repository_id.ok_or_else(|| {
         missing(
             "github",
-            "--repository-id",
+            if is_narrow { "--repository-id" } else { "--repository-id, and --environment or --ref" },
             "gh api repos/OWNER/NAME --jq .id; names are renamed and taken over, ids not",
         )
     })?;

@@ -61,6 +61,9 @@ pub(super) async fn serve(setup: &Setup) -> Result<(), Failure> {
     let parts = Parts { policies: policies.clone(), store, audit: audit.clone(), keys, metrics, clock };
     let broker = Broker::start(options(config, name, issuer)?, parts);
     let broker = Arc::new(broker.await.map_err(|error| Failure::new(error.to_string(), STORE))?);
+    if let Some(tls) = &tls {
+        broker.serves(tls);
+    }
     let (limits, mut public) = (config.limits.for_listener(), http::Public::new(broker.clone()));
     if config.server.forward_auth {
         let (server, audiences) = (&config.server, config.server.forward_auth_audiences.clone());
@@ -147,6 +150,9 @@ async fn count(broker: Arc<Broker>, connections: net::OpenConnections) {
     loop {
         tick.tick().await;
         broker.metrics().set_connections(connections.get() as u64);
+        if let Some(days) = broker.certificate_days_left() {
+            broker.metrics().set_certificate(days);
+        }
     }
 }
 

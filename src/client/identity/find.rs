@@ -41,9 +41,15 @@ pub(super) fn find(
             }
         }
     }
-    let by_key = "set JITNEY_WORKLOAD and JITNEY_KEY_FILE; `jitney serve --dev` writes all of a workload's settings to \
-                  .jitney/workload.env, ready to source";
-    let mend = if mends.is_empty() { by_key.to_owned() } else { mends.join("; or ") };
+    let by_key = match workload {
+        Some(id) => {
+            format!("set JITNEY_KEY_FILE to the private key of {id}, which JITNEY_WORKLOAD names and nothing proves")
+        }
+        None => "set JITNEY_WORKLOAD and JITNEY_KEY_FILE; `jitney serve --dev` writes all of a workload's settings to \
+                 .jitney/workload.env, ready to source"
+            .into(),
+    };
+    let mend = if mends.is_empty() { by_key } else { mends.join("; or ") };
     Err(ClientError::NoIdentity { looked, mend })
 }
 

@@ -20,6 +20,10 @@ const URL: &str = "ACTIONS_ID_TOKEN_REQUEST_URL";
 const TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
 const PLATFORM: &str = "GitHub Actions";
 
+/// Where one of them is missing.
+const BOTH: &str = "pass both on as the job's runner sets them, ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN: \
+                    a container, `sudo` or `env -i` in the step may have kept one";
+
 /// The whole of one question.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// A platform that is busy is asked so often …
@@ -58,8 +62,8 @@ pub(super) fn look(settings: &impl Settings) -> Result<Looked, ClientError> {
     let not = |what: String, mend: Option<&str>| Looked::Not { what, mend: mend.map(str::to_owned) };
     Ok(match (settings.get(URL), settings.get(TOKEN)) {
         (Some(url), Some(token)) => Looked::Found(Source::GitHub(Box::new(GitHub::new(url, token.into())))),
-        (Some(_), None) => not(format!("{PLATFORM}: {URL} is set and {TOKEN} is not"), None),
-        (None, Some(_)) => not(format!("{PLATFORM}: {TOKEN} is set and {URL} is not"), None),
+        (Some(_), None) => not(format!("{PLATFORM}: {URL} is set and {TOKEN} is not"), Some(BOTH)),
+        (None, Some(_)) => not(format!("{PLATFORM}: {TOKEN} is set and {URL} is not"), Some(BOTH)),
         (None, None) if settings.get("GITHUB_ACTIONS").is_some() => not(
             format!("{PLATFORM}: this job may not ask who it is ({URL} is not set)"),
             Some("add `permissions: { id-token: write }` to the job, beside what else it needs, like `contents: read`"),

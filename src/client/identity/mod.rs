@@ -184,8 +184,8 @@ mod tests {
         let cases: &[(&[(&str, &str)], &str)] = &[
             (&[], "JITNEY_URL is not set"),
             (&[("JITNEY_URL", "")], "JITNEY_URL is not set"),
-            (&[url], "nothing here says who this workload is"),
-            (&[url, ("JITNEY_WORKLOAD", "w")], "nothing here says who this workload is"),
+            (&[url], "nothing here proves who this workload is"),
+            (&[url, ("JITNEY_WORKLOAD", "w")], "nothing here proves who this workload is"),
             (&[url, ("JITNEY_WORKLOAD", "a b")], "JITNEY_WORKLOAD names no workload"),
             (
                 &[url, ("JITNEY_WORKLOAD", "w"), ("JITNEY_KEY_FILE", "/nonexistent")],
@@ -196,6 +196,13 @@ mod tests {
             let error = Identity::from_settings_below(empty.path(), settings(pairs)).unwrap_err();
             assert!(error.to_string().contains(expected), "{error}");
             assert!(!error.next_step().is_empty());
+        }
+        let next = |pairs: &[(&str, &str)]| {
+            Identity::from_settings_below(empty.path(), settings(pairs)).unwrap_err().next_step()
+        };
+        assert!(next(&[url, ("JITNEY_WORKLOAD", "w")]).starts_with("set JITNEY_KEY_FILE to the private key of w"));
+        for half in ["ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"] {
+            assert!(next(&[url, (half, "https://a.example.com")]).starts_with("pass both on"), "{half}");
         }
     }
 

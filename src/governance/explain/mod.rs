@@ -20,7 +20,7 @@ pub use document::{json, told};
 use held::Held;
 
 use crate::model::time::parse_span;
-use crate::model::{Clock, InvalidName, ScopeSet, TaskId, UnixTime, WorkloadId};
+use crate::model::{Clock, InvalidName, Refusal, ScopeSet, TaskId, UnixTime, WorkloadId};
 use crate::policy::{Diagnostics, Explanation, IdentityKind, Limits, PolicySet, Question, Read};
 
 /// An instance that nobody asks for, beside the one that somebody did.
@@ -142,6 +142,12 @@ impl Basis {
         }
         self.held.weigh(&self.set, question, &mut explained.changes);
         self.weigh_proof(question, &mut explained);
+        if let (Some(template), Err(denial)) = (&question.open_task, &mut explained.decided) {
+            // What stands in for the task is nobody's name of one.
+            let (stands_in, told) = (format!("task {}", question.task), format!("task {template}"));
+            let refusal = &mut denial.refusal;
+            *refusal = Refusal::new(refusal.reason, refusal.description.replace(&stands_in, &told));
+        }
         explained
     }
 

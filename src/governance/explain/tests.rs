@@ -309,9 +309,14 @@ fn a_claim_that_rules_its_proof_out_is_named_and_one_that_nothing_speaks_of_is_p
     // What a broker passes over refuses nothing: it is told, with what was probably meant.
     let (explained, passed_over, _) = of(r#""repository": "example/shop", "event_name": "push""#);
     assert!(explained.decided.is_ok(), "{explained:?}");
-    assert!(passed_over[0].contains("the claim event_name") && !passed_over[0].contains("did you mean"), "{passed_over:?}");
+    assert!(
+        passed_over[0].contains("the claim event_name") && !passed_over[0].contains("did you mean"),
+        "{passed_over:?}"
+    );
     let (explained, passed_over, _) = of(r#""repositry": "example/shop""#);
-    assert_eq!(explained.decided.as_ref().unwrap_err().refusal.reason, Reason::DeniedScope);
+    let refusal = &explained.decided.as_ref().unwrap_err().refusal;
+    assert_eq!(refusal.reason, Reason::DeniedScope);
+    assert!(refusal.description.contains("task {run_id}.{run_attempt}"), "no stand-in is told as a task: {refusal}");
     assert!(passed_over[0].ends_with("did you mean repository?"), "{passed_over:?}");
     // What its file's `task` is made of names the task.
     let (explained, passed_over, question) = of(r#""repository": "example/shop", "run_id": "77", "run_attempt": "2""#);

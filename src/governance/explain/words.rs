@@ -311,7 +311,10 @@ mod tests {
         let own = told("invalid_client", "bad_signature, claimed w");
         assert!(own.next.unwrap().contains("the line's detail"), "of a key of its own, who is asked knows more");
         let attested = told("invalid_request", "the platform attests the task 77.1, not foo");
-        assert!(attested.sentence.ends_with("was refused: the platform attests the task 77.1, not foo"), "{attested:?}");
+        assert!(
+            attested.sentence.ends_with("was refused: the platform attests the task 77.1, not foo"),
+            "{attested:?}"
+        );
         assert!(!attested.next.unwrap().contains("detail"));
     }
 

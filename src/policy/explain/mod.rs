@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ask::{Ask, IdentityUsed, Limits};
-use super::catalogue::{Audience, TaskTemplate};
 use super::catalogue::scopes::Declared;
+use super::catalogue::{Audience, TaskTemplate};
 use super::condition::Reads;
 use super::denial::{Denial, Outcome};
 use super::depth;

@@ -89,10 +89,11 @@ impl PolicySet {
         }
         let scopes = self.scopes_explained(&question.ask());
         let policies = scopes.iter().flat_map(|scope| &scope.policies);
-        let tasks = policies.flat_map(|policy| ways(self, policy, policy.permits)).flatten().filter_map(|bend| match bend {
-            Bend::Task(task, _) => TaskId::parse(&task).ok(),
-            _ => None,
-        });
+        let tasks =
+            policies.flat_map(|policy| ways(self, policy, policy.permits)).flatten().filter_map(|bend| match bend {
+                Bend::Task(task, _) => TaskId::parse(&task).ok(),
+                _ => None,
+            });
         let mut then = tasks.map(|task| Question { task, ..question.clone() });
         then.find(|then| self.can_prove(then) && self.decide(&then.ask()).is_ok()).unwrap_or_else(|| question.clone())
     }
