@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::jose::{Compact, Header, JoseError, Object};
 use crate::model::{AudienceUri, Reason, Refusal, UnixTime};
@@ -32,7 +32,6 @@ const NOBODY_S: &str =
 /// The same for every client and rule of that issuer, whether or not there is one. It says that the issuer is trusted here, and
 /// nothing of by whom.
 const AWAY: &str = "the keys of the platform token's issuer cannot be had now: try again";
-const MAY_BE_NEW: &str = "the platform token's key is not known here yet: try again";
 
 /// The form's fields of client authentication, as they were sent.
 #[derive(Clone, Copy, Default)]
@@ -114,7 +113,7 @@ impl Attestor {
         endpoint: Endpoint<'_>,
         now: UnixTime,
     ) -> Result<Arc<Caller>, Unproven> {
-        self.judge(set, auth, endpoint, now, None).map_err(|(unproven, _)| unproven)
+        self.judge(set, auth, endpoint, now).map_err(|(unproven, _)| unproven)
     }
 
     /// The same, for a request that may wait: where a platform's token is by a key not known yet, its issuer is asked, at most
@@ -129,23 +128,21 @@ impl Attestor {
         endpoint: Endpoint<'_>,
         now: UnixTime,
     ) -> Result<Arc<Caller>, Unproven> {
-        match self.judge(set, auth, endpoint, now, None) {
+        match self.judge(set, auth, endpoint, now) {
             Err((_, Some(wish))) => {
-                let asked = wish.granted(self.issuers.patience()).await;
-                self.judge(set, auth, endpoint, now, Some(asked)).map_err(|(unproven, _)| unproven)
+                wish.granted(self.issuers.patience()).await;
+                self.attest(set, auth, endpoint, now)
             }
             outcome => outcome.map_err(|(unproven, _)| unproven),
         }
     }
 
-    /// `asked` says since when the issuer was asked for keys on account of this very token, where it was.
     fn judge(
         &self,
         set: &PolicySet,
         auth: &ClientAuth<'_>,
         endpoint: Endpoint<'_>,
         now: UnixTime,
-        asked: Option<Instant>,
     ) -> Result<Arc<Caller>, (Unproven, Option<Wish>)> {
         let named = |wrong| (Unproven::named(wrong), None);
         let assertion = assertion(auth).map_err(named)?;
@@ -163,7 +160,7 @@ impl Attestor {
                 .own_assertion(set, auth, endpoint, now, &compact, &payload)
                 .map_err(|unproven| (unproven, None));
         }
-        let expect = oidc::Expect { broker: &self.issuer, skew: self.skew, now, asked };
+        let expect = oidc::Expect { broker: &self.issuer, skew: self.skew, now };
         let (name, digest) = Seen::digests(assertion, auth.client_id);
         let token = oidc::Token::judge((&compact, digest), &payload, set, &expect).map_err(named)?;
         match oidc::judge(&self.issuers, &self.decoys, set, &token, auth.client_id) {
@@ -238,7 +235,6 @@ fn caller(found: Found<'_>, header: &Header, claims: &OwnClaims<'_>) -> Caller {
 fn nobody_s(token: &oidc::Token<'_>, fault: Fault, why: String) -> Unproven {
     let refusal = match fault {
         Fault::IssuerAway => Refusal::new(Reason::IssuerUnavailable, AWAY),
-        Fault::KeyMayBeNew => Refusal::new(Reason::IssuerKeyUnknown, MAY_BE_NEW),
         _ => Refusal::new(Reason::InvalidClient, NOBODY_S),
     };
     let claimed = format!("{} of {}", token.sub, token.iss).chars().take(255).collect();

@@ -127,8 +127,7 @@ impl Who {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{refusal}")]
 pub struct Unproven {
-    /// [`Reason::InvalidClient`]; [`Reason::IssuerUnavailable`] or [`Reason::IssuerKeyUnknown`] where it may be proven once its
-    /// issuer was asked.
+    /// [`Reason::InvalidClient`]; [`Reason::IssuerUnavailable`] where it may be proven once its issuer is back.
     pub refusal: Refusal,
     /// What really was wrong.
     pub fault: Fault,
@@ -149,7 +148,7 @@ impl Unproven {
     }
 }
 
-/// Why a caller is unproven. All but `Form`, `IssuerAway` and `KeyMayBeNew` look the same from outside.
+/// Why a caller is unproven. All but `Form` and `IssuerAway` look the same from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fault {
@@ -167,8 +166,6 @@ pub enum Fault {
     UnknownIssuer,
     /// The issuer's keys cannot be had now.
     IssuerAway,
-    /// The key is none of those at hand of the issuer, and may be new.
-    KeyMayBeNew,
     /// A platform's token is good, and its claims or audience are no client's.
     Claims,
     /// A platform's token is good, and several clients' rules fit.
@@ -186,7 +183,6 @@ impl Fault {
             Self::BadSignature => "bad_signature",
             Self::UnknownIssuer => "unknown_issuer",
             Self::IssuerAway => "issuer_away",
-            Self::KeyMayBeNew => "key_may_be_new",
             Self::Claims => "claims",
             Self::AmbiguousClient => "ambiguous_client",
         }

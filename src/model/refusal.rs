@@ -51,8 +51,6 @@ pub enum Reason {
     AuditUnavailable,
     /// The keys of a platform token's issuer cannot be had.
     IssuerUnavailable,
-    /// A platform token's key is none of those that its issuer published when it was last asked, and may be new.
-    IssuerKeyUnknown,
     /// More is asked than is served at once.
     Busy,
     /// A mistake of jitney's own, such as a signature that failed.
@@ -84,7 +82,6 @@ const TABLE: &[Row] = &[
     Row(Reason::StoreUnavailable, "temporarily_unavailable", 503, "store_unavailable"),
     Row(Reason::AuditUnavailable, "temporarily_unavailable", 503, "audit_unavailable"),
     Row(Reason::IssuerUnavailable, "temporarily_unavailable", 503, "issuer_unavailable"),
-    Row(Reason::IssuerKeyUnknown, "temporarily_unavailable", 503, "issuer_key_unknown"),
     Row(Reason::Busy, "temporarily_unavailable", 503, "busy"),
     Row(Reason::Internal, "server_error", 500, "internal"),
 ];
@@ -200,7 +197,6 @@ mod tests {
             Reason::StoreUnavailable,
             Reason::AuditUnavailable,
             Reason::IssuerUnavailable,
-            Reason::IssuerKeyUnknown,
             Reason::Busy,
             Reason::Internal,
         ];

@@ -32,10 +32,8 @@ pub struct Bounds {
     /// And no longer than this; the same bound holds while the issuer is away: so no key is used that its issuer has not
     /// published within a day, whatever came between.
     pub stale: Duration,
-    /// Tokens with a key not known send two questions at most to their issuer in this time.
+    /// Tokens with a key not known send one question to their issuer in this time.
     pub cool_down: Duration,
-    /// And so much time lies between the two: a made-up key that came just before a new one hides that for so long.
-    pub pause: Duration,
     /// How long a request waits for that question.
     pub patience: Duration,
     /// After a fetch that failed, the next one comes after a second, then two, up to this.
@@ -43,12 +41,12 @@ pub struct Bounds {
 }
 
 impl Default for Bounds {
-    /// A minute, an hour, a day; 30 s and 2 s; 1.5 s; 30 s.
+    /// A minute, an hour, a day; 30 s; 1.5 s; 30 s.
     fn default() -> Self {
         let [minute, hour, day] = [60, 3600, 86_400].map(Duration::from_secs);
-        let (half_a_minute, pause) = (minute / 2, Duration::from_secs(2));
+        let half_a_minute = minute / 2;
         let patience = Duration::from_millis(1500);
-        Self { least: minute, usual: hour, stale: day, cool_down: half_a_minute, pause, patience, retry: half_a_minute }
+        Self { least: minute, usual: hour, stale: day, cool_down: half_a_minute, patience, retry: half_a_minute }
     }
 }
 
@@ -105,8 +103,8 @@ pub(in crate::attest) struct Platform {
 struct State {
     is_fetching: bool,
     due: Instant,
-    /// When a key not known was last worth a question, and when the time before.
-    wished: [Option<Instant>; 2],
+    /// When a key not known was last worth a question.
+    wished: Option<Instant>,
     failures: u32,
     trouble: Option<String>,
     /// Since when no fetch has succeeded.
@@ -114,23 +112,19 @@ struct State {
 }
 
 /// A fetch that was asked for, or is under way.
-pub(in crate::attest) struct Wish {
-    ended: watch::Receiver<u64>,
-    since: Instant,
-}
+pub(in crate::attest) struct Wish(watch::Receiver<u64>);
 
 impl Wish {
-    /// Waits until it has ended, well or not; gives the moment of the wish.
-    pub(in crate::attest) async fn granted(mut self, patience: Duration) -> Instant {
-        let _ = timeout(patience, self.ended.changed()).await;
-        self.since
+    /// Waits until it has ended, well or not.
+    pub(in crate::attest) async fn granted(mut self, patience: Duration) {
+        let _ = timeout(patience, self.0.changed()).await;
     }
 }
 
 impl Platform {
     fn new(url: Arc<str>, jwks_uri: Option<Arc<str>>, bounds: &Bounds, wake: Arc<Notify>) -> Self {
         let (due, failing) = (Instant::now(), None);
-        let state = State { is_fetching: false, due, wished: [None; 2], failures: 0, trouble: None, failing };
+        let state = State { is_fetching: false, due, wished: None, failures: 0, trouble: None, failing };
         Self {
             url,
             jwks_uri,
@@ -147,26 +141,22 @@ impl Platform {
         self.keys.load_full().filter(|keys| keys.at.elapsed() < self.bounds.stale)
     }
 
-    /// Asks for fresh keys, for a token whose key is not known. None where that was asked a moment ago, or twice in a while, or
-    /// the last fetch failed and its turn has not come again.
+    /// Asks for fresh keys, for a token whose key is not known. None where that was asked a moment ago, or the last fetch
+    /// failed and its turn has not come again.
     pub(super) fn wish(&self) -> Option<Wish> {
         // Before the question, so that its end cannot be missed.
-        let now = Instant::now();
-        let wish = Wish { ended: self.ended.subscribe(), since: now };
-        let mut state = self.state();
+        let wish = Wish(self.ended.subscribe());
+        let (mut state, now) = (self.state(), Instant::now());
         if state.is_fetching {
             return Some(wish);
         }
-        let Bounds { cool_down, pause, .. } = self.bounds;
-        let within = |at: Option<Instant>, span| at.is_some_and(|at| now.duration_since(at) < span);
-        let [last, before] = state.wished;
-        let is_too_soon = state.failures > 0 || within(last, pause.min(cool_down)) || within(before, cool_down);
-        if is_too_soon && state.due > now {
+        let was_wished = state.wished.is_some_and(|at| now.duration_since(at) < self.bounds.cool_down);
+        if (state.failures > 0 || was_wished) && state.due > now {
             return None;
         }
         // Where there are no keys yet, the question is not for an unknown one: that one may follow at once.
         if self.keys.load().is_some() {
-            state.wished = [Some(now), last];
+            state.wished = Some(now);
         }
         state.due = now;
         drop(state);
@@ -191,15 +181,6 @@ impl Platform {
             fetched_at: self.keys.load().as_ref().map(|keys| ago(keys.at)),
             away: away.map(|(since, why)| IssuerAway { since: ago(since), why }),
         }
-    }
-
-    /// Why a key that is none of these may be the issuer's all the same, for the audit log.
-    pub(super) fn may_be_new(&self, keys: &Keys) -> String {
-        let since = match self.state().trouble.as_deref() {
-            Some(trouble) => format!(", and newer ones cannot be fetched: {trouble}"),
-            None => ", and may be new: the issuer is asked again within its bounds".to_owned(),
-        };
-        format!("its key is none of those that were fetched {} s ago{since}", keys.at.elapsed().as_secs())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

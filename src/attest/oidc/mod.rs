@@ -70,12 +70,13 @@ pub(super) fn judge(
         true => Judged::Not(found.fault.unwrap_or(Fault::UnknownKey), String::new()),
         false => by_claims(token, &found.trusted, client_id),
     };
-    match (judged, found.away) {
+    match (judged, found.away, found.wish) {
         // Whatever else was wrong: what is told while keys are away depends on the issuer alone.
-        (Judged::Not(fault, _), Some((away, why))) if fault != Fault::AmbiguousClient => {
-            Judged::Unsure(found.wish, away, why)
+        (Judged::Not(fault, _), Some(why), wish) if fault != Fault::AmbiguousClient => {
+            Judged::Unsure(wish, Fault::IssuerAway, why)
         }
-        (judged, _) => judged,
+        (Judged::Not(fault, why), None, wish @ Some(_)) if found.trusted.is_empty() => Judged::Unsure(wish, fault, why),
+        (judged, ..) => judged,
     }
 }
 
@@ -86,8 +87,8 @@ struct Found<'a> {
     was_checked: bool,
     fault: Option<Fault>,
     wish: Option<Wish>,
-    /// Why keys that may be the right ones are not at hand, for the audit log.
-    away: Option<(Fault, String)>,
+    /// Why keys that may be the right ones cannot be had, for the audit log.
+    away: Option<String>,
 }
 
 /// Whether this client is meant: the one that was named, or any.
@@ -134,18 +135,14 @@ impl Found<'_> {
 
     fn check_fetched(&mut self, decoys: &Decoys, platform: &Arc<Platform>, token: &Token<'_>) -> Option<Option<Trust>> {
         let Some(keys) = platform.keys() else {
-            self.away = Some((Fault::IssuerAway, platform.trouble()));
+            self.away = Some(platform.trouble());
             self.wish = self.wish.take().or_else(|| platform.wish());
             return None;
         };
         let key = keys.set.find(token.kid(), token.compact.header.alg);
-        // A key of a name that is not known may be new, unless its issuer was asked for this very token; a token that names none
-        // is not worth a question.
-        let is_unheard_of = token.kid().is_some() && !keys.set.keys().iter().any(|key| key.kid() == token.kid());
-        if key.is_none() && is_unheard_of && token.asked.is_none_or(|asked| keys.at < asked) {
-            self.away.get_or_insert_with(|| (Fault::KeyMayBeNew, platform.may_be_new(&keys)));
+        // A key that is not known may be new; a token that names none is not worth a question.
+        if key.is_none() && token.kid().is_some() {
             self.wish = self.wish.take().or_else(|| platform.wish());
-            return None;
         }
         let trust = Trust { platform: platform.clone(), generation: keys.generation };
         self.check(decoys, key, token, Some(trust))

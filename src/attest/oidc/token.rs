@@ -1,7 +1,7 @@
 //! What a platform's token says of itself: by whom, for whom, when. Judged before any key or client is looked up, by its
 //! own text, the clock, and the audiences that are accepted at all: so whatever is wrong here may be named.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::jose::{Compact, Json, Object};
 use crate::model::UnixTime;
@@ -18,8 +18,6 @@ pub(in crate::attest) struct Expect<'a> {
     pub(in crate::attest) broker: &'a str,
     pub(in crate::attest) skew: Duration,
     pub(in crate::attest) now: UnixTime,
-    /// Since when its issuer was asked for keys on its account, where it was.
-    pub(in crate::attest) asked: Option<Instant>,
 }
 
 /// A token that is good in itself; whose it is, is not yet known.
@@ -38,8 +36,6 @@ pub(in crate::attest) struct Token<'a> {
     pub(super) from: UnixTime,
     /// No broker accepts it after this moment, whichever way its clock is off.
     pub(super) until: UnixTime,
-    /// Keys that were published later than this are all that there can be for it.
-    pub(super) asked: Option<Instant>,
 }
 
 /// Whether claims are a platform's: `iss` is a URL, and `sub` is something else. A client's own assertion has both alike.
@@ -73,7 +69,6 @@ impl<'a> Token<'a> {
             ends,
             from,
             until: ends.plus(expect.skew),
-            asked: expect.asked,
         })
     }
 

@@ -230,7 +230,6 @@ const fn mend(reason: Reason) -> (&'static str, &'static str) {
         Reason::StoreUnavailable
         | Reason::AuditUnavailable
         | Reason::IssuerUnavailable
-        | Reason::IssuerKeyUnknown
         | Reason::Busy
         | Reason::Internal => mend_of_the_service(reason),
     }
@@ -249,10 +248,6 @@ const fn mend_of_the_service(reason: Reason) -> (&'static str, &'static str) {
         Reason::IssuerUnavailable => (
             "the keys of the platform that signed its proof could not be had",
             "see that the broker reaches the issuer that the line's detail names; the caller tries again",
-        ),
-        Reason::IssuerKeyUnknown => (
-            "its token is by a key that its platform had not published when it was last asked",
-            "the caller tries again: a new key is found a moment later; one that stays unknown is none of that platform's",
         ),
         Reason::Busy => (
             "more was asked than is served at once",
