@@ -278,6 +278,17 @@ fn a_broker_of_another_user_is_asked_only_where_it_is_named() {
         );
         assert!(error.contains("--admin unix:./.jitney/admin.sock or JITNEY_ADMIN="), "{error}");
     }
+    // Nor where the folder is one's own, and another listens in it; nor where another's link leads to one's own.
+    let (mine, linked) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::create_dir(mine.path().join(".jitney")).unwrap();
+    let socket = dir.path().join(".jitney/admin.sock");
+    std::os::unix::fs::symlink(&socket, mine.path().join(".jitney/admin.sock")).unwrap();
+    std::os::unix::fs::symlink(mine.path().join(".jitney"), linked.path().join(".jitney")).unwrap();
+    std::os::unix::fs::lchown(linked.path().join(".jitney"), Some(Nobody::UID), None).unwrap();
+    for at in [&mine, &linked] {
+        let (code, _, error) = said(&command().arg("status").current_dir(at).output().unwrap());
+        assert!(code == Some(1) && error.contains("nothing was asked there"), "{error}");
+    }
     let named = ["--admin", "unix:./.jitney/admin.sock", "status"];
     assert_eq!(command().args(named).current_dir(&dir).output().unwrap().status.code(), Some(0));
     // Its own user needs no name.

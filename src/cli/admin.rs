@@ -40,7 +40,15 @@ pub fn connect(named: Option<&str>) -> Result<AdminClient, Failure> {
     match SOCKETS.iter().find(|path| Path::new(path).try_exists().unwrap_or(true)) {
         // The folder one happens to be in may be anybody's, and whoever listens there could say that all is done. Below /run
         // root alone makes folders.
-        Some(here) if *here == SOCKETS[0] => Ok(AdminClient::new(AdminAddress::unix(*here)).of_own()),
+        Some(here) if *here == SOCKETS[0] => {
+            let (me, at) = (rustix::process::geteuid().as_raw(), Path::new(here));
+            // A link may lead to one's own broker, and be another's choice which.
+            let owners = [at.parent().unwrap_or(at), at].into_iter().filter_map(|each| fs::symlink_metadata(each).ok());
+            match owners.map(|each| each.uid()).find(|owner| ![me, 0].contains(owner)) {
+                Some(owner) => Err(foreign(&format!("unix:{here}"), owner)),
+                None => Ok(AdminClient::new(AdminAddress::unix(*here)).of(me)),
+            }
+        }
         Some(found) => Ok(AdminClient::new(AdminAddress::unix(*found))),
         None => {
             let why = format!("no broker listens here: there is neither {} nor {}", SOCKETS[0], SOCKETS[1]);

@@ -94,8 +94,8 @@ impl AdminClient {
 
     /// The same, that asks nobody but this user's processes and root's.
     #[must_use]
-    pub fn of_own(self) -> Self {
-        Self { fetch: self.fetch.of_own(), ..self }
+    pub fn of(self, uid: u32) -> Self {
+        Self { fetch: self.fetch.of(uid), ..self }
     }
 
     /// The broker's store, keys, policy set, audit log.

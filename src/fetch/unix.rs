@@ -32,14 +32,14 @@ type Io = TokioIo<UnixStream>;
 pub struct UnixFetch {
     socket: PathBuf,
     timeout: Duration,
-    /// Whether whoever listens must be this user, or root.
-    of_own: bool,
+    /// The user who must listen there, unless root does; none where anybody may.
+    of: Option<u32>,
 }
 
 impl UnixFetch {
     /// A client of the socket at `path`. Opens nothing yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { socket: path.into(), timeout: TIMEOUT, of_own: false }
+        Self { socket: path.into(), timeout: TIMEOUT, of: None }
     }
 
     /// The socket's path.
@@ -56,8 +56,8 @@ impl UnixFetch {
 
     /// The same, that asks nobody but this user's processes and root's: for a socket that nobody named.
     #[must_use]
-    pub const fn of_own(mut self) -> Self {
-        self.of_own = true;
+    pub const fn of(mut self, uid: u32) -> Self {
+        self.of = Some(uid);
         self
     }
 
@@ -134,10 +134,10 @@ impl UnixFetch {
 
     async fn connect(&self) -> Result<(SendRequest<Full<Bytes>>, Connection<Io, Full<Bytes>>), FetchError> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.broken(&error))?;
-        if self.of_own {
+        if let Some(own) = self.of {
             // By the kernel's word for who listens: the file may have been another's a moment ago.
             let uid = stream.peer_cred().map_err(|error| self.broken(&error))?.uid();
-            if uid != 0 && uid != rustix::process::geteuid().as_raw() {
+            if uid != 0 && uid != own {
                 return Err(FetchError::Foreign { to: self.shown(), uid });
             }
         }
