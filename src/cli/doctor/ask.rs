@@ -1,6 +1,7 @@
 //! What the broker makes of this workload: asked once, read five times.
 //!
-//! The token that is asked for is never shown, and its task, which nobody else has, is completed at once.
+//! It asks by a probe, of which no token is made. A broker that knows none makes one all the same: it is never shown, and its
+//! task, which nobody else has, is completed at once.
 
 use super::super::fresh;
 use super::finding::Outcome;
@@ -8,7 +9,7 @@ use super::identity::Source;
 use super::mend;
 use super::scene::Scene;
 use super::told::{self, Told};
-use crate::client::{ClientError, Identity, Refused, Token, TokenAsk, TokenClient};
+use crate::client::{ClientError, Identity, Probed, Refused, TokenAsk, TokenClient};
 use crate::model::{ScopeSet, TaskId, WorkloadId};
 use crate::policy::{closest, meant_by};
 
@@ -29,8 +30,8 @@ pub(super) struct Answered {
 }
 
 enum Verdict {
-    /// There was a token; and what came of completing its task.
-    Granted(Box<Token>, Result<(), ClientError>),
+    /// There would be a token; and where there is one, what came of completing its task.
+    Granted(Box<Probed>, Result<(), ClientError>),
     /// Only who asks was asked.
     Known,
     /// The broker said no at this question.
@@ -55,6 +56,10 @@ impl Stage {
 impl Answered {
     pub(super) fn left_behind(&self) -> String {
         match &self.verdict {
+            Verdict::Granted(probed, _) if !probed.is_token => format!(
+                "it was asked what a token of the task {} would be, and none was made: a line in the audit log remains, marked as a probe",
+                self.task
+            ),
             Verdict::Granted(..) => format!(
                 "a token was asked for, of the task {}: its lease, now ended, and lines in the audit log remain",
                 self.task
@@ -134,10 +139,11 @@ pub(super) async fn policy(scene: &mut Scene) -> Outcome {
             format!("a token was granted, but its task {task} could not be completed: {error}"),
             format!("jitney complete --task {task}"),
         ),
-        Some(Answered { task, verdict: Verdict::Granted(token, Ok(())) }) => Outcome::pass(format!(
-            "granted {} for {} s as {task}, and completed",
-            token.scopes,
-            token.expires_in.as_secs()
+        Some(Answered { task, verdict: Verdict::Granted(probed, Ok(())) }) => Outcome::pass(format!(
+            "granted {} for {} s as {task}{}",
+            probed.scopes,
+            probed.expires_in.as_secs(),
+            if probed.is_token { ", and completed" } else { "; no token was made" }
         )),
         _ => judge(scene, Stage::Policy, ""),
     }
@@ -157,7 +163,7 @@ fn judge(scene: &Scene, stage: Stage, pass: &str) -> Outcome {
     }
 }
 
-/// Asks for a token and completes its task; or, where no audience is named, completes a task that never was. Where the
+/// Asks what a token would be; or, where no audience is named, completes a task that never was. Where the
 /// platform names the task, a child of that one is asked for, and nothing done to the run's own.
 async fn ask(scene: &Scene) -> Result<Answered, String> {
     let answered = ask_below(scene, scene.below.as_ref()).await?;
@@ -196,9 +202,9 @@ async fn connect(scene: &Scene) -> Result<TokenClient, ClientError> {
 
 async fn token(scene: &Scene, task: &TaskId, ask: &TokenAsk) -> Result<Verdict, ClientError> {
     let client = connect(scene).await?;
-    let token = client.token(ask).await?;
-    let completed = client.complete(task).await;
-    Ok(Verdict::Granted(Box::new(token), completed))
+    let probed = client.probe(ask).await?;
+    let completed = if probed.is_token { client.complete(task).await } else { Ok(()) };
+    Ok(Verdict::Granted(Box::new(probed), completed))
 }
 
 async fn known(scene: &Scene, task: &TaskId) -> Result<Verdict, ClientError> {
