@@ -75,6 +75,29 @@ fn a_folder_that_is_not_there_is_told_so_whoever_named_it() {
     assert!(format!("{told}{error}").contains("name the folder of the set; that of a broker is"), "{told}{error}");
 }
 
+/// Whoever looks at the end of a long run sees what it failed for.
+#[test]
+fn what_is_denied_is_printed_last() {
+    let many = Tree::clean().with(&[
+        ("audiences/orders.toml", "Orders, read and written by other teams' jobs", "tbd"),
+        ("orders.cedar", "when { context.task like \"nightly-*\" }", ""),
+        ("workloads/mailer.toml", PURPOSE, "Calls https://orders.example.com"),
+    ]);
+    let heads = |told: &str| -> Vec<String> {
+        let heads = told.lines().filter_map(|line| line.split_once("]: ").map(|(head, _)| head.to_owned()));
+        heads.filter(|head| head.contains('[')).collect()
+    };
+    let (code, told, _) = many.text(&["--deny", "warning"]);
+    assert_eq!(code, Some(1), "{told}");
+    assert_eq!(heads(&told), ["note[condition-missing", "note[placeholder-left", "warning[purpose-vague"]);
+    let (code, told, _) = many.text(&[]);
+    assert_eq!(
+        (code, heads(&told)[0].as_str()),
+        (Some(0), "warning[purpose-vague"),
+        "by file where none is denied: {told}"
+    );
+}
+
 #[test]
 fn from_the_level_denied_on_a_finding_fails_the_command() {
     let clean = Tree::clean();

@@ -124,7 +124,8 @@ impl<'a> Search<'a> {
             return;
         }
         let Some(seen) = Line::parse(line) else { return };
-        let is_grant = &*seen.outcome == "granted" && matches!(&*seen.event, "mint" | "renew");
+        // Of a probe there is no token: it used nothing.
+        let is_grant = &*seen.outcome == "granted" && !seen.probe && matches!(&*seen.event, "mint" | "renew");
         let Some(workload) = seen.workload.filter(|_| is_grant) else { return };
         if !self.wanted.contains(&*workload) || self.found.of.contains_key(&*workload) {
             return;
@@ -169,8 +170,10 @@ mod tests {
                 .scopes(ScopeSet::parse("a b").unwrap())
                 .task(TaskId::parse(&format!("t-{n}")).unwrap());
             chain.push(&mut out, "b1", 1_790_000_000_000 + n, &record);
-            let refused = AuditRecord::refused(Event::Mint, Reason::DeniedScope).workload(workload);
+            let refused = AuditRecord::refused(Event::Mint, Reason::DeniedScope).workload(workload.clone());
             chain.push(&mut out, "b1", 1_790_000_000_000 + n, &refused);
+            let probed = AuditRecord::new(Event::Mint, Outcome::Granted).workload(workload).probe(true);
+            chain.push(&mut out, "b1", 1_790_000_000_000 + n, &probed);
         }
         out
     }

@@ -79,6 +79,9 @@ pub struct Line<'a> {
     /// It changed nothing: what it asks for was so before.
     #[serde(default)]
     pub no_effect: bool,
+    /// It was asked what would be granted: there is no token of it.
+    #[serde(default)]
+    pub probe: bool,
     /// Since when `count` counts.
     #[serde(borrow)]
     pub since: Option<Str<'a>>,
@@ -183,6 +186,7 @@ mod tests {
             .more(true)
             .took(std::time::Duration::from_micros(7))
             .no_effect(true)
+            .probe(true)
             .actor("uid:1000")
             .identity("oidc")
             .claims(Arc::new(claims.into()))
@@ -214,13 +218,13 @@ mod tests {
             same(name, told);
         }
         assert_eq!((line.ttl, line.count, line.position), (Some(300), Some(4), Some(9)));
-        assert_eq!((line.took_us, line.no_effect, line.more), (Some(7), true, true));
+        assert_eq!((line.took_us, line.no_effect, line.more, line.probe), (Some(7), true, true, true));
         assert_eq!(serde_json::to_value(&line.policies).unwrap(), whole["policies"]);
         assert_eq!(serde_json::to_value(&line.claims).unwrap(), whole["claims"]);
         assert!(matches!(line.workload.unwrap().0, Cow::Borrowed(_)), "nothing is copied where it need not be");
         // A member that the log has and this reader has not would be lost to all that read by it.
         let known = "v time seq broker event outcome decision_id workload audience task scope lease predecessor ttl kid epoch \
-                     position policies refusal count more since took_us no_effect actor identity claims peer reason detail prev sum";
+                     position policies refusal count more since took_us no_effect probe actor identity claims peer reason detail prev sum";
         let members = whole.as_object().unwrap().keys();
         assert!(members.into_iter().all(|name| known.split_whitespace().any(|each| each == name)), "{whole}");
     }

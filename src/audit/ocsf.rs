@@ -243,8 +243,10 @@ fn unmapped(line: &Line<'_>) -> Value {
             rest.insert(name.into(), value.into());
         }
     }
-    if line.more {
-        rest.insert("more".into(), true.into());
+    for (name, flag) in [("more", line.more), ("probe", line.probe)] {
+        if flag {
+            rest.insert(name.into(), true.into());
+        }
     }
     if !line.policies.is_empty() {
         rest.insert("policies".into(), json!(line.policies));

@@ -131,6 +131,7 @@ pub(super) struct Fields {
     pub(super) since: Option<Stamp>,
     pub(super) took_us: Option<u64>,
     pub(super) no_effect: bool,
+    pub(super) probe: bool,
     pub(super) actor: Option<Text>,
     pub(super) identity: Option<Text>,
     pub(super) claims: Option<Arc<BTreeMap<String, String>>>,
@@ -167,6 +168,7 @@ impl AuditRecord {
             since: None,
             took_us: None,
             no_effect: false,
+            probe: false,
             actor: None,
             identity: None,
             claims: None,
@@ -284,6 +286,11 @@ impl AuditRecord {
     /// It was done before, or there was nothing to do: no lease, rule or quarantine is another than before.
     pub fn no_effect(mut self, nothing: bool) -> Self {
         self.0.no_effect = nothing;
+        self
+    }
+    /// It was asked what would be granted: no token was made, whatever came out.
+    pub fn probe(mut self, probe: bool) -> Self {
+        self.0.probe = probe;
         self
     }
     /// Why, in an operator's words.

@@ -56,6 +56,9 @@ impl AuditRecord {
         if fields.no_effect {
             pen.raw(concat!(member!("no_effect"), "true"));
         }
+        if fields.probe {
+            pen.raw(concat!(member!("probe"), "true"));
+        }
         for (member, words) in [(member!("actor"), &fields.actor), (member!("identity"), &fields.identity)] {
             if let Some(words) = words {
                 pen.text(member, words.as_str());

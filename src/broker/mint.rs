@@ -1,10 +1,11 @@
 //! Mint: attest, decide, record, witness, sign: in that order and in no other.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::attest::{Caller, ClientAuth, Endpoint, TaskBy, Who};
-use crate::audit::{AuditRecord, Event, Outcome};
+use crate::audit::{AuditRecord, Event, Outcome, Witnessed};
 use crate::keys::SignedToken;
 use crate::model::{
     AudienceUri, DecisionId, LeaseId, Position, Reason, Refusal, ScopeSet, TaskId, UnixTime, without_credentials,
@@ -31,6 +32,21 @@ pub struct TokenAsk<'a> {
     pub scope: Option<&'a str>,
     /// Every `resource` (RFC 8707) and `audience`; all must name one resource server.
     pub targets: Vec<&'a str>,
+}
+
+/// What a token would be, of which none was made.
+#[derive(Debug)]
+pub struct Probed {
+    /// How long it would live.
+    pub ttl: Duration,
+    /// What it would allow.
+    pub scopes: ScopeSet,
+    /// The task it would be for.
+    pub task: TaskId,
+    /// The lease that was recorded, and was over at once.
+    pub lease: LeaseId,
+    /// How far the platform's token that was shown would go; a probe uses up none of it.
+    pub single_use: Option<SingleUse>,
 }
 
 /// A token that may leave.
@@ -61,7 +77,55 @@ impl Broker {
         }
     }
 
+    /// What a token for one task would be: all that a mint asks is asked, and no token is made. Its line in the audit log says that
+    /// it was a probe; of one who did not prove who it is, it is a refusal like any other.
+    ///
+    /// # Errors
+    /// [`Refused`], written down.
+    pub async fn probe(&self, ask: TokenAsk<'_>) -> Result<Probed, Refused> {
+        let decision = self.decision()?;
+        match self.try_probe(&ask, &decision).await {
+            Ok(probed) => Ok(probed),
+            Err(no) => {
+                self.parts.metrics.mint(no.refusal.reason.as_str());
+                Err(self.refuse(Event::Mint, no, decision).await)
+            }
+        }
+    }
+
+    async fn try_probe(&self, ask: &TokenAsk<'_>, decision: &DecisionId) -> Result<Probed, No> {
+        let (caller, mut trail, set, now) = self.attested(ask).await?;
+        trail.probe = true;
+        match self.decide(&set, &caller, ask, now, &mut trail) {
+            Ok(grant) => {
+                let written = self.write_down(Event::Mint, &grant, &caller, None, decision, &trail).await?;
+                let lease = written.get().lease().id;
+                let single_use = grant.single_use().filter(|_| caller.token.is_some());
+                let (scopes, task) = (grant.scopes().clone(), grant.task().clone());
+                Ok(Probed { ttl: grant.ttl(), scopes, task, lease, single_use })
+            }
+            Err(no) => Err(self.refused(no, &caller, ask, &set, trail).await),
+        }
+    }
+
     async fn try_mint(&self, ask: &TokenAsk<'_>, decision: &DecisionId) -> Result<SignedToken, No> {
+        let (caller, mut trail, set, now) = self.attested(ask).await?;
+        match self.decide(&set, &caller, ask, now, &mut trail) {
+            Ok(grant) => self.carry_out(Event::Mint, &grant, &caller, None, decision, &trail).await,
+            Err(no) => Err(self.refused(no, &caller, ask, &set, trail).await),
+        }
+    }
+
+    /// What becomes of a decision that is no: the assertion is used up all the same, for it counts once also where it got nothing.
+    async fn refused(&self, no: No, caller: &Caller, ask: &TokenAsk<'_>, set: &PolicySet, mut trail: Trail) -> No {
+        // Wherever it was refused, these are known of the request; what is no name is told by the refusal.
+        trail.task = trail.task.or_else(|| ask.task.and_then(named));
+        trail.audience = trail.audience.or_else(|| ask.targets.first().and_then(|asked| declared(set, asked)));
+        self.spend(caller.spent.clone()).await.err().unwrap_or(no).with(&trail)
+    }
+
+    /// Who asks, and by which set and at what moment that is decided.
+    async fn attested(&self, ask: &TokenAsk<'_>) -> Result<(Arc<Caller>, Trail, Arc<PolicySet>, UnixTime), No> {
         match ask.grant_type {
             Some("client_credentials") => {}
             Some(_) => return Err(No::new(Reason::UnsupportedGrantType, "use grant_type client_credentials")),
@@ -70,17 +134,8 @@ impl Broker {
         let now = self.parts.clock.now();
         let set = self.parts.policies.current();
         let caller = self.attestor.attest_patiently(&set, &ask.auth, Endpoint::TOKEN, now).await?;
-        let mut trail = Trail::of(&caller);
-        match self.decide(&set, &caller, ask, now, &mut trail) {
-            Ok(grant) => self.carry_out(Event::Mint, &grant, &caller, None, decision, &trail).await,
-            Err(no) => {
-                // Wherever it was refused, these are known of the request; what is no name is told by the refusal.
-                trail.task = trail.task.or_else(|| ask.task.and_then(named));
-                trail.audience = trail.audience.or_else(|| ask.targets.first().and_then(|asked| declared(&set, asked)));
-                // An assertion counts once, also where it got nothing.
-                Err(self.spend(caller.spent.clone()).await.err().unwrap_or(no).with(&trail))
-            }
-        }
+        let trail = Trail::of(&caller);
+        Ok((caller, trail, set, now))
     }
 
     fn decide(
@@ -127,8 +182,31 @@ impl Broker {
         decision: &DecisionId,
         trail: &Trail,
     ) -> Result<SignedToken, No> {
-        let spent = caller.spent_for(grant.single_use(), grant.task());
-        let recorded = match self.record(grant, spent.clone(), judged_at).await {
+        let witnessed = self.write_down(event, grant, caller, judged_at, decision, trail).await?;
+        let token = self.parts.keys.sign(witnessed).map_err(|error| {
+            tracing::error!(%error, "a recorded lease could not be signed");
+            let mut no = No::new(Reason::StoreUnavailable, "no signing key may sign now: try again");
+            no.trail.detail = Some(error.to_string());
+            no.with(trail)
+        })?;
+        self.checker.vouch(token.signed());
+        Ok(token)
+    }
+
+    /// Record, witness: all of it but the token.
+    async fn write_down(
+        &self,
+        event: Event,
+        grant: &Grant,
+        caller: &Caller,
+        judged_at: Option<Position>,
+        decision: &DecisionId,
+        trail: &Trail,
+    ) -> Result<Witnessed<Recorded>, No> {
+        // A probe gets nothing, and binds a platform's token to nothing.
+        let single_use = grant.single_use().filter(|_| !trail.probe);
+        let spent = caller.spent_for(single_use, grant.task());
+        let recorded = match self.record(grant, spent.clone(), judged_at, trail.probe).await {
             Ok(recorded) => recorded,
             Err(RecordError::Replayed) => return Err(replayed(caller, grant).with(trail)),
             // What the store refused it did not write, the assertion neither.
@@ -149,19 +227,11 @@ impl Broker {
         if let Some(predecessor) = lease.predecessor {
             record = record.predecessor(predecessor);
         }
-        let witnessed = self.parts.audit.witness(record, recorded).await.map_err(|error| {
+        self.parts.audit.witness(record, recorded).await.map_err(|error| {
             tracing::error!(%error, "the audit log takes no record: no token leaves");
             No::new(Reason::AuditUnavailable, "the audit log cannot be written: try again with a fresh assertion")
                 .with(trail)
-        })?;
-        let token = self.parts.keys.sign(witnessed).map_err(|error| {
-            tracing::error!(%error, "a recorded lease could not be signed");
-            let mut no = No::new(Reason::StoreUnavailable, "no signing key may sign now: try again");
-            no.trail.detail = Some(error.to_string());
-            no.with(trail)
-        })?;
-        self.checker.vouch(token.signed());
-        Ok(token)
+        })
     }
 
     async fn record(
@@ -169,6 +239,7 @@ impl Broker {
         grant: &Grant,
         spent: Option<Spent>,
         judged_at: Option<Position>,
+        is_probe: bool,
     ) -> Result<Recorded, RecordError> {
         let shard = LeaseId::shard_of(grant.workload());
         let mut tries = 0;
@@ -184,6 +255,9 @@ impl Broker {
             let mut draft = LeaseDraft::new(grant, id, signer.kid, signer.epoch).spending(spent.clone());
             if let Some(head) = judged_at {
                 draft = draft.judged_at(head);
+            }
+            if is_probe {
+                draft = draft.over_at_once();
             }
             match self.parts.store.record(draft).await {
                 Err(RecordError::Duplicate) if tries < 3 => {}

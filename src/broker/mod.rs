@@ -56,7 +56,7 @@ pub use ended::FirstEnd;
 pub use feed::{FeedAsk, FeedLimits, FeedView, SubscriberView, Subscription};
 pub use introspect::Introspection;
 pub use inventory::{LeaseList, LeaseState, LeaseView, WorkloadView};
-pub use mint::{Issued, TokenAsk};
+pub use mint::{Issued, Probed, TokenAsk};
 pub use operate::{OperatorRefusal, Revoked, What};
 pub use refused::Refused;
 pub use status::StatusView;

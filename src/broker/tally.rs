@@ -248,3 +248,25 @@ impl<'a> Pages<'a> {
         self.is_over
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::audit::chain::Chain;
+    use crate::audit::{Event, Outcome};
+
+    use super::*;
+
+    #[test]
+    fn a_line_says_whether_all_were_counted() {
+        let line = |count, more| {
+            let record = Tally { count, more }.counted(AuditRecord::new(Event::Revoke, Outcome::Done));
+            let (mut chain, mut out) = (Chain::START, Vec::new());
+            chain.push(&mut out, "b1", 0, &record);
+            let line: serde_json::Value = serde_json::from_slice(&out).unwrap();
+            (line["count"].as_u64(), line["more"].as_bool())
+        };
+        assert_eq!(line(256, true), (Some(256), Some(true)), "there may be more");
+        assert_eq!(line(703, false), (Some(703), None));
+        assert_eq!(line(0, true), (None, Some(true)), "none was looked at");
+    }
+}

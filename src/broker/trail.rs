@@ -13,6 +13,8 @@ use crate::model::{AudienceUri, LeaseId, ScopeSet, TaskId, WorkloadId};
 pub(super) struct Trail {
     /// Nobody proved who asks.
     pub unknown: bool,
+    /// It is asked what would be granted, by one who proved who it is.
+    pub probe: bool,
     pub workload: Option<WorkloadId>,
     pub audience: Option<AudienceUri>,
     pub task: Option<TaskId>,
@@ -52,6 +54,7 @@ impl Trail {
                 into.clone_from(from);
             }
         }
+        self.probe |= other.probe;
         take(&mut self.workload, &other.workload);
         take(&mut self.audience, &other.audience);
         take(&mut self.task, &other.task);
@@ -98,6 +101,6 @@ impl Trail {
         if let Some(detail) = &self.detail {
             record = record.detail(detail);
         }
-        record
+        record.probe(self.probe)
     }
 }

@@ -159,7 +159,7 @@ pub fn proves(identity: &Value) -> String {
     }
 }
 
-fn shown(value: &Value) -> String {
+pub fn shown(value: &Value) -> String {
     match value {
         Value::Null => "-".into(),
         Value::String(text) => text.clone(),

@@ -8,7 +8,6 @@ mod broker;
 mod finding;
 mod identity;
 mod mend;
-mod once;
 mod platform;
 mod scene;
 mod tls;

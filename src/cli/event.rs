@@ -21,6 +21,7 @@ const TOLD: &[&str] = &[
     "kind",
     "position",
     "policies",
+    "probe",
     "refusal",
     "count",
     "actor",

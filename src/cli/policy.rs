@@ -46,7 +46,9 @@ fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
 }
 
 fn print(report: &Report, deny: Severity) -> Result<ExitCode, Failure> {
-    report.open().try_for_each(|finding| print_plain(&finding.told()))?;
+    // Those that stop it stand last, right above the line that says so.
+    let (stop, pass): (Vec<_>, Vec<_>) = report.open().partition(|finding| finding.is_at_least(deny));
+    pass.into_iter().chain(stop).try_for_each(|finding| print_plain(&finding.told()))?;
     let levels = [Severity::Error, Severity::Warning, Severity::Note];
     let mut found: Vec<String> = levels
         .into_iter()

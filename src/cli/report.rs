@@ -36,6 +36,10 @@ pub async fn run(args: ReportArgs, at: Option<&str>) -> Result<ExitCode, Failure
     if since >= until {
         return Err(Failure::usage("the period ends before it begins", "give an earlier --since or a later --until"));
     }
+    let form = args.form().map_err(|ending| {
+        let next = "name a file that ends in .md, .html or .json, or say --format";
+        Failure::usage(format!("a report is not written as .{}", output::plain(&ending)), next)
+    })?;
     let asked = if args.offline { None } else { broker(at, &args).await? };
     let (dir, logs) = places(&args, asked.as_ref().map(|(status, _)| status))?;
     let signed: Vec<_> = logs.iter().map(|log| super::audit::points(log)).collect();
@@ -76,7 +80,7 @@ pub async fn run(args: ReportArgs, at: Option<&str>) -> Result<ExitCode, Failure
             output::plain(&of)
         ));
     }
-    write(&report, &args)?;
+    write(&report, form, &args)?;
     if report.intact { Ok(ExitCode::SUCCESS) } else { Err(touched(&report, &args)) }
 }
 
@@ -173,8 +177,8 @@ fn unreadable(error: &ReportError, dir: &Path) -> Failure {
     }
 }
 
-fn write(report: &Report, args: &ReportArgs) -> Result<(), Failure> {
-    let text = match args.form() {
+fn write(report: &Report, form: ReportFormat, args: &ReportArgs) -> Result<(), Failure> {
+    let text = match form {
         ReportFormat::Markdown => report.markdown(),
         ReportFormat::Html => report.html(),
         ReportFormat::Json => {

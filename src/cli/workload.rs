@@ -111,7 +111,7 @@ async fn show(client: &AdminClient, id: &WorkloadId, format: Format) -> Result<(
 }
 
 fn story(workload: &Value) -> Vec<(&'static str, String)> {
-    let identities: Vec<String> = list(workload, "identities").iter().map(proves).collect();
+    let identities: Vec<String> = list(workload, "identities").iter().map(proven_by).collect();
     let mut story = vec![("workload", text(workload, "id")), ("state", state(workload))];
     let quarantine = &workload["quarantine"];
     if !quarantine.is_null() {
@@ -128,11 +128,31 @@ fn story(workload: &Value) -> Vec<(&'static str, String)> {
     story.extend([
         ("expires", day(workload, "expires")),
         ("review", day(workload, "review")),
-        ("proves itself by", if identities.is_empty() { "-".into() } else { identities.join(", ") }),
+        ("proves itself by", if identities.is_empty() { "-".into() } else { identities.join("; or ") }),
         ("last use", last_use(workload, true, list(workload, "unread").is_empty())),
         ("live leases", live_leases(workload)),
     ]);
     story
+}
+
+/// One way to prove itself, with all that tells it from another.
+fn proven_by(identity: &Value) -> String {
+    let mut told = vec![proves(identity)];
+    told.extend(identity["audience"].as_str().map(|audience| format!("for {audience}")));
+    let claims = admin::shown(&identity["claims"]);
+    told.extend((!list(identity, "claims").is_empty()).then(|| format!("whose {claims}")));
+    let kids = list(identity, "kids").iter().map(|kid| kid.as_str().unwrap_or("without kid"));
+    let kids: Vec<&str> = kids.collect();
+    told.extend((!kids.is_empty()).then(|| format!("keys {}", kids.join(", "))));
+    told.extend(
+        identity["keys_from"].as_str().filter(|from| *from != "discovery").map(|from| format!("keys at {from}")),
+    );
+    told.extend(match identity["task"].as_str() {
+        None | Some("caller") => None,
+        Some("auto") => Some("task named by it or by the broker".to_owned()),
+        Some(template) => Some(format!("task {template}")),
+    });
+    told.join(", ")
 }
 
 /// Its state, and whether a file still says who it is.
@@ -282,6 +302,21 @@ mod tests {
         for line in ["proves itself by=private_key_jwt", "let it in again=jitney workload release w --reason …"] {
             assert!(told.contains(&line.to_owned()), "{told:?}");
         }
+    }
+
+    #[test]
+    fn an_identity_is_told_with_all_that_pins_it() {
+        let oidc = json!({
+            "type": "oidc", "issuer": "https://ci.example.com", "audience": "https://b.example.com",
+            "claims": ["repository_id is 123456", "ref is like refs/tags/v*"], "task": "{run_id}.{run_attempt}",
+            "keys_from": "discovery",
+        });
+        let told = "oidc of https://ci.example.com, for https://b.example.com, whose repository_id is 123456, ref is like \
+                    refs/tags/v*, task {run_id}.{run_attempt}";
+        assert_eq!(proven_by(&oidc), told);
+        let key = json!({"type": "private_key_jwt", "kids": ["k1", null], "task": "caller"});
+        assert_eq!(proven_by(&key), "private_key_jwt, keys k1, without kid");
+        assert_eq!(proven_by(&json!({"type": "private_key_jwt"})), "private_key_jwt", "of an older broker");
     }
 
     #[test]

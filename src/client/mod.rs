@@ -16,7 +16,7 @@ pub use error::{ClientError, Refused};
 pub use held::HeldToken;
 pub use identity::{BrokerAddress, Identity};
 pub use said::task_of;
-pub use token::{Token, TokenAsk, TokenClient};
+pub use token::{Probed, Token, TokenAsk, TokenClient};
 
 #[cfg(test)]
 pub(crate) mod fake;

@@ -57,6 +57,28 @@ struct TokenAnswer {
     scope: Option<ScopeSet>,
 }
 
+/// What a token would be.
+#[derive(Debug, Clone)]
+pub struct Probed {
+    /// How long it would live.
+    pub expires_in: Duration,
+    /// What it would allow.
+    pub scopes: ScopeSet,
+    /// A broker that knows of no probes has made a token, whose task is to be completed.
+    pub is_token: bool,
+    /// The platform's token that was shown would get no more than this: one `lease`, or leases of one `task`.
+    pub single_use: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ProbeAnswer {
+    #[serde(default)]
+    probe: bool,
+    expires_in: u64,
+    scope: Option<ScopeSet>,
+    single_use: Option<String>,
+}
+
 /// One workload's connection to its broker.
 #[derive(Debug)]
 pub struct TokenClient {
@@ -87,13 +109,25 @@ impl TokenClient {
     /// # Errors
     /// [`ClientError::Refused`] with the broker's words; others where there was no answer to use.
     pub async fn token(&self, ask: &TokenAsk) -> Result<Token, ClientError> {
-        let scope = ask.scopes.to_string();
-        let mut form =
-            vec![("grant_type", "client_credentials"), ("resource", ask.audience.as_str()), ("scope", &scope)];
-        form.extend(ask.task.as_ref().map(|task| ("task", task.as_str())));
-        let ttl = ask.ttl.map(|ttl| ttl.as_secs().to_string());
-        form.extend(ttl.as_deref().map(|ttl| ("ttl", ttl)));
-        self.granted(&self.endpoints.token, &form, Some(ask)).await
+        self.granted(&self.endpoints.token, &borrowed(&form_of(ask, false)), Some(ask)).await
+    }
+
+    /// Asks what would be granted, and gets no token.
+    ///
+    /// # Errors
+    /// As [`TokenClient::token`].
+    pub async fn probe(&self, ask: &TokenAsk) -> Result<Probed, ClientError> {
+        let url = &self.endpoints.token;
+        let form = form_of(ask, true);
+        let answer = self.post(url, &borrowed(&form)).await?;
+        if answer.status != 200 {
+            return Err(ClientError::refusal(url, &answer));
+        }
+        let wrong = |_| ClientError::Answer { at: url.to_owned(), why: "its answer to a probe".to_owned() };
+        let read: ProbeAnswer = serde_json::from_slice(&answer.body).map_err(wrong)?;
+        let scopes = read.scope.unwrap_or_else(|| ask.scopes.clone());
+        let (expires_in, single_use) = (Duration::from_secs(read.expires_in), read.single_use);
+        Ok(Probed { expires_in, scopes, is_token: !read.probe, single_use })
     }
 
     /// Renews a lease: a successor of the same task, audience and scopes. A lease is renewed once.
@@ -190,6 +224,23 @@ impl TokenClient {
     }
 }
 
+/// What a request for a token says, but for who asks.
+fn form_of(ask: &TokenAsk, probes: bool) -> Vec<(&'static str, String)> {
+    let mut form = vec![
+        ("grant_type", "client_credentials".to_owned()),
+        ("resource", ask.audience.to_string()),
+        ("scope", ask.scopes.to_string()),
+    ];
+    form.extend(ask.task.as_ref().map(|task| ("task", task.to_string())));
+    form.extend(ask.ttl.map(|ttl| ("ttl", ttl.as_secs().to_string())));
+    form.extend(probes.then(|| ("probe", "true".to_owned())));
+    form
+}
+
+fn borrowed<'a>(form: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
+    form.iter().map(|(name, value)| (*name, value.as_str())).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::fake::{Broker, Say};
@@ -224,6 +275,18 @@ mod tests {
         for (name, value) in expected {
             assert_eq!(heard[0].form(name).as_deref(), Some(value), "{name}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_probe_gets_no_token_and_a_broker_that_knows_none_is_told_from_one_that_does() {
+        let answer = r#"{"probe":true,"expires_in":120,"scope":"orders:read","task":"t","lease_id":"l"}"#;
+        let broker = Broker::start(vec![Say::new(200, answer), Say::token("t.o.k")]).await;
+        let client = broker.client().await;
+        let probed = client.probe(&ask()).await.unwrap();
+        assert_eq!((probed.is_token, probed.expires_in.as_secs(), probed.scopes.len()), (false, 120, 1));
+        let made = client.probe(&ask()).await.unwrap();
+        assert_eq!((made.is_token, made.scopes.len()), (true, 2), "its task is to be completed");
+        assert_eq!(broker.heard()[0].form("probe").as_deref(), Some("true"));
     }
 
     #[tokio::test]

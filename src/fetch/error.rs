@@ -26,7 +26,7 @@ pub enum FetchError {
     },
     /// An address inside that was not named as an exception.
     #[error(
-        "{to}: {kind} addresses are not asked for keys: if this one is yours, name its scheme, host and port in [federation] allow_private"
+        "{to}: a {kind} address, and others than public ones are not asked: if this is yours, name its scheme, host and port in [federation] allow_private"
     )]
     Inside {
         /// The address.

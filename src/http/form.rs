@@ -20,13 +20,14 @@ const MAX_PARAMETERS: usize = 64;
 const REPEATABLE: [&str; 2] = ["resource", "audience"];
 
 /// What forms here may hold, and what clients of other servers send in them.
-const PARAMETERS: [&str; 13] = [
+const PARAMETERS: [&str; 14] = [
     "audience",
     "client_assertion",
     "client_assertion_type",
     "client_id",
     "client_secret",
     "grant_type",
+    "probe",
     "resource",
     "scope",
     "task",

@@ -7,9 +7,10 @@ use axum::extract::{RawQuery, State};
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use serde_json::json;
 
 use crate::audit::Event;
-use crate::broker::{Introspection, Issued, TokenAsk};
+use crate::broker::{Introspection, Issued, Probed, TokenAsk};
 use crate::model::{Introspected, Lease, Reason, Refusal};
 
 use super::form::Form;
@@ -54,8 +55,33 @@ pub(super) async fn token(
         Ok(form) => form,
         Err(response) => return *response,
     };
+    match form.get("probe") {
+        None => {}
+        Some("true") => return probe(&shared, &form).await,
+        Some(_) => {
+            let refusal = Refusal::new(Reason::InvalidRequest, "probe: true, or left out");
+            return shared.broker.turn_away(Event::Mint, refusal).await.into_response();
+        }
+    }
     match shared.broker.mint(ask(&form)).await {
         Ok(token) => issued(&token),
+        Err(refused) => refused.into_response(),
+    }
+}
+
+/// What would be granted: an answer without a token.
+async fn probe(shared: &Shared, form: &Form<'_>) -> Response {
+    match shared.broker.probe(ask(form)).await {
+        Ok(Probed { ttl, scopes, task, lease, single_use }) => {
+            let mut body = json!({
+                "probe": true, "expires_in": ttl.as_secs(), "scope": scopes.to_string(), "task": task.as_str(),
+                "lease_id": lease.to_string(),
+            });
+            if let Some(how_far) = single_use {
+                body["single_use"] = how_far.as_str().into();
+            }
+            answer::json(StatusCode::OK, &body)
+        }
         Err(refused) => refused.into_response(),
     }
 }
@@ -132,7 +158,7 @@ async fn read<'a>(
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
     use super::*;
     use crate::model::{AudienceUri, Epoch, KeyId, LeaseId, Position, ScopeSet, TaskId, UnixTime, WorkloadId};

@@ -31,6 +31,16 @@ pub enum SingleUse {
     Lease,
 }
 
+impl SingleUse {
+    /// The word that a policy says it by.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Task => "task",
+            Self::Lease => "lease",
+        }
+    }
+}
+
 impl Grant {
     /// Who.
     pub const fn workload(&self) -> &WorkloadId {

@@ -50,6 +50,15 @@ impl LeaseDraft {
         self
     }
 
+    /// Makes it one that is over when it is recorded: for a probe, which finds out what would be granted and gets no token. All that
+    /// could forbid a lease is checked as ever, and nothing lives of it that would have to be ended.
+    #[must_use]
+    pub fn over_at_once(mut self) -> Self {
+        self.lease.expires_at = self.lease.issued_at;
+        self.lease.chain_limit = self.lease.issued_at;
+        self
+    }
+
     /// The highest position it may take, where it rests on an earlier judgement.
     pub const fn ceiling(&self) -> Option<Position> {
         self.ceiling

@@ -54,6 +54,10 @@ fn json_lines_are_the_log_s_own_and_can_be_narrowed() {
     assert_eq!(whole.lines().collect::<Vec<_>>(), all);
     assert!(!before.is_empty() && !after.is_empty());
     assert_eq!(before + &after, all.join("\n") + "\n");
+    let nobody = broker.cli("demo", &["audit", "export", "--workload", "nosuch"]);
+    let said = String::from_utf8_lossy(&nobody.stderr).into_owned();
+    assert!(nobody.status.success() && nobody.stdout.is_empty(), "{said}");
+    assert!(said.contains("the policies know no workload nosuch"), "as tail says: {said}");
     let refused = audit(&broker, &["export", "--outcome", "refused", "--workload", "nothing"]);
     assert_eq!(refused.lines().map(value).map(|line| line["refusal"].clone()).collect::<Vec<_>>(), ["denied_scope"]);
 }

@@ -124,7 +124,7 @@ fn what_is_written_is_whole_private_and_explained() {
     assert!(!jwks.contains("\"d\""), "{jwks}");
 
     let checked = jitney(&shop).args(["policy", "check", "policies"]).output().unwrap();
-    assert!(text(&checked.stdout).ends_with("1 workload, 1 audience, 1 policy, 0 warnings, 1 note\n"), "{checked:?}");
+    assert!(text(&checked.stdout).ends_with("1 workload, 1 audience, 1 policy, 0 warnings, 4 notes\n"), "{checked:?}");
 
     let told = text(&output.stdout);
     for path in tree(&shop) {

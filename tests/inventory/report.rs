@@ -71,6 +71,10 @@ fn a_report_holds_what_happened_in_all_three_forms() {
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.starts_with(begins), "{name} {format:?}: {}", text.get(..80).unwrap_or_default());
     }
+    let pdf = broker.data().join("a.pdf");
+    let refused = broker.cli("demo", &["report", "--out", pdf.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(2) && said.contains("not written as .pdf") && !pdf.exists(), "{said}");
     let markdown = done(&broker.cli("demo", &["report"]));
     assert!(markdown.contains(r"&lt;script&gt;alert(1)&lt;/script&gt;\|&#64;everyone"), "{markdown}");
     for section in

@@ -120,6 +120,43 @@ fn another_broker_s_grant_is_known_by_its_lease() {
     assert!(row.contains(" not here since "), "{rows}");
 }
 
+/// As `lease show` has it: the store notes the moment only of a lease that was ended alone.
+#[test]
+fn the_list_of_leases_tells_when_each_ended_by_whatever_rule() {
+    let broker = Broker::start(&Backing::Embedded);
+    let (by_task, alone) = (broker.mint("demo", "t-1"), broker.mint("demo", "t-2"));
+    broker.complete("demo", "t-1").expect(204);
+    broker.operator_revokes(json!({"lease": alone.lease()}));
+    let list = document(&broker.cli("demo", &["lease", "list", "--output", "json"]));
+    for token in [by_task, alone] {
+        let all = list["leases"].as_array().unwrap();
+        let at = all.iter().find(|each| each["id"] == token.lease()).unwrap()["ended"]["at"].clone();
+        let shown = document(&broker.cli("demo", &["lease", "show", &token.lease(), "--output", "json"]));
+        assert!(at.is_u64() && at == shown["ended"]["at"], "{list:#}");
+    }
+}
+
+#[test]
+fn a_key_s_name_and_a_platform_s_claims_are_shown() {
+    let identity = "[[identity]]\ntype = \"oidc\"\nissuer = \"https://ci.example.com\"\nclaims = { repo = \"9\", ref = { glob = \
+                    \"refs/tags/v*\" } }\ntask = \"{run}\"\n";
+    let broker = setup().start(&Backing::Embedded);
+    let file = broker.policy("workloads/brief.toml");
+    fs::write(&file, fs::read_to_string(&file).unwrap() + "\n" + identity).unwrap();
+    let show = || document(&broker.cli("demo", &["workload", "show", "brief", "--output", "json"]));
+    let identities = eventually("the file is read", || {
+        let identities = show()["identities"].clone();
+        (identities.as_array().unwrap().len() == 2).then_some(identities)
+    });
+    assert!(identities[0]["kids"].is_array() && identities[0]["task"] == "caller", "{identities}");
+    assert_eq!(identities[1]["claims"], json!(["ref is like refs/tags/v*", "repo is 9"]));
+    let told = done(&broker.cli("demo", &["workload", "show", "brief"]));
+    assert!(
+        told.contains("oidc of https://ci.example.com, whose ref is like refs/tags/v*, repo is 9, task {run}"),
+        "{told}"
+    );
+}
+
 /// Two ways to take a grant away, and one to take a part of it.
 const TAKEN: &str = r#"
 @id("brief-reads") permit (principal == Jitney::Workload::"brief", action, resource == Jitney::Scope::"https://api.example.com orders:read");

@@ -224,6 +224,24 @@ fn of_words() -> Vec<Row> {
             &[(MAILER, PURPOSE, "Sends all mail")],
         ),
         row(
+            "a purpose that init wrote",
+            "placeholder-left",
+            (MAILER, PURPOSE, "Calls https://orders.example.com"),
+            &[(MAILER, PURPOSE, "Calls https://orders.example.com and mails what it says")],
+        ),
+        row(
+            "an audience's that init wrote",
+            "placeholder-left",
+            (ORDERS, "Orders, read and written by other teams' jobs", "What report calls"),
+            &[(ORDERS, "Orders, read and written by other teams' jobs", "What the report's job calls")],
+        ),
+        row(
+            "a scope's that init wrote",
+            "placeholder-left",
+            (ORDERS, "Read any order", "Allows orders:read"),
+            &[(ORDERS, "Read any order", "Allows orders:write")],
+        ),
+        row(
             "a copied purpose",
             "purpose-copied",
             (MAILER, PURPOSE, "builds the nightly sales report, from orders"),
@@ -328,6 +346,51 @@ fn of_width() -> Vec<Row> {
             &[(CEDAR, "nightly-*", "*n*")],
         ),
         row("a condition of a star, or another", "condition-vacuous", (CEDAR, WHEN, "unless { false }"), &[]),
+        row(
+            "a time that every token has",
+            "condition-vacuous",
+            (CEDAR, WHEN, "when { context.ttl > 0 }"),
+            &[(CEDAR, WHEN, "when { context.ttl > 1 }")],
+        ),
+        row("a member that every request has", "condition-vacuous", (CEDAR, WHEN, "when { context has task }"), &[]),
+        row("two numbers", "condition-vacuous", (CEDAR, WHEN, "when { 1 == 1 }"), &[]),
+        row("a moment long ago", "condition-vacuous", (CEDAR, WHEN, "when { context.now > 0 }"), &[]),
+        row(
+            "a list of itself",
+            "condition-vacuous",
+            (CEDAR, WHEN, "when { [context.task].contains(context.task) }"),
+            &[(CEDAR, WHEN, "when { [\"a\"].contains(context.task) }")],
+        ),
+        row(
+            "true in either case",
+            "condition-vacuous",
+            (CEDAR, WHEN, "when { if context.task == \"a\" then true else true }"),
+            &[(CEDAR, WHEN, "when { if context.task == \"a\" then true else context.ttl < 60 }")],
+        ),
+        Row {
+            name: "any workload, narrowed by what is always true",
+            code: "principal-any",
+            breaks: vec![
+                (CEDAR, principal, "principal"),
+                (CEDAR, WHEN, "when { context.task like \"nightly-*\" && principal.owner like \"*\" }"),
+            ],
+            twins: vec![vec![
+                (CEDAR, principal, "principal"),
+                (CEDAR, WHEN, "when { context.task like \"nightly-*\" && principal.owner like \"team-data@*\" }"),
+            ]],
+        },
+        Row {
+            name: "any resource, narrowed by what is always true",
+            code: "resource-any",
+            breaks: vec![
+                (CEDAR, resource, "resource"),
+                (CEDAR, WHEN, "when { context.task like \"nightly-*\" && resource.name like \"*\" }"),
+            ],
+            twins: vec![vec![
+                (CEDAR, resource, "resource"),
+                (CEDAR, WHEN, "when { context.task like \"nightly-*\" && resource.name == \"orders:read\" }"),
+            ]],
+        },
         row(
             "any claim",
             "claim-wildcard",

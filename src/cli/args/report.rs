@@ -41,14 +41,22 @@ pub struct ReportArgs {
 }
 
 impl ReportArgs {
-    /// What was asked for; else what the name of the file says, and Markdown where it says nothing.
-    pub fn form(&self) -> ReportFormat {
-        let ending = self.out.as_ref().and_then(|file| file.extension()).and_then(|ending| ending.to_str());
-        self.format.unwrap_or_else(|| match ending.unwrap_or_default().to_ascii_lowercase().as_str() {
-            "html" | "htm" => ReportFormat::Html,
-            "json" => ReportFormat::Json,
-            _ => ReportFormat::Markdown,
-        })
+    /// What was asked for; else what the name of the file says, and Markdown where it says nothing. Where it says a form that there is
+    /// not, that is the error.
+    ///
+    /// # Errors
+    /// The ending.
+    pub fn form(&self) -> Result<ReportFormat, String> {
+        if let Some(format) = self.format {
+            return Ok(format);
+        }
+        let ending = self.out.as_ref().and_then(|file| file.extension()).map(|ending| ending.to_string_lossy());
+        match ending.unwrap_or_default().to_ascii_lowercase().as_str() {
+            "html" | "htm" => Ok(ReportFormat::Html),
+            "json" => Ok(ReportFormat::Json),
+            "" | "md" | "markdown" | "txt" => Ok(ReportFormat::Markdown),
+            other => Err(other.to_owned()),
+        }
     }
 }
 

@@ -21,8 +21,8 @@ Examples:
 
 pub(super) const DOCTOR_HELP: &str = "\
 Checks in order, as this workload: settings, the way to the broker, TLS, clock, issuer, identity; then, by asking, what the
-broker makes of them. With --audience and --scope it asks for a real token of a task of its own, `doctor-…`, and completes
-that task at once: a lease that has ended and lines in the audit log remain. Without them it only completes such a task.
+broker makes of them. With --audience and --scope it asks what a token of a task of its own, `doctor-…`, would be: none is
+made, and a line in the audit log remains, marked as a probe. Without them it only completes such a task.
 Exit code: 0 where nothing failed, 1 otherwise.
 
 Example:

@@ -36,7 +36,14 @@ pub async fn run(command: AuditCommand, at: Option<&str>) -> Result<ExitCode, Fa
     match command {
         AuditCommand::Tail(args) => tail(args, at).await?,
         AuditCommand::Verify(args) => verify::run(args, at).await?,
-        AuditCommand::Export(args) => export(&args, &path(args.file.clone(), at).await?)?,
+        AuditCommand::Export(args) => {
+            let found = export(&args, &path(args.file.clone(), at).await?)?;
+            // Only a broker that wrote the log, or that was named, can tell who is nobody.
+            let is_of_broker = args.file.is_none() || at.is_some();
+            if let (0, true, Ok(client)) = (found, is_of_broker, admin::connect(at)) {
+                names_nobody(&client, args.filter.workload.as_ref(), args.filter.audience.as_ref()).await;
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -147,16 +154,17 @@ fn brokers(log: &Path) -> Result<Vec<String>, Failure> {
     Ok(brokers)
 }
 
-/// Writes out what is asked for, as it is read: a log may be larger than memory.
-fn export(args: &ExportArgs, path: &Path) -> Result<(), Failure> {
+/// Writes out what is asked for, as it is read: a log may be larger than memory. Gives the number of lines.
+fn export(args: &ExportArgs, path: &Path) -> Result<u64, Failure> {
     let filter = filter(&args.filter);
     let mut records = Records::open(path).map_err(unreadable)?.between(filter.since, filter.until);
     let mut out = BufWriter::with_capacity(1 << 16, output::stream());
-    let mut failed = None;
+    let (mut failed, mut found) = (None, 0);
     let write = |line: Line<'_>| {
         if !filter.selects(line.raw) {
             return ControlFlow::Continue(());
         }
+        found += 1;
         let written = match args.format {
             ExportFormat::Jsonl => out.write_all(line.raw),
             ExportFormat::Ocsf => out.write_all(audit::ocsf(&line).to_string().as_bytes()),
@@ -175,7 +183,7 @@ fn export(args: &ExportArgs, path: &Path) -> Result<(), Failure> {
     }
     out.flush()?;
     match records.damaged() {
-        0 => Ok(()),
+        0 => Ok(found),
         damaged => Err(Failure::new(
             format!("{} left out: not of the log's form", output::counted(damaged, "line")),
             "see what was done to it: jitney audit verify",

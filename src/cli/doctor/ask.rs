@@ -1,15 +1,15 @@
 //! What the broker makes of this workload: asked once, read five times.
 //!
-//! The token that is asked for is never shown, and its task, which nobody else has, is completed at once.
+//! It asks by a probe, of which no token is made. A broker that knows none makes one all the same: it is never shown, and its
+//! task, which nobody else has, is completed at once.
 
 use super::super::fresh;
 use super::finding::Outcome;
 use super::identity::Source;
 use super::mend;
-use super::once;
 use super::scene::Scene;
 use super::told::{self, Told};
-use crate::client::{ClientError, Identity, Refused, Token, TokenAsk, TokenClient};
+use crate::client::{ClientError, Identity, Probed, Refused, TokenAsk, TokenClient};
 use crate::model::{ScopeSet, TaskId, WorkloadId};
 use crate::policy::{closest, meant_by};
 
@@ -30,8 +30,8 @@ pub(super) struct Answered {
 }
 
 enum Verdict {
-    /// There was a token; what came of completing its task; and the policies by which it used up what proved who asks.
-    Granted(Box<Token>, Result<(), ClientError>, Option<String>),
+    /// There would be a token; and where there is one, what came of completing its task.
+    Granted(Box<Probed>, Result<(), ClientError>),
     /// Only who asks was asked.
     Known,
     /// The broker said no at this question.
@@ -56,13 +56,15 @@ impl Stage {
 impl Answered {
     pub(super) fn left_behind(&self) -> String {
         match &self.verdict {
-            Verdict::Granted(_, _, bound) => {
-                let bound = if bound.is_some() { "; the platform's token is used up" } else { "" };
-                format!(
-                    "a token was asked for, of the task {}: its lease, now ended, and lines in the audit log remain{bound}",
-                    self.task
-                )
-            }
+            Verdict::Granted(probed, _) if !probed.is_token => format!(
+                "it was asked what a token of the task {} would be, and none was made: a line in the audit log remains, marked as a \
+                 probe",
+                self.task
+            ),
+            Verdict::Granted(..) => format!(
+                "a token was asked for, of the task {}: its lease, now ended, and lines in the audit log remain",
+                self.task
+            ),
             _ => format!("the broker was asked, of the task {}: lines in its audit log remain", self.task),
         }
     }
@@ -134,21 +136,21 @@ pub(super) async fn scope(scene: &mut Scene) -> Outcome {
 /// Whether policies permit it.
 pub(super) async fn policy(scene: &mut Scene) -> Outcome {
     match scene.answered.as_ref() {
-        Some(Answered { task, verdict: Verdict::Granted(_, Err(error), _) }) => Outcome::fail(
+        Some(Answered { task, verdict: Verdict::Granted(_, Err(error)) }) => Outcome::fail(
             format!("a token was granted, but its task {task} could not be completed: {error}"),
             format!("jitney complete --task {task}"),
         ),
-        Some(Answered { task, verdict: Verdict::Granted(token, Ok(()), bound) }) => {
-            let bound = bound.as_ref().map_or_else(String::new, |policies| {
-                format!(
-                    "; that used up the platform's token, which counts once (@single_use, by policies {policies}): what runs \
-                     next needs a fresh one"
-                )
+        Some(Answered { task, verdict: Verdict::Granted(probed, Ok(())) }) => {
+            // Whether it has got that already is told to nobody before it asks in earnest.
+            let bound = probed.single_use.as_deref().map_or_else(String::new, |how_far| {
+                let once = if how_far == "lease" { "one lease" } else { "leases of one task" };
+                format!("; this platform token gets {once} (@single_use): if it got that before, a fresh one is needed")
             });
+            let made = if probed.is_token { ", and completed" } else { "; no token was made" };
             Outcome::pass(format!(
-                "granted {} for {} s as {task}, and completed{bound}",
-                token.scopes,
-                token.expires_in.as_secs()
+                "granted {} for {} s as {task}{made}{bound}",
+                probed.scopes,
+                probed.expires_in.as_secs()
             ))
         }
         _ => judge(scene, Stage::Policy, ""),
@@ -169,7 +171,7 @@ fn judge(scene: &Scene, stage: Stage, pass: &str) -> Outcome {
     }
 }
 
-/// Asks for a token and completes its task; or, where no audience is named, completes a task that never was. Where the
+/// Asks what a token would be; or, where no audience is named, completes a task that never was. Where the
 /// platform names the task, a child of that one is asked for, and nothing done to the run's own.
 async fn ask(scene: &Scene) -> Result<Answered, String> {
     let answered = ask_below(scene, scene.below.as_ref()).await?;
@@ -208,10 +210,9 @@ async fn connect(scene: &Scene) -> Result<TokenClient, ClientError> {
 
 async fn token(scene: &Scene, task: &TaskId, ask: &TokenAsk) -> Result<Verdict, ClientError> {
     let client = connect(scene).await?;
-    let token = client.token(ask).await?;
-    let completed = client.complete(task).await;
-    let bound = once::used_up(scene, &client, ask).await;
-    Ok(Verdict::Granted(Box::new(token), completed, bound))
+    let probed = client.probe(ask).await?;
+    let completed = if probed.is_token { client.complete(task).await } else { Ok(()) };
+    Ok(Verdict::Granted(Box::new(probed), completed))
 }
 
 async fn known(scene: &Scene, task: &TaskId) -> Result<Verdict, ClientError> {

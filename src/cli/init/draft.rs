@@ -9,6 +9,7 @@ use super::super::args::{DEFAULT_AUDIENCE, Platform};
 use super::super::{cedar, shell};
 use super::broker::Broker;
 use super::platform::Proof;
+use crate::governance::check::placeholder;
 use crate::jose::es256::SigningKey;
 use crate::model::{AudienceUri, Scope, ScopeSet, Secret, UnixTime, WorkloadId};
 use crate::policy::{SCHEMA, SCHEMA_FILE};
@@ -139,7 +140,7 @@ impl Draft<'_> {
              expires = {}  # the last day it gets anything, to its end in UTC\n\
              review = {}  # from this day on the broker warns of that end\n\n{}",
             quoted(&self.owner),
-            quoted(&format!("Calls {audience}")),
+            quoted(&placeholder::of_workload(audience.as_str())),
             day(self.today.plus(YEAR)),
             day(self.today.plus(REVIEW)),
             self.proof.identity,
@@ -163,10 +164,10 @@ impl Draft<'_> {
                 "its URL, the `aud` of its tokens".into()
             },
             quoted(&self.owner),
-            quoted(&format!("What {} calls", self.id)),
+            quoted(&placeholder::of_audience(self.id.as_str())),
         );
         for scope in &self.scopes {
-            let (name, allows) = (quoted(scope.as_str()), quoted(&format!("Allows {scope}")));
+            let (name, allows) = (quoted(scope.as_str()), quoted(&placeholder::of_scope(scope.as_str())));
             text.push_str(&format!("{name} = {allows}  # {EDIT}: what it allows, in a sentence\n"));
         }
         text

@@ -1,8 +1,10 @@
 //! `jitney lease list`: leases page by page, printed as the pages come, so that a million of them fill no memory.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
-use super::state;
+use super::{show, state};
 use crate::cli::admin::{explain, list as items, pasted, relative, text};
 use crate::cli::args::{Format, LeaseFilterArgs, StateFilter};
 use crate::cli::{Failure, output};
@@ -28,10 +30,18 @@ pub(super) async fn list(client: &AdminClient, filter: LeaseFilterArgs, format: 
     };
     let limit = if filter.all { usize::MAX } else { filter.limit };
     let mut printed = Printed { format, count: 0, held: Vec::new() };
+    let mut moments = None;
     let mut next = filter.cursor;
     loop {
         let page = client.leases(&query, PAGE.min(limit - printed.count), next.as_deref()).await;
-        let page = page.map_err(|error| refused(error, next.as_deref()))?;
+        let mut page = page.map_err(|error| refused(error, next.as_deref()))?;
+        if format == Format::Json && items(&page, "leases").iter().any(lacks_its_moment) {
+            let known = match moments.take() {
+                Some(known) => known,
+                None => show::moments(client).await,
+            };
+            date(&mut page, moments.insert(known));
+        }
         printed.page(items(&page, "leases"))?;
         next = page["next"].as_str().map(str::to_owned);
         if next.is_none() || printed.count >= limit {
@@ -50,6 +60,21 @@ pub(super) async fn list(client: &AdminClient, filter: LeaseFilterArgs, format: 
         ));
     }
     Ok(())
+}
+
+/// Whether it is told where it ended, and not when.
+fn lacks_its_moment(lease: &Value) -> bool {
+    !lease["ended"].is_null() && lease["ended"]["at"].is_null()
+}
+
+/// Adds when each ended, as far as this broker's log tells.
+fn date(page: &mut Value, moments: &HashMap<u64, i64>) {
+    for lease in page["leases"].as_array_mut().into_iter().flatten().filter(|lease| lacks_its_moment(lease)) {
+        let at = lease["ended"]["position"].as_u64().and_then(|place| moments.get(&place));
+        if let Some(at) = at {
+            lease["ended"]["at"] = (*at).into();
+        }
+    }
 }
 
 /// Why there is no page; of a cursor that is none, what one is.

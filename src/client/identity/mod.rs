@@ -144,12 +144,6 @@ impl Identity {
         }
     }
 
-    /// Whether the next request shows the same token again, for it is kept and not asked for: a platform writes another one when it
-    /// likes.
-    pub const fn is_shown_again(&self) -> bool {
-        matches!(self.source, Source::File(_) | Source::Variable(_))
-    }
-
     /// The last assertion was refused, or may be used up: the next one is another, where that can be had.
     pub(super) async fn doubt(&self) {
         if let Source::GitHub(platform) = &self.source {

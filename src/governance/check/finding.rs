@@ -104,6 +104,11 @@ impl Report {
 }
 
 impl Finding {
+    /// Whether it is of this level, or worse.
+    pub fn is_at_least(&self, severity: Severity) -> bool {
+        self.diagnostic.severity >= severity
+    }
+
     /// For people: called as `check.toml` names it, by its rule, and by its own code where that is finer.
     pub fn told(&self) -> String {
         let (rule, code) = (self.rule.code, self.diagnostic.code);

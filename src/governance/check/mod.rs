@@ -13,6 +13,7 @@ mod keys;
 mod missing;
 mod named;
 mod never;
+pub mod placeholder;
 mod private;
 mod proofs;
 mod review;
@@ -47,8 +48,17 @@ use tree::{Tree, Walk};
 type Lint = fn(&Tree<'_>, &mut Findings);
 
 /// Those that look at the files alone: they look at a set that does not load, too.
-const OF_FILES: [Lint; 8] =
-    [missing::look, vague::look, expiry::look, review::look, keys::look, claims::look, private::look, beside::look];
+const OF_FILES: [Lint; 9] = [
+    missing::look,
+    vague::look,
+    placeholder::look,
+    expiry::look,
+    review::look,
+    keys::look,
+    claims::look,
+    private::look,
+    beside::look,
+];
 
 /// Those that need the set whole.
 const OF_SETS: [Lint; 8] =

@@ -4,14 +4,14 @@
 //! end in a contradiction before anything is said.
 
 use cedar_policy::{PrincipalConstraint, ResourceConstraint};
-use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Literal, Pattern, PatternElem, UnaryOp};
+use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Literal, UnaryOp};
 
 use super::finding::Findings;
 use super::tree::Tree;
 use super::ttl::audience_of;
 use super::what;
 use super::width::place;
-use crate::governance::logic::facts::{BUDGET, Facts, Test, path};
+use crate::governance::logic::facts::{BUDGET, Facts, Test, path, takes_any};
 use crate::policy::{PolicySet, RuleView};
 
 /// What is sure of an expression, whatever is asked.
@@ -58,7 +58,7 @@ pub(super) fn truth(expr: &Expr) -> Truth {
             (Truth::Never, Truth::Never) => Truth::Never,
             _ => Truth::Depends,
         },
-        ExprKind::Like { expr, pattern } if path(expr).is_some() && is_any(pattern) => Truth::Always,
+        ExprKind::Like { expr, pattern } if path(expr).is_some() && takes_any(pattern) => Truth::Always,
         ExprKind::BinaryApp { op: BinaryOp::Eq | BinaryOp::LessEq, arg1, arg2 }
             if path(arg1).is_some() && arg1 == arg2 =>
         {
@@ -68,10 +68,9 @@ pub(super) fn truth(expr: &Expr) -> Truth {
     }
 }
 
-/// Whether every text fits.
-fn is_any(pattern: &Pattern) -> bool {
-    let elements = pattern.get_elems();
-    !elements.is_empty() && elements.iter().all(|each| matches!(each, PatternElem::Wildcard))
+/// Whether it limits nothing: no request there can be, of anybody for anything, makes it come out false.
+pub(super) fn is_always(expr: &Expr) -> bool {
+    truth(expr) == Truth::Always || !Facts::of_any_request().can_hold(&[(expr, false)], &mut BUDGET.clone())
 }
 
 /// What holds whenever the permit's head does.

@@ -61,7 +61,7 @@ const OVERSIGHT: &str = "CSF PR.AA-05, ID.IM-01; SP 800-207 tenet 4";
 const CHANGE: &str = "CSF PR.PS-01, ID.AM-08; SP 800-207 tenet 4";
 
 /// Every rule, in the order of the documentation.
-pub static RULES: [Rule; 44] = [
+pub static RULES: [Rule; 45] = [
     firm(rule("load-error", Error, "a broker refuses to load the set", CONFIGURATION, CHANGE)),
     firm(rule(
         "issuer-unpinned",
@@ -90,6 +90,7 @@ pub static RULES: [Rule; 44] = [
         INVENTORY,
     ),
     rule("purpose-copied", Warning, "two workloads or audiences have the same purpose", REUSE, INVENTORY),
+    rule("placeholder-left", Note, "a line still says what `jitney init` wrote there", OFFBOARDING, INVENTORY),
     rule("identity-missing", Warning, "a workload has no way to prove itself", OFFBOARDING, INVENTORY),
     rule("expiry-missing", Warning, "a workload has no end", OFFBOARDING, INVENTORY),
     rule("expiry-distant", Warning, "a workload's end is more than 400 days away", LONG_LIVED, INVENTORY),

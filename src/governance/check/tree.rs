@@ -99,6 +99,11 @@ fn docs<'a>(
 }
 
 impl<'a> Doc<'a> {
+    /// All that the file says.
+    pub const fn table(&self) -> &DeTable<'a> {
+        &self.table
+    }
+
     /// A field of it.
     pub fn field(&self, name: &str) -> Option<&Spanned<DeValue<'a>>> {
         field_of(&self.table, name)

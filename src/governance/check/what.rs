@@ -26,6 +26,7 @@ codes! {
     purpose_missing = "purpose-missing",
     purpose_vague = "purpose-vague",
     purpose_copied = "purpose-copied",
+    placeholder_left = "placeholder-left",
     identity_missing = "identity-missing",
     expiry_missing = "expiry-missing",
     expiry_distant = "expiry-distant",

@@ -6,7 +6,7 @@ use cedar_policy::{PrincipalConstraint, ResourceConstraint};
 use cedar_policy_core::ast::{Expr, ExprKind, Var};
 
 use super::finding::Findings;
-use super::never::{Truth, truth};
+use super::never::is_always;
 use super::tree::Tree;
 use super::what;
 use crate::policy::RuleView;
@@ -52,7 +52,7 @@ fn body(permit: &RuleView<'_>, findings: &mut Findings) {
             let mend = "say which tasks it is for: when { context.task like \"nightly-*\" }".to_owned();
             findings.at(what::condition_missing(), (permit.file, place(permit, "permit")), id, (told, mend));
         }
-        Some(body) if truth(body) == Truth::Always => {
+        Some(body) if is_always(body) => {
             let told = format!("the condition of permit `{id}` is always true");
             let mend = "say which tasks it is for, or leave the condition out: it only looks like a limit".to_owned();
             let at = [place(permit, "when"), place(permit, "unless")].into_iter().find(|at| *at != permit.span);
@@ -62,9 +62,14 @@ fn body(permit: &RuleView<'_>, findings: &mut Findings) {
     }
 }
 
-/// Whether a condition looks at the principal, or at the resource.
+/// Whether a condition looks at the principal, or at the resource, in a part that can come out false.
 fn speaks_of(body: Option<&Expr>, var: Var) -> bool {
-    body.is_some_and(|body| body.subexpressions().any(|each| matches!(each.expr_kind(), ExprKind::Var(v) if *v == var)))
+    let is_it = |each: &Expr| matches!(each.expr_kind(), ExprKind::Var(v) if *v == var);
+    match body.map(|body| (body, body.expr_kind())) {
+        None => false,
+        Some((_, ExprKind::And { left, right })) => speaks_of(Some(left), var) || speaks_of(Some(right), var),
+        Some((body, _)) => body.subexpressions().any(is_it) && !is_always(body),
+    }
 }
 
 /// Where the policy has this word of its own, outside texts and comments; the whole policy where it has not.

@@ -32,6 +32,10 @@ pub fn of(line: &Line<'_>) -> Told {
                 },
             }
         }
+        "granted" if line.probe => Told {
+            sentence: format!("{what} would be granted{}: it was a probe, and no token was made", by(line)),
+            next: None,
+        },
         "granted" => Told { sentence: format!("{what} was granted{}", by(line)), next: None },
         "done" => Told { sentence: format!("{what} was done{}", counted(line)), next: None },
         other => Told {

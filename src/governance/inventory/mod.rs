@@ -12,8 +12,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::jose::JwkSet;
 use crate::model::UnixTime;
-use crate::policy::{Audience, Day, Identity, PolicySet, Proof, Workload};
+use crate::policy::{Audience, Day, Identity, KeySource, PolicySet, Proof, TaskNaming, Workload};
 
 pub use due::{Due, Matter, NEAR, due};
 pub use grants::{GrantView, PolicyView, WithheldView};
@@ -61,15 +62,57 @@ pub struct IdentityView {
     /// The platform that signs its tokens, where one does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
+    /// For whom those tokens are; the broker's issuer where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
+    /// What they must say, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<String>,
+    /// Who names the task: `caller`, `auto` (the caller may), or the template that the platform's claims fill.
+    pub task: String,
+    /// The names of the keys that count, where the file has them; null for one without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kids: Option<Vec<Option<String>>>,
+    /// Where the platform's keys come from, else: `discovery`, or an address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keys_from: Option<String>,
 }
 
 impl IdentityView {
     fn of(identity: &Identity) -> Self {
-        let issuer = match &identity.proof {
-            Proof::Oidc(oidc) => Some(oidc.issuer.to_string()),
-            _ => None,
+        let task = match &identity.task {
+            TaskNaming::Caller => "caller".to_owned(),
+            TaskNaming::Auto => "auto".to_owned(),
+            TaskNaming::Attested(template) => template.to_string(),
         };
-        Self { kind: identity.kind().as_str(), issuer }
+        let kids = |set: &JwkSet| Some(set.keys().iter().map(|key| key.kid().map(str::to_owned)).collect());
+        let view = Self {
+            kind: identity.kind().as_str(),
+            issuer: None,
+            audience: None,
+            claims: Vec::new(),
+            task,
+            kids: None,
+            keys_from: None,
+        };
+        match &identity.proof {
+            Proof::PrivateKeyJwt(jwks) => Self { kids: kids(jwks), ..view },
+            Proof::Oidc(oidc) => {
+                let (kids, keys_from) = match &oidc.keys {
+                    KeySource::Discovery => (None, Some("discovery".to_owned())),
+                    KeySource::Uri(address) => (None, Some(address.to_string())),
+                    KeySource::Pinned(set, _) => (kids(set), None),
+                };
+                Self {
+                    issuer: Some(oidc.issuer.to_string()),
+                    audience: oidc.audience.as_deref().map(str::to_owned),
+                    claims: oidc.claims.iter().map(ToString::to_string).collect(),
+                    kids,
+                    keys_from,
+                    ..view
+                }
+            }
+        }
     }
 }
 

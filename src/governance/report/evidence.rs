@@ -8,7 +8,6 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use serde::Serialize;
 
-use super::Live;
 use super::spread::Spread;
 use crate::audit::{Line, Str};
 use crate::governance::inventory::WorkloadView;
@@ -38,6 +37,8 @@ pub struct Activity {
     pub renewed: u64,
     /// Requests refused in the period.
     pub refused: u64,
+    /// Probes of the period: it was asked what would be granted, and no token was made.
+    pub probes: u64,
     /// The last grant the logs hold, up to the end of the period.
     pub last_grant: Option<String>,
     /// Since when it is in quarantine, as the logs have it.
@@ -84,10 +85,19 @@ pub struct Counts {
     pub ended: u64,
 }
 
+/// Questions what would be granted: neither use nor refusal, and yet told.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Probes {
+    /// A token would have been granted.
+    pub granted: u64,
+    /// It would have been refused.
+    pub refused: u64,
+}
+
 /// What was gathered.
 pub(super) struct Evidence<'a> {
-    period: &'a Period,
-    workloads: HashMap<&'a str, (usize, &'a WorkloadView)>,
+    pub(super) period: &'a Period,
+    pub(super) workloads: HashMap<&'a str, (usize, &'a WorkloadView)>,
     pub activity: Vec<Activity>,
     /// For each workload, for each of its grants.
     pub usage: Vec<Vec<Usage>>,
@@ -100,13 +110,14 @@ pub(super) struct Evidence<'a> {
     pub changes: Vec<Change>,
     pub more_changes: u64,
     pub total: Counts,
+    pub probes: Probes,
     tasks: HashMap<u64, u64>,
     hasher: RandomState,
     digests: HashMap<String, String>,
     /// Brokers whose last reload was refused.
     refusing: HashSet<String>,
     /// Brokers that wrote a line.
-    brokers: HashSet<String>,
+    pub(super) brokers: HashSet<String>,
 }
 
 impl<'a> Evidence<'a> {
@@ -125,6 +136,7 @@ impl<'a> Evidence<'a> {
             changes: Vec::new(),
             more_changes: 0,
             total: Counts::default(),
+            probes: Probes::default(),
             tasks: HashMap::new(),
             hasher: RandomState::new(),
             digests: HashMap::new(),
@@ -145,6 +157,12 @@ impl<'a> Evidence<'a> {
             return;
         }
         let is_within = *line.time >= *self.period.since;
+        if line.probe {
+            if is_within {
+                self.probed(line);
+            }
+            return;
+        }
         match (&*line.event, &*line.outcome) {
             ("mint" | "renew", "granted") => self.granted(line, is_within),
             ("complete" | "revoke" | "quarantine", "done") => self.ended(line, is_within),
@@ -165,35 +183,6 @@ impl<'a> Evidence<'a> {
         self.changed(line, is_within);
     }
 
-    /// The brokers of the store of whom no line was read.
-    pub fn unread(&self, live: &Live) -> Vec<String> {
-        let all = std::iter::once(&live.name).chain(&live.others).filter(|name| !name.is_empty());
-        all.filter(|name| !self.brokers.contains(*name)).cloned().collect()
-    }
-
-    /// Takes in what leases of the store tell beside the logs: a later use than theirs. None of it is counted.
-    pub fn take_leases(&mut self, live: &Live) {
-        for (id, last) in &live.last_uses {
-            let Some((at, view)) = self.workloads.get(id.as_str()) else { continue };
-            // A lease's moment has no milliseconds; texts are compared, so it gets the first of its second.
-            let used_at = if last.at.contains('.') { last.at.clone() } else { last.at.replace('Z', ".000Z") };
-            let is_later = |known: &Option<String>| known.as_deref().is_none_or(|known| known < &*used_at);
-            if used_at >= self.period.until {
-                continue;
-            }
-            if is_later(&self.activity[*at].last_grant) {
-                self.activity[*at].last_grant = Some(used_at.clone());
-            }
-            for (grant, usage) in view.grants.iter().zip(&mut self.usage[*at]) {
-                let is_used =
-                    grant.audience == last.audience && last.scope.split(' ').any(|asked| covers(&grant.scope, asked));
-                if is_used && used_at >= self.period.since && is_later(&usage.last) {
-                    usage.last = Some(used_at.clone());
-                }
-            }
-        }
-    }
-
     fn activity_of(&mut self, line: &Line<'_>) -> Option<&mut Activity> {
         let workload = line.workload.as_deref()?;
         if let Some((at, _)) = self.workloads.get(workload) {
@@ -204,6 +193,16 @@ impl<'a> Evidence<'a> {
             false => "(others)",
         };
         Some(self.strangers.entry(name.to_owned()).or_default())
+    }
+
+    fn probed(&mut self, line: &Line<'_>) {
+        if let Some(activity) = self.activity_of(line) {
+            activity.probes += 1;
+        }
+        match &*line.outcome {
+            "granted" => self.probes.granted += 1,
+            _ => self.probes.refused += 1,
+        }
     }
 
     fn granted(&mut self, line: &Line<'_>, is_within: bool) {
@@ -366,7 +365,7 @@ fn named(line: &Line<'_>) -> String {
 }
 
 /// Whether a grant of `granted` is what a token with `asked` used: the same scope, or one instance of an open one.
-fn covers(granted: &str, asked: &str) -> bool {
+pub(super) fn covers(granted: &str, asked: &str) -> bool {
     granted == asked
         || granted.strip_suffix('*').filter(|head| head.ends_with(':')).is_some_and(|head| {
             asked.strip_prefix(head).is_some_and(|instance| !instance.is_empty() && !instance.contains(':'))

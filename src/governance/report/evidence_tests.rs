@@ -101,6 +101,20 @@ fn ends_are_told_apart_and_timed_and_a_task_s_time_with_access_is_known() {
 }
 
 #[test]
+fn a_probe_is_neither_use_nor_refusal_and_is_counted_as_what_it_is() {
+    let asked = r#""workload":"alpha","audience":"https://api.example.com","scope":"orders:read","policies":["reads"],"probe":true"#;
+    let lines = [
+        line("2026-11-02T10:00:00", "mint", "granted", asked),
+        line("2026-11-02T10:00:01", "mint", "refused", &format!(r#"{asked},"refusal":"denied_scope""#)),
+    ];
+    with(&lines, |evidence, _| {
+        assert_eq!((evidence.total.granted, evidence.total.refused, evidence.refusals.len()), (0, 0, 0));
+        assert_eq!((evidence.probes.granted, evidence.probes.refused, evidence.activity[0].probes), (1, 1, 2));
+        assert!(evidence.activity[0].last_grant.is_none() && evidence.used_policies.is_empty());
+    });
+}
+
+#[test]
 fn an_act_that_did_nothing_is_no_end_and_no_change() {
     let lines = [
         line(

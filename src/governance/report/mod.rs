@@ -3,6 +3,7 @@
 //! Owns what stands in a report. What it says is computed here once ([`Report`], the JSON), laid out once (`page`), and written
 //! as Markdown or HTML. Never changes anything, and asks nobody: whoever calls it has asked the broker. `docs/report.md`.
 
+mod beside;
 mod controls;
 mod evidence;
 mod html;
@@ -26,7 +27,7 @@ use crate::model::UnixTime;
 use crate::policy::{Diagnostics, PolicySet, Severity};
 
 pub use controls::{Control, Controls};
-pub use evidence::{Activity, Change, Counts, Period, Usage};
+pub use evidence::{Activity, Change, Counts, Period, Probes, Usage};
 pub use logs::LogView;
 pub use spread::Quantiles;
 pub use unused::Unused;
@@ -136,6 +137,8 @@ pub struct Report {
     pub held: Quantiles,
     /// Refusals by reason.
     pub refusals: BTreeMap<String, u64>,
+    /// Questions what would be granted, which count neither as use nor as refusals.
+    pub probes: Probes,
     /// What changed access.
     pub changes: Vec<Change>,
     /// So many more changes are in the logs.
@@ -225,7 +228,7 @@ pub fn build(sources: Sources<'_>, progress: &mut dyn FnMut(u64)) -> Result<Repo
         evidence.take_leases(live);
     }
     let Evidence { activity, usage, strangers, used_policies, refusals, ends, held, days, changes, .. } = evidence;
-    let (more_changes, total) = (evidence.more_changes, evidence.total);
+    let (more_changes, total, probes) = (evidence.more_changes, evidence.total, evidence.probes);
     let history = History::of(sources.dir);
     for (view, activity) in views.iter_mut().zip(&activity) {
         let is_shut = match &sources.broker {
@@ -277,6 +280,7 @@ pub fn build(sources: Sources<'_>, progress: &mut dyn FnMut(u64)) -> Result<Repo
         audiences,
         unused,
         refusals,
+        probes,
         changes,
         more_changes,
         commits,

@@ -78,7 +78,7 @@ fn section(id: &'static str, title: &'static str, about: &'static str, blocks: V
 
 fn summary(report: &Report) -> Vec<Block> {
     let state = |wanted: &str| report.workloads.iter().filter(|each| each.declared.state == wanted).count() as u64;
-    let figures = [
+    let figures: [(u64, &str); 8] = [
         (report.workloads.len() as u64, "workloads"),
         (state("ok"), "may get tokens now"),
         (report.audiences.len() as u64, "audiences"),
@@ -91,10 +91,26 @@ fn summary(report: &Report) -> Vec<Block> {
         (report.total.refused, "requests refused"),
         (report.total.ended, "ends"),
     ];
-    let mut blocks = vec![Block::Figures(figures.map(|(count, name)| (thousands(count), name)).into())];
+    let figures = figures.map(|(count, name)| (thousands(count), if count == 1 { one_of(name) } else { name }));
+    let mut blocks = vec![Block::Figures(figures.into())];
     blocks.extend(warnings(report).into_iter().map(Block::Warning));
     blocks.extend(over_time(&report.days).map(Block::Columns));
     blocks
+}
+
+/// The name of a figure that is one.
+fn one_of(name: &'static str) -> &'static str {
+    match name {
+        "workloads" => "workload",
+        "audiences" => "audience",
+        "grants" => "grant",
+        "grants not used" => "grant not used",
+        "grants not seen in use" => "grant not seen in use",
+        "tokens granted" => "token granted",
+        "requests refused" => "request refused",
+        "ends" => "end",
+        other => other,
+    }
 }
 
 /// What makes all of the report doubtful.

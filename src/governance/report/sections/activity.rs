@@ -138,5 +138,31 @@ pub(super) fn refusals(report: &Report) -> Vec<Block> {
         blocks.push(Block::Bars(bars));
     }
     blocks.push(Block::Table(table));
+    blocks.extend(probes(report));
     blocks
+}
+
+/// Who asked what would be granted. It is no use; but who asks much wants to know what a credential opens.
+fn probes(report: &Report) -> Vec<Block> {
+    let total = report.probes;
+    if total.granted + total.refused == 0 {
+        return Vec::new();
+    }
+    let declared = report.workloads.iter().map(|each| (each.declared.id.as_str(), &each.activity));
+    let all = declared.chain(report.undeclared.iter().map(|(name, activity)| (name.as_str(), activity)));
+    let mut rows: Vec<(&str, u64)> =
+        all.filter(|(_, each)| each.probes > 0).map(|(name, each)| (name, each.probes)).collect();
+    rows.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let told = format!(
+        "Probes, as `jitney doctor` makes them, are counted apart: {} would have got a token, {} would have been refused. No token \
+         was made, so they are neither use nor refusals.",
+        thousands(total.granted),
+        thousands(total.refused)
+    );
+    let table = Table {
+        headings: vec!["workload", "probes"],
+        rows: rows.iter().map(|(name, count)| vec![Cell::Text((*name).to_owned()), Cell::Number(*count)]).collect(),
+        nothing: "",
+    };
+    vec![Block::Text(told), Block::Table(table)]
 }
