@@ -222,7 +222,7 @@ mod tests {
         let of = |available: bool| json!({"issuer": "https://i", "available": available, "fetched_at": 1_790_000_000, "away": away});
         let well = json!({"issuer": "https://j", "available": true});
         assert_eq!(issuers(&[]), "no keys of a platform are fetched");
-        assert_eq!(issuers(&[well.clone()]), "keys of 1 platform at hand");
+        assert_eq!(issuers(std::slice::from_ref(&well)), "keys of 1 platform at hand");
         assert_eq!(issuers(&[well, of(false)]), "keys of 2 platforms, NONE AT HAND of 1");
         let told = issuer_away(&of(false));
         assert!(

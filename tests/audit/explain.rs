@@ -130,10 +130,16 @@ fn what_the_caller_was_told_is_in_the_line_and_told_with_its_step() {
         assert!(sentence.ends_with(&said_to_caller), "{sentence}");
         assert!(stdout.lines().any(|line| line.contains("next:") && line.contains(step)), "{step}: {stdout}");
     }
+    // No policy has decided what is no number of seconds.
+    let token = broker.mint("demo", "renewed");
+    let path = format!("/v1/leases/{}/renew", token.lease());
+    let decision = broker.send(&Ask::bare("demo").with("ttl", "soon").at(&path)).field("decision_id");
+    let (_, stdout, _) = said(&broker.cli("demo", &["policy", "explain", &decision]));
+    assert!(stdout.contains("was refused: ttl: whole seconds") && stdout.contains("not the policies that"), "{stdout}");
     // What has the form of a token is kept nowhere, wherever it was put.
     let misplaced = Assertion::of("demo").text();
     let answer =
-        broker.ask(&Ask::of("demo").task("u").with("ttl", "soon").with("audience", &format!("https://x/?{misplaced}")));
+        broker.ask(&Ask::of("demo").task("u").with("ttl", "soon").with("audience", format!("https://x/?{misplaced}")));
     let line = broker.decision(&answer.field("decision_id"));
     assert!(!line.to_string().contains(&misplaced[..40]), "{line}");
 }

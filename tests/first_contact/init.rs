@@ -223,6 +223,10 @@ fn what_makes_no_sense_is_refused_before_anything_is_written() {
         (&["--platform", "kubernetes", "--issuer", "https://c.example.com"], "needs --service-account"),
         (&["--platform", "kubernetes", "--service-account", "a/b"], "needs --issuer"),
         (
+            &["--platform", "kubernetes", "--service-account", "a/b", "--issuer", "http://c.example.com"],
+            "--issuer https://cluster.example.com",
+        ),
+        (
             &["--platform", "kubernetes", "--service-account", "ab", "--issuer", "https://c.example.com"],
             "NAMESPACE/NAME",
         ),

@@ -198,6 +198,13 @@ fn a_slip_in_the_name_of_the_workload_is_told_to_a_job_too() {
 }
 
 #[test]
+fn a_token_that_begins_later_is_told_with_whose_clock_to_look_at() {
+    let scene = Scene::of(ON_GITHUB);
+    let mend = ["this machine's clock and the broker's are alike", "`nbf`"];
+    scene.job(json!({"nbf": now() + 300})).finds(&ASK).only("authentication", &["is not valid yet"], &mend);
+}
+
+#[test]
 fn a_token_that_names_no_task_is_told_with_whose_word_is_missing() {
     let scene = Scene::of(ON_GITHUB);
     let job = scene.job(json!({"run_id": null}));

@@ -281,7 +281,8 @@ fn look_up(id: &DecisionId, log: &Path) -> Result<Found, Failure> {
 /// What policies were asked, as the line tells it; nothing where they were not, or it was not known yet.
 fn request_of(line: &Line<'_>) -> Option<Described> {
     let is_asked = matches!(&*line.event, "mint" | "renew") && line.refusal.as_deref().is_none_or(is_of_policies);
-    if !is_asked {
+    // What is no number of seconds came to no policy.
+    if !is_asked || line.detail.as_deref().is_some_and(|detail| detail.starts_with("ttl: ")) {
         return None;
     }
     let claims = line.claims.iter().map(|(name, value)| (name.to_string(), value.to_string()));
