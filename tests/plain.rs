@@ -42,7 +42,9 @@ fn a_workload_is_told_what_to_do() {
     fails(&broker.cli("demo", &other), 1, "unknown audience: https://nobody.example.com", "jitney audience list");
     let unnamed = ["token", "--audience", API, "--scope", "orders:read"];
     fails(&broker.cli("demo", &unnamed), 1, "the parameter task is missing", "add --task NAME");
-    for (workload, next) in [("expired", "jitney workload show"), ("nobody", "compare what this workload shows")] {
+    for (workload, next) in
+        [("expired", "jitney workload show"), ("nobody", "compare JITNEY_WORKLOAD and JITNEY_KEY_FILE")]
+    {
         let words = ["token", "--task", "t", "--audience", API, "--scope", "orders:read"];
         fails(&broker.cli(workload, &words), 1, "", next);
     }

@@ -80,7 +80,7 @@ fn told(broker: &str, id: u64) -> Vec<u8> {
     let mut text = Vec::with_capacity(broker.len() + 17);
     text.extend_from_slice(broker.as_bytes());
     text.push(b'-');
-    text.extend_from_slice(&hex::<16>(id));
+    text.extend_from_slice(&hex::digits::<16>(id));
     text
 }
 

@@ -9,6 +9,8 @@ use ring::digest::{SHA256, digest};
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::hex;
+
 /// Why a name was refused: what it is, and the rule it broke.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}: {rule}")]
@@ -181,11 +183,6 @@ impl DecisionId {
     }
 }
 
-/// The last `N` hex digits of a number, lower case, without what a formatter costs: each request has some.
-pub(crate) fn hex<const N: usize>(number: u64) -> [u8; N] {
-    std::array::from_fn(|at| b"0123456789abcdef"[(number >> (4 * (N - 1 - at)) & 15) as usize])
-}
-
 /// The name of one life of a store's log. It changes when the log or its tail was lost, and signing keys with it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Epoch(u64);
@@ -203,7 +200,7 @@ impl Epoch {
 
     /// Its text, 16 lower-case hex digits.
     pub fn digits(self) -> [u8; 16] {
-        hex(self.0)
+        hex::digits(self.0)
     }
 
     /// Reads what [`Epoch`]'s `Display` writes: 16 lower-case hex digits.

@@ -4,6 +4,7 @@
 //! time comes in as an argument or through one [`Clock`].
 
 pub mod claims;
+pub(crate) mod hex;
 pub mod ids;
 pub mod lease;
 pub mod redact;
@@ -16,7 +17,6 @@ pub mod task;
 pub mod time;
 
 pub use claims::{AccessClaims, Actor as ActClaim, Introspected};
-pub(crate) use ids::hex;
 pub use ids::{AudienceUri, DecisionId, Epoch, InvalidName, KeyId, LeaseId, WorkloadId};
 pub use lease::{Lease, LeaseEnd, LeaseRecord};
 pub use redact::{is_hidden, without_credentials};

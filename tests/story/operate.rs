@@ -177,7 +177,7 @@ fn the_inventory_tells_whose_what_is_and_how_it_ends(backing: &Backing) {
     let shown = broker.operator_sees("/admin/v1/workloads/demo");
     assert_eq!(shown["owner"], "team-demo@example.com");
     assert_eq!((shown["state"].clone(), shown["live_leases"].clone()), (json!("ok"), json!(1)));
-    assert_eq!(shown["identities"], json!([{"type": "private_key_jwt"}]));
+    assert_eq!(shown["identities"], json!([{"type": "private_key_jwt", "task": "caller", "kids": [null]}]));
     assert!(shown["revoke"].as_str().unwrap().contains("lease revoke --workload demo"), "{shown}");
     let all = broker.operator_sees("/admin/v1/workloads");
     let state = |id: &str| {

@@ -185,7 +185,7 @@ pub(super) fn published(kid: &KeyId) -> Key {
 #[inline]
 fn in_shard(shard: Shard, what: u8) -> Key {
     let mut name = *b"jitney:{00000000}:?:";
-    name[8..16].copy_from_slice(&hex::<8>(u32::from_be_bytes(shard).into()));
+    name[8..16].copy_from_slice(&hex::digits::<8>(u32::from_be_bytes(shard).into()));
     name[18] = what;
     Key::from(&name[..])
 }
