@@ -34,6 +34,17 @@ pub struct TokenAsk<'a> {
     pub targets: Vec<&'a str>,
 }
 
+/// What was decided, and all that is to be written of it.
+pub(super) struct Decided<'a> {
+    pub event: Event,
+    pub grant: &'a Grant,
+    pub caller: &'a Caller,
+    /// Where the log stood when it was judged whether the lease to be renewed stands.
+    pub judged_at: Option<Position>,
+    pub decision: &'a DecisionId,
+    pub trail: &'a Trail,
+}
+
 /// What a token would be, of which none was made.
 #[derive(Debug)]
 pub struct Probed {
@@ -87,7 +98,10 @@ impl Broker {
         match self.try_probe(&ask, &decision).await {
             Ok(probed) => Ok(probed),
             Err(no) => {
-                self.parts.metrics.mint(no.refusal.reason.as_str());
+                // As in the log: who did not prove who it is was refused like any other.
+                if !no.trail.probe {
+                    self.parts.metrics.mint(no.refusal.reason.as_str());
+                }
                 Err(self.refuse(Event::Mint, no, decision).await)
             }
         }
@@ -98,7 +112,9 @@ impl Broker {
         trail.probe = true;
         match self.decide(&set, &caller, ask, now, &mut trail) {
             Ok(grant) => {
-                let written = self.write_down(Event::Mint, &grant, &caller, None, decision, &trail).await?;
+                let (event, caller) = (Event::Mint, &*caller);
+                let decided = Decided { event, grant: &grant, caller, judged_at: None, decision, trail: &trail };
+                let written = self.write_down(&decided).await?;
                 let lease = written.get().lease().id;
                 let single_use = grant.single_use().filter(|_| caller.token.is_some());
                 let (scopes, task) = (grant.scopes().clone(), grant.task().clone());
@@ -111,7 +127,11 @@ impl Broker {
     async fn try_mint(&self, ask: &TokenAsk<'_>, decision: &DecisionId) -> Result<SignedToken, No> {
         let (caller, mut trail, set, now) = self.attested(ask).await?;
         match self.decide(&set, &caller, ask, now, &mut trail) {
-            Ok(grant) => self.carry_out(Event::Mint, &grant, &caller, None, decision, &trail).await,
+            Ok(grant) => {
+                let (event, caller) = (Event::Mint, &*caller);
+                let decided = Decided { event, grant: &grant, caller, judged_at: None, decision, trail: &trail };
+                self.carry_out(&decided).await
+            }
             Err(no) => Err(self.refused(no, &caller, ask, &set, trail).await),
         }
     }
@@ -173,40 +193,25 @@ impl Broker {
     }
 
     /// Record, witness, sign. What comes in is a decision; what goes out is a token, or nothing.
-    pub(super) async fn carry_out(
-        &self,
-        event: Event,
-        grant: &Grant,
-        caller: &Caller,
-        judged_at: Option<Position>,
-        decision: &DecisionId,
-        trail: &Trail,
-    ) -> Result<SignedToken, No> {
-        let witnessed = self.write_down(event, grant, caller, judged_at, decision, trail).await?;
+    pub(super) async fn carry_out(&self, decided: &Decided<'_>) -> Result<SignedToken, No> {
+        let witnessed = self.write_down(decided).await?;
         let token = self.parts.keys.sign(witnessed).map_err(|error| {
             tracing::error!(%error, "a recorded lease could not be signed");
             let mut no = No::new(Reason::StoreUnavailable, "no signing key may sign now: try again");
             no.trail.detail = Some(error.to_string());
-            no.with(trail)
+            no.with(decided.trail)
         })?;
         self.checker.vouch(token.signed());
         Ok(token)
     }
 
     /// Record, witness: all of it but the token.
-    async fn write_down(
-        &self,
-        event: Event,
-        grant: &Grant,
-        caller: &Caller,
-        judged_at: Option<Position>,
-        decision: &DecisionId,
-        trail: &Trail,
-    ) -> Result<Witnessed<Recorded>, No> {
+    async fn write_down(&self, decided: &Decided<'_>) -> Result<Witnessed<Recorded>, No> {
+        let &Decided { event, grant, caller, judged_at, decision, trail } = decided;
         // A probe gets nothing, and binds a platform's token to nothing.
         let single_use = grant.single_use().filter(|_| !trail.probe);
         let spent = caller.spent_for(single_use, grant.task());
-        let recorded = match self.record(grant, spent.clone(), judged_at, trail.probe).await {
+        let recorded = match self.record(decided, spent).await {
             Ok(recorded) => recorded,
             Err(RecordError::Replayed) => return Err(replayed(caller, grant).with(trail)),
             // What the store refused it did not write, the assertion neither.
@@ -234,13 +239,8 @@ impl Broker {
         })
     }
 
-    async fn record(
-        &self,
-        grant: &Grant,
-        spent: Option<Spent>,
-        judged_at: Option<Position>,
-        is_probe: bool,
-    ) -> Result<Recorded, RecordError> {
+    async fn record(&self, decided: &Decided<'_>, spent: Option<Spent>) -> Result<Recorded, RecordError> {
+        let grant = decided.grant;
         let shard = LeaseId::shard_of(grant.workload());
         let mut tries = 0;
         loop {
@@ -253,10 +253,10 @@ impl Broker {
             let random = self.random.take().map_err(|_| RecordError::Duplicate)?;
             let id = LeaseId::new(self.parts.clock.now_ms(), shard, u64::from_be_bytes(random));
             let mut draft = LeaseDraft::new(grant, id, signer.kid, signer.epoch).spending(spent.clone());
-            if let Some(head) = judged_at {
+            if let Some(head) = decided.judged_at {
                 draft = draft.judged_at(head);
             }
-            if is_probe {
+            if decided.trail.probe {
                 draft = draft.over_at_once();
             }
             match self.parts.store.record(draft).await {

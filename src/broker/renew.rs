@@ -8,7 +8,7 @@ use crate::policy::{Ask, Renewed};
 use crate::revocation::TokenDigests;
 use crate::store::Recorded;
 
-use super::mint::{parse_ttl, workload_of};
+use super::mint::{Decided, parse_ttl, workload_of};
 use super::refused::No;
 use super::trail::Trail;
 use super::{Broker, Issued, Refused};
@@ -74,7 +74,10 @@ impl Broker {
         };
         let outcome = decided.await;
         match outcome {
-            Ok((grant, head)) => self.carry_out(Event::Renew, &grant, &caller, Some(head), decision, &trail).await,
+            Ok((grant, head)) => {
+                let (event, caller, judged_at) = (Event::Renew, &*caller, Some(head));
+                self.carry_out(&Decided { event, grant: &grant, caller, judged_at, decision, trail: &trail }).await
+            }
             Err(no) => Err(self.spend(caller.spent.clone()).await.err().unwrap_or(no).with(&trail)),
         }
     }

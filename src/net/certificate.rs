@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustls::client::verify_server_name;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::ParsedCertificate;
-use time::{Date, Month, PrimitiveDateTime, Time};
+use webpki::{EndEntityCert, Error, KeyUsage};
 
 use crate::model::UnixTime;
 
@@ -14,12 +14,6 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// A certificate is near its end in the last sixth of its life, and in the last three weeks at most.
 const LAST_PART: u32 = 6;
 const LAST_DAYS: u32 = 21;
-
-/// DER's tags, as far as they lead to the two moments (RFC 5280 §4.1).
-const SEQUENCE: u8 = 0x30;
-const VERSION: u8 = 0xa0;
-const UTC_TIME: u8 = 0x17;
-const GENERALIZED_TIME: u8 = 0x18;
 
 /// A server's certificate.
 #[derive(Debug, Clone)]
@@ -87,71 +81,25 @@ impl Certificate {
     }
 }
 
-/// The first and the last moment.
-fn validity(der: &[u8]) -> Option<(UnixTime, UnixTime)> {
-    let (certificate, _) = element(der, SEQUENCE)?;
-    let (mut rest, _) = element(certificate, SEQUENCE)?;
-    if let Some((_, behind)) = element(rest, VERSION) {
-        rest = behind;
-    }
-    // Serial number, algorithm and issuer.
-    for _ in 0..3 {
-        rest = any(rest)?.2;
-    }
-    let (validity, _) = element(rest, SEQUENCE)?;
-    let (not_before, behind) = moment(validity)?;
-    Some((not_before, moment(behind)?.0))
-}
-
-/// The contents of the element in front, where it has this tag, and what is behind it.
-fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    any(der).filter(|(found, ..)| *found == tag).map(|(_, contents, behind)| (contents, behind))
-}
-
-/// The tag and the contents of the element in front, and what is behind it.
-fn any(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&[tag, first], rest) = der.split_first_chunk()?;
-    let (len, rest) = match first {
-        0..=0x7f => (usize::from(first), rest),
-        0x81..=0x84 => {
-            let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            (bytes.iter().fold(0, |len, byte| len << 8 | usize::from(*byte)), rest)
-        }
-        _ => return None,
+/// The first and the last moment, by webpki, which says them where it refuses a certificate for its time: at the dawn of time
+/// and at its end.
+fn validity(der: &CertificateDer<'_>) -> Option<(UnixTime, UnixTime)> {
+    let certificate = EndEntityCert::try_from(der).ok()?;
+    let refused_at = |secs| {
+        let at = rustls::pki_types::UnixTime::since_unix_epoch(Duration::from_secs(secs));
+        certificate.verify_for_usage(&[], &[], &[], at, KeyUsage::server_auth(), None, None).err()
     };
-    let (contents, behind) = rest.split_at_checked(len)?;
-    Some((tag, contents, behind))
-}
-
-/// `YYMMDDHHMMSSZ` until 2049, `YYYYMMDDHHMMSSZ` from 2050 on; and what is behind it.
-fn moment(der: &[u8]) -> Option<(UnixTime, &[u8])> {
-    let (tag, contents, behind) = any(der)?;
-    let digits = contents.strip_suffix(b"Z")?;
-    let (year, digits) = match tag {
-        UTC_TIME => {
-            let (year, digits) = digits.split_at_checked(2)?;
-            let year = number(year)?;
-            (if year < 50 { 2000 + year } else { 1900 + year }, digits)
-        }
-        GENERALIZED_TIME => {
-            let (year, digits) = digits.split_at_checked(4)?;
-            (number(year)?, digits)
-        }
-        _ => return None,
+    let not_before = match refused_at(0) {
+        Some(Error::CertNotValidYet { not_before, .. }) => not_before.as_secs(),
+        // Valid since the epoch's first second.
+        _ => 0,
     };
-    if digits.len() != 10 {
-        return None;
+    match refused_at(u64::MAX) {
+        Some(Error::CertExpired { not_after, .. }) => {
+            Some((UnixTime::from_secs(not_before), UnixTime::from_secs(not_after.as_secs())))
+        }
+        _ => None,
     }
-    let part = |at: usize| number(&digits[at..at + 2]).and_then(|part| u8::try_from(part).ok());
-    let date = Date::from_calendar_date(i32::from(year), Month::try_from(part(0)?).ok()?, part(2)?).ok()?;
-    let time = Time::from_hms(part(4)?, part(6)?, part(8)?).ok()?;
-    let secs = PrimitiveDateTime::new(date, time).assume_utc().unix_timestamp();
-    Some((UnixTime::from_secs(u64::try_from(secs).unwrap_or(0)), behind))
-}
-
-fn number(digits: &[u8]) -> Option<u16> {
-    let is_number = digits.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(digits).ok().filter(|_| is_number)?.parse().ok()
 }
 
 #[cfg(test)]

@@ -70,6 +70,20 @@ fn a_probe_gets_no_token_and_one_who_is_not_known_no_mark() {
     let lines = log.lines();
     let marked: Vec<_> = lines.iter().filter(|line| line["probe"] == true).collect();
     assert!(marked.len() == 1 && marked[0]["workload"] == "demo", "{lines:?}");
+    // Nor is a refused one a refusal of a token in the figures.
+    let purge = || Ask::of("demo").with("scope", "orders:purge");
+    let counted = || {
+        let text = broker.admin(&Request::get("/metrics")).expect(200).text();
+        text.lines()
+            .find_map(|line| line.strip_prefix("jitney_mints_total{outcome=\"denied_scope\"} "))
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(
+        (error(broker.ask(&purge().with("probe", "true")), 400), counted()),
+        (json!("invalid_scope"), "0".into())
+    );
+    assert_eq!((error(broker.ask(&purge()), 400), counted()), (json!("invalid_scope"), "1".into()));
 }
 
 #[test]

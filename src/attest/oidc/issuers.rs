@@ -84,7 +84,7 @@ pub(in crate::attest) struct Keys {
     pub(super) generation: u64,
     digest: [u8; 32],
     /// When their issuer was asked: what it published later is not among them.
-    pub(super) at: Instant,
+    at: Instant,
 }
 
 /// An issuer's keys from one place.
