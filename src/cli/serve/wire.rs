@@ -45,13 +45,7 @@ pub(super) async fn serve(setup: &Setup) -> Result<(), Failure> {
     let metrics = Arc::new(Metrics::new());
     let clock = Clock::steady(since_boot);
     let (policies, audit_later) = policies(setup, &clock, &metrics)?;
-    let socket = unix::Socket::bind(&config.admin.socket).map_err(|error| {
-        let next = match setup.dev.is_some() {
-            true => "a second broker needs a folder of its own: --data DIR",
-            false => "give each broker a socket of its own in [admin] socket, in a folder that it can write",
-        };
-        Failure::new(error.to_string(), next)
-    })?;
+    let socket = admin_socket(setup)?;
     let store: Arc<dyn LeaseStore> = Arc::new(Timed::new(store(config, &clock).await?, metrics.clone()));
     check_safety(setup, &*store).await?;
     let name = broker_name(config)?;
@@ -64,17 +58,7 @@ pub(super) async fn serve(setup: &Setup) -> Result<(), Failure> {
     if let Some(tls) = &tls {
         broker.serves(tls);
     }
-    let (limits, mut public) = (config.limits.for_listener(), http::Public::new(broker.clone()));
-    if config.server.forward_auth {
-        let (server, audiences) = (&config.server, config.server.forward_auth_audiences.clone());
-        for audience in undeclared(&policies.current(), &audiences) {
-            tracing::warn!(
-                %audience, "forward_auth_audiences names it, and no file of the policies declares it: no token for it is granted, \
-                so none passes; `jitney audience list` has those that are declared"
-            );
-        }
-        public = public.with_forward_auth(audiences, server.forward_auth_proxy);
-    }
+    let (limits, public) = (config.limits.for_listener(), public(config, broker.clone(), &policies.current()));
     let mut tasks = Supervisor::new(shutdown.clone());
     tasks.spare("signals", signals);
     tasks.spare("reload", reload_on_hangup(policies.clone(), tls.clone(), shutdown.clone()));
@@ -112,6 +96,32 @@ pub(super) async fn serve(setup: &Setup) -> Result<(), Failure> {
     });
     end_log(&broker, &audit).await;
     outcome
+}
+
+fn admin_socket(setup: &Setup) -> Result<unix::Socket, Failure> {
+    unix::Socket::bind(&setup.config.admin.socket).map_err(|error| {
+        let next = match setup.dev.is_some() {
+            true => "a second broker needs a folder of its own: --data DIR",
+            false => "give each broker a socket of its own in [admin] socket, in a folder that it can write",
+        };
+        Failure::new(error.to_string(), next)
+    })
+}
+
+/// What the public listener serves.
+fn public(config: &Config, broker: Arc<Broker>, set: &PolicySet) -> http::Public {
+    let (server, public) = (&config.server, http::Public::new(broker));
+    if !server.forward_auth {
+        return public;
+    }
+    let audiences = server.forward_auth_audiences.clone();
+    for audience in undeclared(set, &audiences) {
+        tracing::warn!(
+            %audience, "forward_auth_audiences names it, and no file of the policies declares it: no token for it is granted, \
+            so none passes; `jitney audience list` has those that are declared"
+        );
+    }
+    public.with_forward_auth(audiences, server.forward_auth_proxy)
 }
 
 /// Those of `audiences` that no file of the policies declares.
