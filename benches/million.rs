@@ -216,7 +216,8 @@ fn minted(
 fn turn(broker: &Broker, size: &Size) -> Result<Turn, Void> {
     let requests = (0..size.mints).map(|_| Ask::of("measured").request().bytes()).collect();
     let expect = Expect { status: 200, text: "access_token" };
-    Load { address: broker.address(), requests, expect, connections: 16 }.turn(broker.pid())
+    let load = Load { address: broker.address(), requests, expect, connections: 16 };
+    load.turn(&mut load.clients()?, broker.pid())
 }
 
 /// How a broker comes up: seconds until it is ready, the median; the memory that it holds when it has come to rest, and the

@@ -199,7 +199,8 @@ fn held(size: &Size, rows: &mut Rows) -> Result<(), Failed> {
 fn turn(broker: &Broker, mints: usize) -> Result<Turn, Void> {
     let requests = (0..mints).map(|_| Ask::of("measured").request().bytes()).collect();
     let expect = Expect { status: 200, text: "access_token" };
-    Load { address: broker.address(), requests, expect, connections: 16 }.turn(broker.pid())
+    let load = Load { address: broker.address(), requests, expect, connections: 16 };
+    load.turn(&mut load.clients()?, broker.pid())
 }
 
 /// A broker on the measured core.

@@ -72,7 +72,7 @@ impl Process {
             expect: Expect { status: 200, text: "" },
             connections: 16,
         };
-        Ok(load.turn(Pid::from_child(&self.child))?)
+        Ok(load.turn(&mut load.clients()?, Pid::from_child(&self.child))?)
     }
 }
 

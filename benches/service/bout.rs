@@ -1,5 +1,6 @@
 //! What is compared with what, and how far apart it may be. Those of a bout take turns, so that what else the machine does
-//! falls on all alike; a ratio is the median of the ratios round by round.
+//! falls on all alike: what a round sends is made before its first turn, so that its turns are moments apart, and they come
+//! in one order and then in the other. A ratio is the median of the ratios round by round.
 
 use std::path::PathBuf;
 
@@ -170,16 +171,28 @@ impl Bout {
         (peer, only): (Option<PathBuf>, Option<&str>),
     ) -> Result<Outcome, Void> {
         let mut parties = Parties::new(peer, self.synced);
-        let mut turns = Vec::new();
+        let (mut turns, mut clients) = (Vec::new(), Vec::new());
         for side in self.sides.iter().filter(|side| only.is_none_or(|only| side.0.name() == only)) {
             if parties.start(side.0)? {
                 turns.push((*side, Vec::new()));
+                clients.push(None);
             }
         }
         for round in 0..rounds + usize::from(warm) {
-            for (Side(party, kind), turns) in &mut turns {
-                let (address, pid) = parties.at(*party);
-                let turn = kind.load(requests, address, self.connections)?.turn(pid)?;
+            let load = |(Side(party, kind), _): &(Side, _)| kind.load(requests, parties.at(*party).0, self.connections);
+            let loads: Vec<_> = turns.iter().map(load).collect::<Result<_, _>>()?;
+            let mut order: Vec<_> = (0..turns.len()).collect();
+            // Whoever comes first finds its core's caches cold.
+            if round % 2 == 1 {
+                order.reverse();
+            }
+            for at in order {
+                let (Side(party, _), turns) = &mut turns[at];
+                let clients = match &mut clients[at] {
+                    Some(clients) => clients,
+                    none => none.insert(loads[at].clients()?),
+                };
+                let turn = loads[at].turn(clients, parties.at(*party).1)?;
                 if !warm || round > 0 {
                     turns.push(turn);
                 }

@@ -49,42 +49,32 @@ pub struct Load {
 }
 
 impl Load {
-    /// Sends all of them, and tells what that took of this process.
-    pub fn turn(&self, pid: Pid) -> Result<Turn, Void> {
-        let mut clients = self.connected()?;
+    /// Clients that can send them.
+    pub fn clients(&self) -> Result<Clients, Void> {
+        Clients::connected(self.address, self.connections)
+    }
+
+    /// Sends all of them by these clients, and tells what that took of this process.
+    pub fn turn(&self, clients: &mut Clients, pid: Pid) -> Result<Turn, Void> {
         let own = Pid::from_raw(std::process::id().cast_signed()).ok_or_else(|| Void::Other("no process".into()))?;
         let (before, own_before, begun) = (cpu_us(pid), cpu_us(own), Instant::now());
         let mut times = Vec::with_capacity(self.requests.len());
-        self.drive(&mut clients, |took, _| times.push(took))?;
+        self.drive(clients, |took, _| times.push(took))?;
         let (took, cpu_us, load_us) = (begun.elapsed(), cpu_us(pid) - before, cpu_us(own) - own_before);
         Ok(Turn::new(cpu_us, load_us, took, times))
     }
 
     /// Sends all of them, and gives the answers' bodies.
     pub fn answers(&self) -> Result<Vec<String>, Void> {
-        let mut clients = self.connected()?;
+        let mut clients = self.clients()?;
         let mut bodies = Vec::with_capacity(self.requests.len());
         self.drive(&mut clients, |_, body| bodies.push(body.to_owned()))?;
         Ok(bodies)
     }
 
-    fn connected(&self) -> Result<Clients, Void> {
-        let poll = Poll::new()?;
-        let one = |n| {
-            let stream = std::net::TcpStream::connect(self.address)?;
-            stream.set_nodelay(true)?;
-            stream.set_nonblocking(true)?;
-            let mut stream = TcpStream::from_std(stream);
-            poll.registry().register(&mut stream, Token(n), Interest::READABLE)?;
-            Ok(Client { stream, asked: 0, begun: Instant::now(), read: Vec::with_capacity(4096) })
-        };
-        let all = (0..self.connections.min(self.requests.len())).map(one).collect::<Result<_, std::io::Error>>()?;
-        Ok(Clients { poll, all })
-    }
-
     fn drive(&self, clients: &mut Clients, mut seen: impl FnMut(Duration, &str)) -> Result<(), Void> {
         let mut next = 0;
-        for client in &mut clients.all {
+        for client in clients.all.iter_mut().take(self.requests.len()) {
             client.ask(next, &self.requests)?;
             next += 1;
         }
@@ -124,9 +114,27 @@ impl Load {
     }
 }
 
-struct Clients {
+/// Those who ask. They keep their connections from turn to turn: what a connection costs is no part of a request.
+pub struct Clients {
     poll: Poll,
     all: Vec<Client>,
+}
+
+impl Clients {
+    /// So many, connected there.
+    fn connected(address: SocketAddr, count: usize) -> Result<Self, Void> {
+        let poll = Poll::new()?;
+        let one = |n| {
+            let stream = std::net::TcpStream::connect(address)?;
+            stream.set_nodelay(true)?;
+            stream.set_nonblocking(true)?;
+            let mut stream = TcpStream::from_std(stream);
+            poll.registry().register(&mut stream, Token(n), Interest::READABLE)?;
+            Ok(Client { stream, asked: 0, begun: Instant::now(), read: Vec::with_capacity(4096) })
+        };
+        let all = (0..count).map(one).collect::<Result<_, std::io::Error>>()?;
+        Ok(Self { poll, all })
+    }
 }
 
 struct Client {
