@@ -17,6 +17,7 @@ use hyper::body::{Body as _, Incoming};
 use tokio::sync::Semaphore;
 
 use super::places::Seat;
+use super::timer::ConnectionTimer;
 use super::work::{Application, Panicked, Work};
 use super::{Limits, Peer};
 
@@ -56,6 +57,7 @@ impl Shared {
         request: Request<Incoming>,
         caller: Caller,
         seat: Arc<Seat>,
+        timer: &ConnectionTimer,
     ) -> Result<Response<Body>, Infallible> {
         let (head, body) = request.into_parts();
         let is_good = check(&head);
@@ -67,7 +69,7 @@ impl Shared {
         }
         let answer = async {
             is_good?;
-            self.try_answer(head, body, caller, &seat).await
+            self.try_answer(head, body, caller, &seat, timer).await
         };
         let response = answer.await.unwrap_or_else(Refused::into_response);
         // Answers that are ready to be made are made before one is sent: what is sent at one go wakes a client once, and each
@@ -82,8 +84,9 @@ impl Shared {
         body: Incoming,
         caller: Caller,
         seat: &Seat,
+        timer: &ConnectionTimer,
     ) -> Result<Response<Body>, Refused> {
-        let body = self.read(body).await?;
+        let body = self.read(body, timer).await?;
         if !seat.works() {
             // Told to leave before anything of it was done: the connection is closed while this waits.
             return std::future::pending().await;
@@ -104,10 +107,8 @@ impl Shared {
         let answer = self.application.answer(Request::from_parts(head, body));
         // hyper drops what it waits for when a client leaves, and a timeout does when it is over.
         let work = if reads { Work::that_reads(answer, place) } else { Work::that_changes(answer, place) };
-        match tokio::time::timeout(self.limits.request_timeout, work).await {
-            Ok(outcome) => outcome.map_err(|Panicked| Refused::Died),
-            Err(_) => Err(Refused::TooLong),
-        }
+        let outcome = timer.within(self.limits.request_timeout, work).await.ok_or(Refused::TooLong)?;
+        outcome.map_err(|Panicked| Refused::Died)
     }
 
     /// Returns when no request is worked on any more.
@@ -117,7 +118,7 @@ impl Shared {
         drop(self.at_work.acquire_many(all).await);
     }
 
-    async fn read(&self, body: Incoming) -> Result<Bytes, Refused> {
+    async fn read(&self, body: Incoming, timer: &ConnectionTimer) -> Result<Bytes, Refused> {
         if body.is_end_stream() {
             return Ok(Bytes::new());
         }
@@ -126,10 +127,7 @@ impl Shared {
         if body.size_hint().lower() > u64::try_from(most).unwrap_or(u64::MAX) {
             return Err(Refused::BodySize(most));
         }
-        match tokio::time::timeout(self.limits.body_timeout, whole(body, most)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Refused::BodyTime),
-        }
+        timer.within(self.limits.body_timeout, whole(body, most)).await.ok_or(Refused::BodyTime)?
     }
 }
 

@@ -22,7 +22,7 @@ use super::limits::Entered;
 use super::places::{Places, Seat};
 use super::request::{Caller, Remote, Shared};
 use super::stall::Stall;
-use super::timer::HeadTimer;
+use super::timer::ConnectionTimer;
 use super::work::Application;
 use super::{Limits, Peer, Shutdown, Tls, unix};
 
@@ -222,10 +222,10 @@ async fn http<S>(stream: S, caller: Caller, seat: Arc<Seat>, shared: Arc<Shared>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut builder = http1::Builder::new();
+    let (mut builder, timer) = (http1::Builder::new(), ConnectionTimer::default());
     // hyper's own 100 headers at most: they then need no allocation. Its timer for the head runs while idle, too.
     builder
-        .timer(HeadTimer::default())
+        .timer(timer.clone())
         // Head and body in one piece: answers are small, and copying one costs less than handing over two pieces.
         .writev(false)
         .header_read_timeout(shared.limits.header_timeout)
@@ -233,8 +233,8 @@ where
         .max_buf_size(shared.limits.header.max(SMALLEST_BUFFER));
     let stream = Stall::new(stream, shared.limits.header_timeout);
     let service = service_fn(move |request| {
-        let (shared, seat) = (Arc::clone(&shared), Arc::clone(&seat));
-        async move { shared.answer(request, caller, seat).await }
+        let (shared, seat, timer) = (Arc::clone(&shared), Arc::clone(&seat), timer.clone());
+        async move { shared.answer(request, caller, seat, &timer).await }
     });
     if let Err(error) = watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await {
         tracing::debug!(%error, "a connection ended early");

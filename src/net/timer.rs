@@ -1,10 +1,11 @@
-//! hyper's timer of one connection: it waits for a request's head, over and over, with one timer of the runtime.
+//! The timer of one connection: a request's head, its body and its answer are waited for one after the other, over and over, with
+//! one timer of the runtime.
 //!
 //! A head may take half a minute and mostly comes at once: to set a timer of the runtime for each, and to take it back, costs as much
 //! as a check of a token seen before. Here it stays set, and is moved on only where it rings too soon.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -15,8 +16,25 @@ use hyper::rt::{Sleep, Timer};
 type Kept = Mutex<Option<Pin<Box<tokio::time::Sleep>>>>;
 
 /// The timer of one connection. What is waited for by it is waited for one after the other.
-#[derive(Default)]
-pub(super) struct HeadTimer(Arc<Kept>);
+#[derive(Clone, Default)]
+pub(super) struct ConnectionTimer(Arc<Kept>);
+
+impl ConnectionTimer {
+    /// What came of `work`; none where that took longer than `limit`.
+    pub(super) async fn within<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        // What is there at once needs no clock.
+        let mut end = None;
+        poll_fn(|cx| {
+            if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                return Poll::Ready(Some(done));
+            }
+            let end = *end.get_or_insert_with(|| Instant::now() + limit);
+            poll_until(&self.0, end, cx).map(|()| None)
+        })
+        .await
+    }
+}
 
 /// Until a moment.
 struct Until {
@@ -24,7 +42,7 @@ struct Until {
     moment: Instant,
 }
 
-impl Timer for HeadTimer {
+impl Timer for ConnectionTimer {
     fn sleep(&self, span: Duration) -> Pin<Box<dyn Sleep>> {
         self.sleep_until(self.now() + span)
     }
@@ -51,20 +69,25 @@ impl Future for Until {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let moment = tokio::time::Instant::from_std(self.moment);
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let sleep = kept.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(moment)));
-        if sleep.deadline() > moment {
-            sleep.as_mut().reset(moment);
+        poll_until(&self.kept, self.moment, cx)
+    }
+}
+
+/// Ready once `moment` has come.
+fn poll_until(kept: &Kept, moment: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    let moment = tokio::time::Instant::from_std(moment);
+    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    let sleep = kept.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(moment)));
+    if sleep.deadline() > moment {
+        sleep.as_mut().reset(moment);
+    }
+    loop {
+        ready!(sleep.as_mut().poll(cx));
+        if sleep.deadline() >= moment {
+            return Poll::Ready(());
         }
-        loop {
-            ready!(sleep.as_mut().poll(cx));
-            if sleep.deadline() >= moment {
-                return Poll::Ready(());
-            }
-            // It was set for an earlier one, which has come.
-            sleep.as_mut().reset(moment);
-        }
+        // It was set for an earlier one, which has come.
+        sleep.as_mut().reset(moment);
     }
 }
 
@@ -74,7 +97,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_wait_ends_at_its_own_moment() {
-        let timer = HeadTimer::default();
+        let timer = ConnectionTimer::default();
         let begun = Instant::now();
         // Given up again and again before it ends, as a head is that comes; the runtime's timer rings in between.
         while begun.elapsed() < Duration::from_millis(60) {
@@ -90,5 +113,24 @@ mod tests {
         let patience = Duration::from_secs(20);
         tokio::time::timeout(patience, waiting).await.expect("a later moment gives way to a sooner one");
         tokio::time::timeout(patience, timer.sleep_until(set)).await.expect("a moment that is past has come");
+    }
+
+    #[tokio::test]
+    async fn work_has_until_its_own_limit_whatever_else_was_waited_for() {
+        let timer = ConnectionTimer::default();
+        let (soon, long) = (Duration::from_millis(20), Duration::from_secs(3600));
+        assert_eq!(timer.within(Duration::ZERO, async { 1 }).await, Some(1), "what is there at once is never late");
+        // A head that may take an hour, given up; then work that never ends.
+        assert!(tokio::time::timeout(Duration::from_millis(1), timer.sleep(long)).await.is_err());
+        let begun = Instant::now();
+        assert_eq!(timer.within(soon, std::future::pending::<()>()).await, None);
+        assert!(begun.elapsed() >= soon);
+        // Set for a moment that comes while the next is worked on, which may take longer.
+        assert_eq!(timer.within(soon, tokio::task::yield_now()).await, Some(()));
+        let slow = async {
+            tokio::time::sleep(2 * soon).await;
+            2
+        };
+        assert_eq!(timer.within(long, slow).await, Some(2));
     }
 }
