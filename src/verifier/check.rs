@@ -146,8 +146,9 @@ impl Checker {
         self.keys_generation.fetch_max(table.generation + 1, Ordering::AcqRel);
     }
 
-    /// Remembers a token that this process has signed just now, so that its signature need not be checked here. Of such a
-    /// token all else is checked as of any other: that its key is accepted, its claims, its times, the rules.
+    /// Remembers a token that this process has signed just now, so that its signature need not be checked here; where nobody asks
+    /// about tokens, it does not. Of such a token all else is checked as of any other: that its key is accepted, its claims, its
+    /// times, the rules.
     pub fn vouch(&self, token: &Signed) {
         self.own.put(token.text().expose(), token.by());
     }

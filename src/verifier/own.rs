@@ -1,11 +1,12 @@
 //! The tokens that this process signed itself: whose signature they bear is known, so none of them is checked for it.
 //!
 //! Holds digests, never a token, of as many as there is room for: a later one takes the place of an earlier one, which is then
-//! checked as any other. Never says whether a token stands: key, times and rules are asked of all alike.
+//! checked as any other. Where nobody asks about tokens, none is remembered: that costs each mint a hash. Never says whether a
+//! token stands: key, times and rules are asked of all alike.
 
 use std::fmt;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use ring::digest::{Context, SHA256};
 
@@ -20,28 +21,37 @@ const PAGE: usize = 128;
 type Slot = [AtomicU64; 4];
 
 /// The memory.
-pub(super) struct Own(Box<[OnceLock<Box<[Slot]>>]>);
+pub(super) struct Own {
+    pages: Box<[OnceLock<Box<[Slot]>>]>,
+    /// So many tokens are still remembered without another question; two threads may count one as two, or two as one.
+    wanted: AtomicUsize,
+}
 
 impl Default for Own {
     fn default() -> Self {
-        Self((0..PAGES).map(|_| OnceLock::new()).collect())
+        Self { pages: (0..PAGES).map(|_| OnceLock::new()).collect(), wanted: AtomicUsize::new(0) }
     }
 }
 
 impl Own {
-    /// Remembers a token that was signed with the private half of `key`.
+    /// Remembers a token that was signed with the private half of `key`; where nobody has asked about any while as many
+    /// came as there is room for, it does not.
     pub(super) fn put(&self, token: &str, key: &VerifyingKey) {
+        let Some(still) = self.wanted.load(Relaxed).checked_sub(1) else { return };
+        self.wanted.store(still, Relaxed);
         let (page, at) = place(token);
-        let page = self.0[page].get_or_init(|| (0..PAGE).map(|_| Slot::default()).collect());
+        let page = self.pages[page].get_or_init(|| (0..PAGE).map(|_| Slot::default()).collect());
         for (word, value) in page[at].iter().zip(words(token, key)) {
             word.store(value, Relaxed);
         }
     }
 
-    /// Whether this very token, under this very key, was remembered and is still. Where nothing was, it costs nothing.
+    /// Whether this very token, under this very key, was remembered and is still. Where nothing was, it costs nothing; those
+    /// that come from now on are remembered.
     pub(super) fn has(&self, token: &str, key: &VerifyingKey) -> bool {
+        self.wanted.store(PAGES * PAGE, Relaxed);
         let (page, at) = place(token);
-        let Some(slot) = self.0[page].get().map(|page| &page[at]) else { return false };
+        let Some(slot) = self.pages[page].get().map(|page| &page[at]) else { return false };
         let held = slot.each_ref().map(|word| word.load(Relaxed));
         held != [0; 4] && held == words(token, key)
     }
@@ -109,11 +119,30 @@ mod tests {
     fn the_latest_are_known_and_the_room_is_bounded() {
         let (own, key) = (Own::default(), key());
         let token = |n: u32| format!("header.claims.{:016x}", u64::from(n).wrapping_mul(0xd6e8_feb8_6659_fd93));
-        (0..40_000).for_each(|n| own.put(&token(n), &key));
+        for n in 0..40_000 {
+            if n % 10_000 == 0 {
+                own.has("", &key);
+            }
+            own.put(&token(n), &key);
+        }
         let known = |range: std::ops::Range<u32>| range.filter(|n| own.has(&token(*n), &key)).count();
         // Of the latest thousand some sixteen lost their place to a later one; of all, no more than there is room for.
         assert!(known(39_000..40_000) > 900 && known(0..40_000) <= PAGES * PAGE);
-        assert!(own.0.iter().flat_map(OnceLock::get).map(|page| page.len()).sum::<usize>() <= PAGES * PAGE);
+        assert!(own.pages.iter().flat_map(OnceLock::get).map(|page| page.len()).sum::<usize>() <= PAGES * PAGE);
+    }
+
+    #[test]
+    fn where_nobody_asks_nothing_is_remembered() {
+        let (own, key) = (Own::default(), key());
+        let pages = |own: &Own| own.pages.iter().flat_map(OnceLock::get).count();
+        own.put("a.b.c", &key);
+        assert_eq!(pages(&own), 0);
+        assert!(!own.has("a.b.c", &key), "it was asked about for the first time");
+        (0..PAGES * PAGE).for_each(|_| own.put("a.b.c", &key));
+        own.put("another.b.d", &key);
+        assert!(own.has("a.b.c", &key) && !own.has("another.b.d", &key), "as many as there is room for, and no more");
+        own.put("another.b.d", &key);
+        assert!(own.has("another.b.d", &key), "asked about again, the next are remembered again");
     }
 
     const NOW: u64 = 1_790_000_000;
@@ -131,6 +160,9 @@ mod tests {
             let options = CheckerOptions { clock: clock.clone(), seen: 0, ..CheckerOptions::new("https://broker") };
             let checker = Checker::new(options, Arc::new(View::new()));
             checker.set_keys(vec![(key.kid().clone(), key.public().clone())]);
+            // Somebody has asked about a token.
+            let signed = sign_es256(&key, &EncodedHeader::es256("at+jwt", key.kid()), &json!({})).unwrap();
+            assert_eq!(checker.inspect(signed.text().expose()).map(drop), Err(Invalid::Claims));
             Self { key, clock, checker }
         }
 
