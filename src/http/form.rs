@@ -37,6 +37,12 @@ const PARAMETERS: [&str; 14] = [
     "access_token",
 ];
 
+/// What stands in nearly every form, as encoders write it, and what it means (RFC 7523 §2.2).
+const JWT_BEARER: (&str, (&str, &str)) = (
+    "client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer",
+    ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+);
+
 /// The parameters of a form; those without a value count as left out (RFC 6749 §3.1).
 pub(crate) struct Form<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
@@ -157,7 +163,8 @@ fn form_text(body: &[u8]) -> Option<&str> {
     std::str::from_utf8(body).ok().filter(|_| is_form_text)
 }
 
-/// The pairs of a form's text. What stands as it means, as an assertion does, is not decoded byte by byte.
+/// The pairs of a form's text. What stands as it means, as an assertion does, and the one pair that all send are not decoded byte
+/// by byte.
 fn pairs(text: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     let body = text.as_bytes();
     let ends = memchr_iter(b'&', body).chain(std::iter::once(body.len()));
@@ -171,6 +178,7 @@ fn pairs(text: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
             _ if pair.is_empty() => None,
             Some(at) if is_plain => Some((pair[..at].into(), pair[at + 1..].into())),
             None if is_plain => Some((pair.into(), "".into())),
+            _ if pair == JWT_BEARER.0 => Some((JWT_BEARER.1.0.into(), JWT_BEARER.1.1.into())),
             _ => form_urlencoded::parse(pair.as_bytes()).next(),
         }
     })
@@ -246,6 +254,15 @@ mod tests {
         for good in [None, Some(""), Some("colour=red"), Some("x=scope"), Some("%zz=%ff")] {
             assert!(check_query(good).is_ok(), "{good:?}");
         }
+    }
+
+    #[test]
+    fn the_pair_that_all_send_is_as_an_encoder_writes_it() {
+        let (encoded, (name, value)) = JWT_BEARER;
+        assert_eq!(form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish(), encoded);
+        let body = format!("scope=a&{encoded}&ttl=5");
+        let standard: Vec<_> = form_urlencoded::parse(body.as_bytes()).collect();
+        assert_eq!(pairs(&body).collect::<Vec<_>>(), standard);
     }
 
     proptest! {

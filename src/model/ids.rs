@@ -170,11 +170,17 @@ impl DecisionId {
     /// [`InvalidName`] where `broker` is no name.
     pub fn of(broker: &str, random: [u8; 16]) -> Result<Self, InvalidName> {
         use base64::Engine as _;
+        // All that `parse` asks: what is behind the dot is 22 characters of base64url as it is made.
+        let is_name = (1..=73).contains(&broker.len())
+            && broker.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+        if !is_name {
+            return Self::parse("");
+        }
         let mut text = String::with_capacity(broker.len() + 23);
         text.push_str(broker);
         text.push('.');
         base64::engine::general_purpose::URL_SAFE_NO_PAD.encode_string(random, &mut text);
-        Self::parse(&text)
+        Ok(Self(text.into()))
     }
 
     /// The broker that decided.
@@ -375,6 +381,13 @@ mod tests {
 
     #[test]
     fn a_decision_names_its_broker() {
+        for broker in ["", "b.1", "b 1", "ü", &"b".repeat(74)] {
+            assert!(DecisionId::of(broker, [7; 16]).is_err(), "{broker}");
+        }
+        for (broker, random) in [("b1f4", [7; 16]), ("-_Z9", [255; 16]), (&"b".repeat(73), [0; 16])] {
+            let id = DecisionId::of(broker, random).unwrap();
+            assert_eq!((DecisionId::parse(id.as_str()).as_ref(), id.broker()), (Ok(&id), broker));
+        }
         let id = DecisionId::of("b1f4", [7; 16]).unwrap();
         assert_eq!(id.broker(), "b1f4");
         assert!(DecisionId::parse(id.as_str()).is_ok());

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::IdentityUsed;
 use super::catalogue::{Audience, Claims, KeySource, Oidc, Proof, TaskNaming, Workload, text_of_claim};
 
@@ -46,11 +48,11 @@ impl IssuerKeys {
     }
 
     /// Those that a token with these claims may belong to, in the order of their files; each is still to be asked.
-    pub fn candidates(&self, claims: &Claims<'_>) -> Vec<&Member> {
+    pub fn candidates(&self, claims: &Claims<'_>) -> impl Iterator<Item = &Member> {
         let found = self.by_claim.iter().filter_map(|(name, by_text)| by_text.get(&*text_of_claim(claims, name)?));
-        let mut places: Vec<usize> = found.flatten().chain(&self.others).copied().collect();
+        let mut places: SmallVec<[usize; 4]> = found.flatten().chain(&self.others).copied().collect();
         places.sort_unstable();
-        places.into_iter().map(|at| &self.members[at]).collect()
+        places.into_iter().map(|at| &self.members[at])
     }
 }
 

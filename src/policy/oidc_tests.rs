@@ -172,10 +172,10 @@ fn a_token_s_candidates_are_found_among_many() {
     let set = PolicySet::from_sources(files, NOW).unwrap_or_else(|findings| panic!("{findings}")).0;
     let keys = &set.issuer("https://idp.example.com").unwrap().keys[0];
     let found = |claims: serde_json::Value| -> Vec<usize> {
-        let is_named = |n: &usize, member: &&super::Member| member.client.is(&format!("w{n:02}"));
+        let is_named = |n: &usize, member: &super::Member| member.client.is(&format!("w{n:02}"));
         let claims = crate::jose::Object::of(claims);
         let candidates = keys.candidates(&claims);
-        candidates.iter().map(|member| (0..52).find(|n| is_named(n, member)).unwrap()).collect()
+        candidates.map(|member| (0..52).find(|n| is_named(n, member)).unwrap()).collect()
     };
     assert_eq!(found(serde_json::json!({"repository_id": "7", "environment": "production"})), [14, 15, 50, 51]);
     assert_eq!(found(serde_json::json!({"repository_id": 7})), [14, 15, 50]);

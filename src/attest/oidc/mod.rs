@@ -154,9 +154,7 @@ fn by_claims(token: &Token<'_>, trusted: &[(&IssuerKeys, Option<Trust>)], client
     let addressed = |member: &Member| member.oidc.audience.as_deref().unwrap_or(token.broker) == token.aud;
     let fits =
         |member: &Member| is_meant(member, client_id) && addressed(member) && member.oidc.is_shown_by(token.claims);
-    let all = trusted
-        .iter()
-        .flat_map(|(keys, trust)| keys.candidates(token.claims).into_iter().map(move |member| (member, trust)));
+    let all = trusted.iter().flat_map(|(keys, trust)| keys.candidates(token.claims).map(move |member| (member, trust)));
     let mut fitting = all.filter(|(member, _)| fits(member));
     let Some((member, trust)) = fitting.next() else {
         let members = trusted.iter().flat_map(|(keys, _)| &keys.members).filter(|member| is_meant(member, client_id));
