@@ -1,6 +1,7 @@
 //! What is compared with what, and how far apart it may be. Those of a bout take turns, so that what else the machine does
 //! falls on all alike: what a round sends is made before its first turn, so that its turns are moments apart, and they come
-//! in one order and then in the other. A ratio is the median of the ratios round by round.
+//! in one order and then in the other. A ratio is the median of the ratios round by round; what shows in some turns only, as a
+//! slow answer in a hundred or a collection of garbage, is asked of several rounds together.
 
 use std::path::PathBuf;
 
@@ -34,7 +35,16 @@ impl Figure {
         }
     }
 
-    fn of(self, turn: &Turn) -> f64 {
+    /// Of so many short rounds together.
+    const fn rounds(self) -> usize {
+        match self {
+            Self::Cpu | Self::P50 => 1,
+            Self::P99 | Self::Rate => TOGETHER,
+        }
+    }
+
+    fn of(self, turns: &[Turn]) -> f64 {
+        let turn = &Turn::together(turns);
         match self {
             Self::Cpu => turn.cpu_us(),
             Self::P50 => turn.p50_us(),
@@ -43,6 +53,9 @@ impl Figure {
         }
     }
 }
+
+/// So many short rounds make a thousand requests of each side.
+pub const TOGETHER: usize = 5;
 
 /// How far one side may be from another.
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +83,9 @@ pub struct Bout {
     /// Redis writes to the disk before it answers, as jitney asks of it. Elsewhere it does not, or the disk would set the
     /// rate and the waiting of all: what is measured there is a core.
     pub synced: bool,
+    /// Its turns are as long as [`TOGETHER`] of the others': rates are compared, and until all ask, and once the first have no more
+    /// to ask, a server has less to do than it could.
+    pub long: bool,
     pub sides: &'static [Side],
     pub comparisons: &'static [Comparison],
 }
@@ -95,6 +111,7 @@ pub const BOUTS: [Bout; 7] = [
         name: "private_key_jwt, ES256",
         connections: 16,
         synced: false,
+        long: true,
         sides: &[MINT, MINT_EMBEDDED, MINT_FLOOR, MINT_PEER],
         comparisons: &[
             (Figure::Cpu, MINT, MINT_FLOOR, Goal::AtMost(1.25)),
@@ -107,6 +124,7 @@ pub const BOUTS: [Bout; 7] = [
         name: "a platform's token first seen, RS256",
         connections: 16,
         synced: false,
+        long: false,
         sides: &[FIRST, Side(Party::Embedded, Kind::FirstSeen), FIRST_FLOOR],
         comparisons: &[(Figure::Cpu, FIRST, FIRST_FLOOR, Goal::AtMost(1.25))],
     },
@@ -114,6 +132,7 @@ pub const BOUTS: [Bout; 7] = [
         name: "a platform's token seen before",
         connections: 16,
         synced: false,
+        long: true,
         sides: &[SEEN, Side(Party::Embedded, Kind::SeenBefore), SEEN_FLOOR, MINT_PEER],
         comparisons: &[
             (Figure::Cpu, SEEN, SEEN_FLOOR, Goal::AtMost(1.4)),
@@ -124,6 +143,7 @@ pub const BOUTS: [Bout; 7] = [
         name: "introspect",
         connections: 16,
         synced: false,
+        long: true,
         sides: &[INTROSPECT, Side(Party::Embedded, Kind::Introspect), INTROSPECT_PEER],
         comparisons: &[(Figure::Rate, INTROSPECT, INTROSPECT_PEER, Goal::AtLeast(2.5))],
     },
@@ -131,6 +151,7 @@ pub const BOUTS: [Bout; 7] = [
         name: "revoke",
         connections: 16,
         synced: false,
+        long: true,
         sides: &[REVOKE, Side(Party::Embedded, Kind::Revoke), REVOKE_PEER],
         comparisons: &[(Figure::Rate, REVOKE, REVOKE_PEER, Goal::AtLeast(2.0))],
     },
@@ -138,6 +159,7 @@ pub const BOUTS: [Bout; 7] = [
         name: "refusals beside a mint",
         connections: 16,
         synced: false,
+        long: false,
         sides: &[MINT, BAD_SIGNATURE, UNKNOWN, REPLAY],
         comparisons: &[
             (Figure::Cpu, BAD_SIGNATURE, MINT, Goal::AtMost(1.0)),
@@ -149,6 +171,7 @@ pub const BOUTS: [Bout; 7] = [
         name: "synced before the answer",
         connections: 64,
         synced: true,
+        long: true,
         sides: &[MINT_EMBEDDED, MINT],
         comparisons: &[(Figure::Rate, MINT_EMBEDDED, MINT, Goal::AtLeast(0.6))],
     },
@@ -170,6 +193,8 @@ impl Bout {
         warm: bool,
         (peer, only): (Option<PathBuf>, Option<&str>),
     ) -> Result<Outcome, Void> {
+        let (rounds, requests) =
+            if self.long && warm { (rounds.div_ceil(TOGETHER), requests * TOGETHER) } else { (rounds, requests) };
         let mut parties = Parties::new(peer, self.synced);
         let (mut turns, mut clients) = (Vec::new(), Vec::new());
         for side in self.sides.iter().filter(|side| only.is_none_or(|only| side.0.name() == only)) {
@@ -208,15 +233,17 @@ impl Outcome {
         self.turns.iter().map(|(side, _)| *side)
     }
 
-    /// A figure of a side.
+    /// A figure of a side, of rounds together.
     pub fn figure(&self, side: Side, of: impl Fn(&Turn) -> f64) -> Option<Spread> {
-        Some(Spread::of(self.turns_of(side)?.iter().map(of)))
+        let rounds = if self.bout.long { 1 } else { TOGETHER };
+        Some(Spread::of(self.turns_of(side)?.chunks(rounds).map(|turns| of(&Turn::together(turns)))))
     }
 
     /// A ratio, where both sides are there.
     pub fn ratio(&self, (figure, one, other, _): &Comparison) -> Option<Spread> {
-        let pairs = self.turns_of(*one)?.iter().zip(self.turns_of(*other)?);
-        Some(Spread::of(pairs.map(|(one, other)| figure.of(one) / figure.of(other))))
+        let rounds = if self.bout.long { 1 } else { figure.rounds() };
+        let of = |side: &Side| Some(self.turns_of(*side)?.chunks(rounds));
+        Some(Spread::of(of(one)?.zip(of(other)?).map(|(one, other)| figure.of(one) / figure.of(other))))
     }
 
     fn turns_of(&self, side: Side) -> Option<&[Turn]> {

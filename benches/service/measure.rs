@@ -42,6 +42,13 @@ impl Turn {
         Self { cpu_us, load_us, took, times }
     }
 
+    /// Several as one.
+    pub fn together(turns: &[Self]) -> Self {
+        let times = turns.iter().flat_map(|turn| turn.times.iter().copied()).collect();
+        let sum = |of: fn(&Self) -> f64| turns.iter().map(of).sum();
+        Self::new(sum(|turn| turn.cpu_us), sum(|turn| turn.load_us), turns.iter().map(|turn| turn.took).sum(), times)
+    }
+
     /// CPU of the server a request, in microseconds.
     pub fn cpu_us(&self) -> f64 {
         self.cpu_us / self.count()

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::bout::{Comparison, Goal, Outcome, Side};
+use super::bout::{Comparison, Goal, Outcome, Side, TOGETHER};
 use super::measure::{Spread, Turn};
 
 /// A column of the first table.
@@ -21,7 +21,11 @@ const COLUMNS: [Column; 6] = [
 
 /// All of it as text: what each side took, and each ratio beside its goal.
 pub fn text(outcomes: &[Outcome], rounds: usize, requests: usize) -> String {
-    let mut out = format!("Medians of {rounds} rounds of {requests} requests, and the least and most of them.\n\n");
+    let (fewer, longer) = (rounds.div_ceil(TOGETHER), requests * TOGETHER);
+    let mut out = format!(
+        "Medians of {rounds} rounds of {requests} requests, of {fewer} of {longer} where rates are compared, and the least and most \
+         of them.\n\n"
+    );
     for outcome in outcomes {
         let _ = writeln!(out, "{}, {} connections:\n", outcome.bout.name, outcome.bout.connections);
         sides(&mut out, outcome);
