@@ -76,18 +76,18 @@ fn run() -> Result<(), Void> {
     }
     // Only now: of a run that is void there are no figures.
     if is_bench {
-        say(&report::text(&outcomes, rounds, requests));
+        say(&report::text(&outcomes));
     }
     if is_bench && only.is_none() {
-        write(&outcomes, rounds, requests)?;
+        write(&outcomes)?;
     }
     Ok(())
 }
 
-fn write(outcomes: &[Outcome], rounds: usize, requests: usize) -> Result<(), Void> {
+fn write(outcomes: &[Outcome]) -> Result<(), Void> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench");
     std::fs::create_dir_all(&dir)?;
-    let json = report::json(outcomes, rounds, requests);
+    let json = report::json(outcomes);
     std::fs::write(dir.join("service.json"), format!("{json:#}\n"))?;
     std::fs::write(dir.join("service.svg"), plot::svg(outcomes))?;
     say(&format!("Written to {}: service.json, service.svg", dir.display()));

@@ -55,7 +55,7 @@ impl Figure {
 }
 
 /// So many short rounds make a thousand requests of each side.
-pub const TOGETHER: usize = 5;
+const TOGETHER: usize = 5;
 
 /// How far one side may be from another.
 #[derive(Debug, Clone, Copy)]
@@ -231,6 +231,12 @@ impl Outcome {
     /// The sides, in order.
     pub fn sides(&self) -> impl Iterator<Item = Side> {
         self.turns.iter().map(|(side, _)| *side)
+    }
+
+    /// How many rounds there were, of how many requests of each side.
+    pub fn size(&self) -> (usize, usize) {
+        let turns = self.turns.first().map_or(&[][..], |(_, turns)| turns);
+        (turns.len(), turns.first().map_or(0, Turn::requests))
     }
 
     /// A figure of a side, of rounds together.

@@ -49,6 +49,11 @@ impl Turn {
         Self::new(sum(|turn| turn.cpu_us), sum(|turn| turn.load_us), turns.iter().map(|turn| turn.took).sum(), times)
     }
 
+    /// How many requests there were.
+    pub const fn requests(&self) -> usize {
+        self.times.len()
+    }
+
     /// CPU of the server a request, in microseconds.
     pub fn cpu_us(&self) -> f64 {
         self.cpu_us / self.count()
@@ -80,7 +85,7 @@ impl Turn {
 
     #[allow(clippy::cast_precision_loss, reason = "some thousands")]
     fn count(&self) -> f64 {
-        self.times.len() as f64
+        self.requests() as f64
     }
 
     fn percentile(&self, percent: usize) -> f64 {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::bout::{Comparison, Goal, Outcome, Side, TOGETHER};
+use super::bout::{Comparison, Goal, Outcome, Side};
 use super::measure::{Spread, Turn};
 
 /// A column of the first table.
@@ -20,14 +20,12 @@ const COLUMNS: [Column; 6] = [
 ];
 
 /// All of it as text: what each side took, and each ratio beside its goal.
-pub fn text(outcomes: &[Outcome], rounds: usize, requests: usize) -> String {
-    let (fewer, longer) = (rounds.div_ceil(TOGETHER), requests * TOGETHER);
-    let mut out = format!(
-        "Medians of {rounds} rounds of {requests} requests, of {fewer} of {longer} where rates are compared, and the least and most \
-         of them.\n\n"
-    );
+pub fn text(outcomes: &[Outcome]) -> String {
+    let mut out = String::from("Medians of rounds, and the least and most of them.\n\n");
     for outcome in outcomes {
-        let _ = writeln!(out, "{}, {} connections:\n", outcome.bout.name, outcome.bout.connections);
+        let (bout, (rounds, requests)) = (outcome.bout, outcome.size());
+        let connections = bout.connections;
+        let _ = writeln!(out, "{}, {connections} connections, {rounds} rounds of {requests} requests:\n", bout.name);
         sides(&mut out, outcome);
     }
     let _ = writeln!(out, "| measure | beside | ratio | goal | |\n|---|---|---|---|---|");
@@ -88,13 +86,15 @@ fn shown(figure: Spread, digits: usize) -> String {
 }
 
 /// The same for programs.
-pub fn json(outcomes: &[Outcome], rounds: usize, requests: usize) -> Value {
+pub fn json(outcomes: &[Outcome]) -> Value {
     let sides = outcomes.iter().flat_map(|outcome| outcome.sides().map(move |side| (outcome, side)));
     let sides = sides.map(|(outcome, side)| {
         let figures = COLUMNS.iter().map(|(name, of)| ((*name).to_owned(), json!(outcome.figure(side, of))));
         json!({
             "bout": outcome.bout.name,
             "connections": outcome.bout.connections,
+            "rounds": outcome.size().0,
+            "requests": outcome.size().1,
             "asked": side.0.name(),
             "for": side.1.name(),
             "figures": figures.collect::<serde_json::Map<_, _>>(),
@@ -118,8 +118,6 @@ pub fn json(outcomes: &[Outcome], rounds: usize, requests: usize) -> Value {
         })
     });
     json!({
-        "rounds": rounds,
-        "requests": requests,
         "sides": sides.collect::<Vec<_>>(),
         "ratios": ratios.collect::<Vec<_>>(),
     })

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::{broadcast, watch};
 
-use crate::model::{Clock, Reason};
+use crate::model::{Clock, Reason, is_broker_name};
 
 use super::answer::awaited;
 use super::chain::{Chain, Hex};
@@ -162,9 +162,7 @@ impl AuditLog {
     /// [`AuditError`]: no regular file, not a log of jitney's, locked by another process, or what the system said.
     pub fn open(options: AuditOptions) -> Result<Self, AuditError> {
         let AuditOptions { path, broker, durability, rotation, queue, flood, clock } = options;
-        let is_name = (1..=64).contains(&broker.len())
-            && broker.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
-        if !is_name {
+        if !is_broker_name(&broker) {
             return Err(AuditError::BrokerName);
         }
         let mut file = LogFile::new(path.clone(), durability, rotation);

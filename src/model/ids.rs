@@ -158,10 +158,19 @@ text_id!(
     DecisionId,
     "decision_id",
     "a broker's name, a dot and 22 characters of base64url",
-    |raw| raw.split_once('.').is_some_and(|(broker, random)| !broker.is_empty() && random.len() == 22)
-        && raw.len() <= 96
-        && raw.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+    |raw| raw.split_once('.').is_some_and(|(broker, random)| {
+        is_broker_name(broker) && random.len() == 22 && random.bytes().all(is_of_name)
+    })
 );
+
+/// Whether a broker may be called so: 1 to 64 characters of `A-Z a-z 0-9 _ -`.
+pub(crate) fn is_broker_name(raw: &str) -> bool {
+    (1..=64).contains(&raw.len()) && raw.bytes().all(is_of_name)
+}
+
+const fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+}
 
 impl DecisionId {
     /// The id of the broker called `broker` with these random bytes, never to be used again.
@@ -170,10 +179,7 @@ impl DecisionId {
     /// [`InvalidName`] where `broker` is no name.
     pub fn of(broker: &str, random: [u8; 16]) -> Result<Self, InvalidName> {
         use base64::Engine as _;
-        // All that `parse` asks: what is behind the dot is 22 characters of base64url as it is made.
-        let is_name = (1..=73).contains(&broker.len())
-            && broker.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
-        if !is_name {
+        if !is_broker_name(broker) {
             return Self::parse("");
         }
         let mut text = String::with_capacity(broker.len() + 23);
@@ -381,15 +387,12 @@ mod tests {
 
     #[test]
     fn a_decision_names_its_broker() {
-        for broker in ["", "b.1", "b 1", "ü", &"b".repeat(74)] {
+        for broker in ["", "b.1", "b 1", "ü", &"b".repeat(65)] {
             assert!(DecisionId::of(broker, [7; 16]).is_err(), "{broker}");
         }
-        for (broker, random) in [("b1f4", [7; 16]), ("-_Z9", [255; 16]), (&"b".repeat(73), [0; 16])] {
+        for (broker, random) in [("b1f4", [7; 16]), ("-_Z9", [255; 16]), (&"b".repeat(64), [0; 16])] {
             let id = DecisionId::of(broker, random).unwrap();
             assert_eq!((DecisionId::parse(id.as_str()).as_ref(), id.broker()), (Ok(&id), broker));
         }
-        let id = DecisionId::of("b1f4", [7; 16]).unwrap();
-        assert_eq!(id.broker(), "b1f4");
-        assert!(DecisionId::parse(id.as_str()).is_ok());
     }
 }

@@ -17,6 +17,7 @@ pub mod task;
 pub mod time;
 
 pub use claims::{AccessClaims, Actor as ActClaim, Introspected};
+pub(crate) use ids::is_broker_name;
 pub use ids::{AudienceUri, DecisionId, Epoch, InvalidName, KeyId, LeaseId, WorkloadId};
 pub use lease::{Lease, LeaseEnd, LeaseRecord};
 pub use redact::{is_hidden, without_credentials};

@@ -29,7 +29,7 @@ impl ConnectionTimer {
             if let Poll::Ready(done) = work.as_mut().poll(cx) {
                 return Poll::Ready(Some(done));
             }
-            let end = *end.get_or_insert_with(|| Instant::now() + limit);
+            let end = *end.get_or_insert_with(|| self.now() + limit);
             poll_until(&self.0, end, cx).map(|()| None)
         })
         .await
@@ -82,7 +82,8 @@ fn poll_until(kept: &Kept, moment: Instant, cx: &mut Context<'_>) -> Poll<()> {
         sleep.as_mut().reset(moment);
     }
     loop {
-        ready!(sleep.as_mut().poll(cx));
+        // Rings also for work that has used up what a task may do at one go, each time it is asked.
+        ready!(pin!(tokio::task::unconstrained(sleep.as_mut())).poll(cx));
         if sleep.deadline() >= moment {
             return Poll::Ready(());
         }
@@ -125,6 +126,14 @@ mod tests {
         let begun = Instant::now();
         assert_eq!(timer.within(soon, std::future::pending::<()>()).await, None);
         assert!(begun.elapsed() >= soon);
+        let busy = async {
+            loop {
+                tokio::task::consume_budget().await;
+            }
+        };
+        let patience = Duration::from_secs(20);
+        let outcome = tokio::time::timeout(patience, timer.within::<()>(soon, busy)).await;
+        assert_eq!(outcome.expect("work that never rests is ended too"), None);
         // Set for a moment that comes while the next is worked on, which may take longer.
         assert_eq!(timer.within(soon, tokio::task::yield_now()).await, Some(()));
         let slow = async {
